@@ -1,0 +1,162 @@
+"""The question, the facts and the answer of a decision: frozen values, no behavior that reaches outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+ANY: Final = "*"
+
+Effect = Literal["permit", "deny"]
+Outcome = Literal["permit", "deny", "unavailable"]
+Side = Literal["caller", "patient"]
+Visibility = Literal["named", "anonymous", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks, as proven by the token; the facility type comes from the directory, never from a claim (B4)."""
+
+    client: str
+    organization: str  # URA
+    facility_type: str  # RoleCodeNL, e.g. "Z3", "V4", "N6"
+    role: str | None = None  # UZI role code or a code of the region's role table
+    person: str | None = None  # identifier of the person; None = a system
+    assurance: str | None = None  # level of assurance: "low" | "substantial" | "high"
+    system: bool = False  # the client is registered as person = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The case of rule B1: why a coordinator looks at this patient, and on whose behalf."""
+
+    id: str
+    origin: str  # "caller" | "professional" | "dispatch"
+    organization: str  # URA on whose behalf
+    patient: str | None  # patient id the case is bound to
+    opened: datetime
+    expires: datetime
+    client: str
+    person: str | None
+    closed: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Custodian:
+    """The organization whose data is asked for."""
+
+    organization: str  # URA
+    facility_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One question. Without `custodian`: may this caller ask at all? With it: may its data be shared?
+
+    `category` is a national data category (nl-gf-data-categories-cs, e.g. "AllergyIntolerance",
+    "MedicationUse", "ObservationVitalSigns"); `type` a FHIR resource type; `action` one letter of
+    the SMART v2 alphabet "cruds".
+    """
+
+    requester: Requester
+    purpose: str  # Dutch situation, see purposes.toml: "behandeling", "triage-coordinatie", …
+    scopes: frozenset[str]  # granted scopes, SMART v1 or v2 grammar
+    action: str
+    type: str
+    category: str
+    patient: str | None = None
+    custodian: Custodian | None = None
+    case: Case | None = None
+    labels: frozenset[str] = frozenset()
+    item: str | None = None  # set when an item decides for itself: its id
+    item_date: str | None = None  # FHIR date or dateTime of the fact
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What two parties signed (C8); every field is data of `region.toml`. `ANY` in a set means all."""
+
+    id: str
+    requesters: frozenset[str]  # URA or ANY
+    custodians: frozenset[str]
+    purposes: frozenset[str]
+    categories: frozenset[str]
+    roles: frozenset[str]
+    start: datetime
+    end: datetime
+    basis: str = "explicit"  # "explicit" | "care-team" | "referral" | "observation"
+    emergency: str = "absent_only"  # "none" | "absent_only" | "override_objection"
+    system_access: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One thing said about sharing, in any form (FHIR Consent provision, Mitz answer, holder objection).
+
+    INVARIANT: an empty set means "not restricted on this point"; the more points are restricted,
+    the more specific the statement is (precedence rules 1–5 of the NL generic functions).
+    """
+
+    id: str
+    version: int
+    effect: Effect
+    patient: str
+    custodian: str  # URA whose data it binds
+    requesters: frozenset[str] = frozenset()  # URA
+    requester_types: frozenset[str] = frozenset()  # facility types
+    persons: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
+    purposes: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
+    start: datetime | None = None
+    end: datetime | None = None
+    data_start: str | None = None  # FHIR dates bounding the data, not the consent
+    data_end: str | None = None
+    source: str = "consent"  # "consent" | "mitz" | "implied" | "patient-asked" | "objection"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the decision may know. INVARIANT: what is not here does not count."""
+
+    now: datetime
+    agreements: tuple[Agreement, ...]
+    statements: tuple[Statement, ...] = ()
+    statements_known: bool = True  # False = the register could not be read: unavailable, never permit (A3)
+    case_required_roles: frozenset[str] = frozenset()
+    policy_revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why, in a stable code and one English sentence without personal data."""
+
+    code: str  # e.g. "scope-insufficient", "no-agreement", "consent-objection"
+    text: str
+    side: Side = "caller"
+    rule: str = ""  # id of the agreement, statement id + version, or rule number
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer, with its reasons. `obligations` are words the screening step must execute."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+    obligations: frozenset[str] = frozenset()
+    agreement: str = ""
+    statement: str = ""  # id/version of the deciding statement, or the basis
+    per_item: bool = False  # a statement names items or data dates: ask again for each item
+
+    @property
+    def permitted(self) -> bool:
+        """Claim that the answer is yes."""
+        return self.outcome == "permit"
+
+    @property
+    def refused_by(self) -> Side:
+        """The side that refused; patient only when no caller-side reason exists (A2, A4)."""
+        return "caller" if any(reason.side == "caller" for reason in self.reasons) else "patient"

@@ -1,0 +1,205 @@
+"""The values that travel along the line. They do nothing but hold and name what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from consent.model import Custodian, Decision, Requester
+from profiles import exact
+
+Json = dict[str, Any]
+
+CANONICAL = "https://roaz-gateway.example/fhir"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One HTTP request as the shared envelope hands it on; header names are lower case."""
+
+    method: str
+    path: str  # below the FHIR base, without leading slash: "Patient/p1-x/$summary"
+    query: str
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    peer: str  # network address of the client
+    request_id: str
+    correlation_id: str
+    received: datetime
+    language: str = "en"  # "nl" or "en", from Accept-Language
+
+    def header(self, name: bytes) -> str:
+        """One header as text, empty when absent."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One HTTP answer. `body` is complete: nothing is sent before the record is durable."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/fhir+json; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, proven by an access token (RFC 9068 with `extensions.ihe_iua`)."""
+
+    requester: Requester
+    purpose: str  # Dutch situation
+    scopes: frozenset[str]
+    organization_name: str = ""
+    person_name: str = ""
+    responsible: str = ""  # identifier of the responsible professional
+    case: str = ""  # id of the case the token names
+    token_id: str = ""
+    expires: float = 0.0  # epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One person as the gateway knows them: a pseudonymous id and the identifier it stands for."""
+
+    id: str  # "p<key number>-<base32>"
+    system: str
+    value: str = field(repr=False)
+    birth_date: str = field(default="", repr=False)  # as the caller gave it; FHIR date
+
+    @property
+    def verified(self) -> bool:
+        """Claim that the person is known by BSN, not by a custodian's own identifier."""
+        return self.system == "http://fhir.nl/fhir/NamingSystem/bsn"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One registration "this custodian holds data of this patient" (rule C3), in the shape of an NVI List."""
+
+    id: str
+    patient: str
+    custodian: str  # URA
+    categories: frozenset[str]  # national data categories; empty = all
+    basis: str  # why it may be known: "explicit" | "care-team" | "referral" | "observation"
+    registered: datetime
+    client: str
+    ends: datetime | None = None
+
+
+@dataclass(slots=True)
+class Item:
+    """One clinical resource on the line: exact bytes plus the facts fixed at arrival.
+
+    INVARIANT: `raw` is R4 JSON with gateway id, rewritten references and stamped meta; it is never
+    parsed and written again on the way out.
+    """
+
+    raw: bytes
+    id: str
+    type: str
+    patient: str
+    custodian: str  # URA
+    source: str
+    category: str
+    native: str  # native key at the custodian, digested when it could identify a person
+    labels: frozenset[str] = frozenset()
+    date: str = ""  # FHIR date of the fact
+    recorded: str = ""  # recorded date at the source
+    fetched: str = ""  # FHIR instant
+    version: str = ""  # digest of what the source sent
+    map: str = ""
+    negative: bool = False  # says "none known" instead of a fact
+    marks: tuple[str, ...] = ()  # profile findings, stale, implausible …
+    _resource: Json | None = None
+
+    @property
+    def resource(self) -> Json:
+        """The resource, parsed when first asked for; decimals exact."""
+        if self._resource is None:
+            self._resource = exact.decode(self.raw)
+        return self._resource
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks and why, as every outbound call must carry it (rule B6)."""
+
+    requester: Requester
+    organization_name: str
+    person_name: str
+    responsible: str
+    purpose: str
+    case: str
+    request_id: str  # a fresh id per source: one id to all sources would link them
+
+
+@dataclass(frozen=True, slots=True)
+class SourceQuestion:
+    """What one source is asked: one patient, only the permitted categories."""
+
+    patient: Patient
+    categories: frozenset[str]
+    types: frozenset[str]
+    context: Context
+    deadline: float  # event loop time
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Bytes one source sent for some of the categories asked."""
+
+    format: str  # "fhir-r4" | "fhir-stu3"
+    body: bytes
+    query: str  # name of the query, for reports
+    categories: frozenset[str]
+    fetched: str  # FHIR instant
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why some of the categories asked did not come: a stable code, no text of the source."""
+
+    code: str  # "timeout" | "connection" | "status" | "malformed" | "too-large" | "redirect" | "wrong-patient" | …
+    query: str
+    categories: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something a source sent that must not be shown, kept for the record and the custodian."""
+
+    code: str  # "wrong-patient" | "malformed-item" | "not-permitted" | "unknown-modifier" | …
+    source: str
+    type: str = ""
+    native: str = ""
+    detail: str = ""  # element and rule, no content
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of one category at one source."""
+
+    state: Literal["answered", "refused", "failed"]
+    decision: Decision | None = None
+    failure: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """Everything one source said, or why it said nothing."""
+
+    custodian: Custodian
+    custodian_name: str
+    source: str
+    told: dict[str, Told] = field(default_factory=dict)  # by category
+    items: list[Item] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    partial: frozenset[str] = frozenset()  # categories that are partial by design (A1)
+    fetched: str = ""  # FHIR instant
+    stale: bool = False  # a feed silent beyond its expected interval (E7)
+    format: str = ""
+    told_requester: bool = True  # the source was told who asks (B6)
+    losses: int = 0

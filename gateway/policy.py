@@ -1,0 +1,122 @@
+"""The policy in force, built once from the configuration: who is who, who agreed what, and its revision."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Final, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from consent.model import Agreement, Visibility
+from gateway.errors import StartError
+from gateway.settings import AgreementTable, ClientTable, OrganizationTable, Settings, SourceTable
+
+ZONE: Final = ZoneInfo("Europe/Amsterdam")
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What decisions rest on. INVARIANT: `revision` changes when anything in it changes."""
+
+    revision: str
+    organizations: dict[str, OrganizationTable] = field(default_factory=dict)  # by URA
+    sources: dict[str, SourceTable] = field(default_factory=dict)  # by source id
+    sources_of: dict[str, tuple[SourceTable, ...]] = field(default_factory=dict)  # by custodian URA
+    agreements: tuple[Agreement, ...] = ()
+    clients: dict[str, ClientTable] = field(default_factory=dict)
+    identifier_systems: dict[str, str] = field(default_factory=dict)  # system -> custodian URA
+    disclosure: dict[str, Visibility] = field(default_factory=dict)  # facility type -> visibility (A2)
+    case_roles: frozenset[str] = frozenset()
+
+    def facility_type(self, ura: str) -> str:
+        """The facility type of an organization, empty when the directory does not know it (B4)."""
+        organization = self.organizations.get(ura)
+        return organization.facility_type if organization else ""
+
+    def name(self, ura: str) -> str:
+        """The name of an organization, else its URA."""
+        organization = self.organizations.get(ura)
+        return organization.name if organization else ura
+
+
+def build(settings: Settings) -> Policy:
+    """Make the policy of a configuration.
+
+    Raises:
+        StartError: something refers to what is not declared, or is declared twice. Exit code 1.
+    """
+    organizations = _unique("organizations", "ura", settings.organizations)
+    sources = _unique("sources", "id", settings.sources)
+    clients = _unique("clients", "id", settings.clients)
+    _unique("agreements", "id", settings.agreements)
+    for source in settings.sources:
+        _declared(source.custodian, organizations, f"sources '{source.id}'.custodian")
+    for client in settings.clients:
+        _declared(client.organization, organizations, f"clients '{client.id}'.organization")
+    for agreement in settings.agreements:
+        for ura in (*agreement.requesters, *agreement.custodians):
+            if ura != "*":
+                _declared(ura, organizations, f"agreements '{agreement.id}'")
+    by_custodian: dict[str, tuple[SourceTable, ...]] = {}
+    for source in settings.sources:
+        by_custodian[source.custodian] = (*by_custodian.get(source.custodian, ()), source)
+    return Policy(
+        revision=_revision(settings),
+        organizations=organizations,
+        sources=sources,
+        sources_of=by_custodian,
+        agreements=tuple(_agreement(row) for row in settings.agreements),
+        clients=clients,
+        identifier_systems={row.system: row.custodian for row in settings.identifier_systems},
+        disclosure=_disclosure(settings),
+        case_roles=frozenset(settings.consent.case_roles),
+    )
+
+
+def _revision(settings: Settings) -> str:
+    """The digest of what decisions rest on; addresses and ports do not change a policy."""
+    parts = (settings.organizations, settings.agreements, settings.clients, settings.consent,
+             settings.identifier_systems, [(row.id, row.custodian, row.categories) for row in settings.sources])
+    return hashlib.sha256(msgspec.json.encode(parts, enc_hook=str, order="deterministic")).hexdigest()[:16]
+
+
+def _disclosure(settings: Settings) -> dict[str, Visibility]:
+    allowed: dict[str, Visibility] = {"named": "named", "anonymous": "anonymous", "silent": "silent"}
+    chosen: dict[str, Visibility] = {}
+    for facility_type, word in settings.consent.disclosure.items():
+        if word not in allowed:
+            message = f"consent.disclosure.{facility_type}: '{word}' is not one of {', '.join(allowed)}"
+            raise StartError(message, 1)
+        chosen[facility_type] = allowed[word]
+    return chosen
+
+
+def _agreement(row: AgreementTable) -> Agreement:
+    start = datetime.combine(row.start, time.min, ZONE)
+    end = datetime.combine(row.end + timedelta(days=1), time.min, ZONE)
+    return Agreement(
+        id=row.id, requesters=frozenset(row.requesters), custodians=frozenset(row.custodians),
+        purposes=frozenset(row.purposes), categories=frozenset(row.categories), roles=frozenset(row.roles),
+        start=start, end=end, basis=row.basis, emergency=row.emergency, system_access=row.system_access,
+    )
+
+
+def _unique(table: str, key: str, rows: tuple[Row, ...]) -> dict[str, Row]:
+    seen: dict[str, Row] = {}
+    for row in rows:
+        name = getattr(row, key)
+        if name in seen:
+            message = f"{table}: '{name}' is declared twice"
+            raise StartError(message, 1)
+        seen[name] = row
+    return seen
+
+
+def _declared(ura: str, organizations: dict[str, OrganizationTable], where: str) -> None:
+    if ura not in organizations:
+        message = f"{where}: organization '{ura}' is not declared in [[organizations]]"
+        raise StartError(message, 1)

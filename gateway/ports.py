@@ -1,0 +1,210 @@
+"""The whole outside world on one page. Adapters and storage implement these; so do the fakes of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from consent.model import Case, Statement
+from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
+from gateway.policy import Policy
+from gateway.settings import ClientTable, Settings
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait."""
+
+    def now(self) -> datetime:
+        """The current time, aware, UTC."""
+        ...
+
+
+class AuditLog(Protocol):
+    """The append-only log (architecture §5)."""
+
+    async def append(self, record: bytes, issued: Sequence[Issued] = ()) -> int:
+        """Write one record and the ids issued with it; durable when this returns. Give its sequence number.
+
+        Raises:
+            Unavailable: `audit-unavailable`; nothing may be shown.
+        """
+        ...
+
+
+class ReplayStore(Protocol):
+    """Identifiers that may be used once, over all replicas."""
+
+    async def first_use(self, issuer: str, jti: str, expires: datetime) -> bool:
+        """Remember (issuer, jti) in one atomic insert; true the first time only."""
+        ...
+
+
+class ClientStore(Protocol):
+    """Clients registered by command; those of region.toml come with the policy."""
+
+    async def client(self, client_id: str) -> ClientTable | None:
+        """The client, or None when unknown or disabled."""
+        ...
+
+
+class Index(Protocol):
+    """The gateway's own localization index (rule C3)."""
+
+    async def register(self, entry: IndexEntry) -> None:
+        """Keep a registration; the same id again replaces it."""
+        ...
+
+    async def withdraw(self, entry_id: str, custodian: str) -> bool:
+        """End a registration of this custodian; false when there is none."""
+        ...
+
+    async def entries(self, patient: str, now: datetime) -> tuple[IndexEntry, ...]:
+        """The registrations of a patient that are in force."""
+        ...
+
+
+class Consents(Protocol):
+    """FHIR Consent resources kept by the gateway, and the statements in them."""
+
+    async def put(self, consent_id: str, expected: int | None, raw: bytes, patient: str,
+                  statements: Sequence[Statement]) -> int:
+        """Create (expected None) or replace version `expected`; give the new version.
+
+        Raises:
+            Invalid: `conflict` when the kept version is another.
+        """
+        ...
+
+    async def get(self, consent_id: str) -> tuple[int, bytes, str] | None:
+        """Version, exact bytes and patient id."""
+        ...
+
+    async def statements(self, patient: str) -> tuple[Statement, ...]:
+        """Every statement in force or not (the decision looks at dates), read at the newest revision."""
+        ...
+
+
+class Cases(Protocol):
+    """Cases of coordinators (rule B1)."""
+
+    async def put(self, case: Case, raw: bytes) -> None:
+        """Open a case, or replace its state (bound, closed)."""
+        ...
+
+    async def get(self, case_id: str) -> tuple[Case, bytes] | None:
+        """A case and its Task as it was posted."""
+        ...
+
+    async def open_for(self, client: str, person: str | None, patient: str, now: datetime) -> tuple[Case, ...]:
+        """The open cases this person has for this patient."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message that was pushed, as it arrived."""
+
+    source: str
+    custodian: str
+    key: str  # the sender's message id (HL7 v2 MSH-10, CDA document id)
+    digest: str  # SHA-256 of the bytes
+    raw: bytes
+    received: datetime
+    state: str  # "accepted" | "quarantined" | "dead"
+    reason: str = ""
+
+
+class Inbox(Protocol):
+    """What was pushed to the gateway and is held here."""
+
+    async def accept(self, message: Message, items: Sequence[Item], entries: Sequence[IndexEntry]) -> str:
+        """Keep message, items and index entries in one durable step; give "new", "again" (same key and
+        bytes: nothing done) or "changed" (same key, other bytes: kept as a new message)."""
+        ...
+
+    async def items(self, patient: str, source: str) -> list[Item]:
+        """The newest version of every item a source pushed about a patient."""
+        ...
+
+    async def item(self, item_id: str) -> Item | None:
+        """One held item."""
+        ...
+
+    async def last_heard(self, source: str) -> datetime | None:
+        """When this feed last sent anything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An item id handed out for a pulled item: kept 24 h so that it can be read again."""
+
+    id: str
+    type: str
+    patient: str
+    custodian: str
+    source: str
+    category: str
+    at: datetime
+
+
+class IssuedIds(Protocol):
+    """Ids of pulled items (written with the outcome record by `AuditLog.append`)."""
+
+    async def issued(self, item_id: str, now: datetime) -> Issued | None:
+        """Where an id points to, None after 24 h."""
+        ...
+
+
+class Source(Protocol):
+    """One system that can be asked."""
+
+    def fetch(self, question: SourceQuestion) -> AsyncIterator[Payload | Failure]:
+        """Ask for the categories of the question; a query that fails costs its own categories only.
+
+        Never raises for what the source does; gives up at the deadline of the question.
+        """
+        ...
+
+
+class Keys(Protocol):
+    """The key ring as the line needs it; see `gateway.crypto`."""
+
+    def patient_id(self, system: str, value: str) -> str:
+        """The pseudonymous id of an identifier: deterministic, the same on every replica."""
+        ...
+
+    def patient_identifier(self, patient_id: str) -> tuple[str, str] | None:
+        """System and value behind a patient id, None when it is not one of ours."""
+        ...
+
+    def item_id(self, custodian: str, native: str) -> str:
+        """The id of an item: keyed digest of custodian and native key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a request may touch."""
+
+    settings: Settings
+    policy: Policy
+    clock: Clock
+    keys: Keys
+    audit: AuditLog
+    replay: ReplayStore
+    clients: ClientStore
+    index: Index
+    consents: Consents
+    cases: Cases
+    inbox: Inbox
+    issued: IssuedIds
+    sources: Mapping[str, Source]
+
+    def now(self) -> datetime:
+        """The current time."""
+        return self.clock.now()
+
+

@@ -1,0 +1,274 @@
+"""One frozen `Settings`, read once from `region.toml` and `GATEWAY__…`; an unknown key is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final, get_args, get_type_hints
+
+import msgspec
+
+from gateway.errors import StartError
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(timedelta):
+    """A span written as "250ms", "4s", "15m", "24h" or "7d"."""
+
+    @classmethod
+    def parse(cls, text: object) -> Duration:
+        """Read a duration; a bare number is refused, because its unit would be a guess.
+
+        Raises:
+            ValueError: not a number with one of the units ms, s, m, h, d.
+        """
+        found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
+            message = 'expected a duration such as "4s", "15m" or "24h"'
+            raise ValueError(message)
+        return cls(seconds=float(found[1]) * _UNITS[found[2]])
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+class GatewayTable(Table):
+    """Who and where this gateway is."""
+
+    name: str = "ROAZ FHIR gateway"
+    operator: str = ""  # name of the organization that runs it
+    ura: str = ""  # its URA, for AuditEvent.source and calls to sources
+    base: str = "http://127.0.0.1:8080"  # public base URL, without /fhir
+    listen: str = "127.0.0.1:8080"
+    metrics_listen: str = ""  # "host:port"; empty = no metrics port
+    keys: str = "keys"  # directory of the key ring, outside the database
+    language: str = "nl"
+    deadline: Duration = Duration(seconds=4)  # for all sources of one request together
+    maximum_body_bytes: int = 10_485_760
+    trusted_proxies: tuple[str, ...] = ()
+    log_level: str = "info"
+    demo: bool = False
+
+
+class DatabaseTable(Table):
+    """Where the gateway keeps what it must keep."""
+
+    url: str = "sqlite:///gateway.db"
+
+
+class OrganizationTable(Table):
+    """One organization of the region; its facility type comes from here, never from a claim (B4)."""
+
+    ura: str
+    name: str
+    facility_type: str  # RoleCodeNL, e.g. "Z3" GP, "V4" hospital, "N6" GP post, "AMB", "G5" mental health
+    agb: str = ""
+
+
+class IdentifierSystemTable(Table):
+    """An identifier system patients may be found by, other than the BSN; only at its custodian."""
+
+    system: str
+    custodian: str
+    name: str = ""
+
+
+class SourceAuthTable(Table):
+    """How the gateway proves itself to a source."""
+
+    kind: str = "context"  # "context" signed context header only | "oauth" client_credentials with private_key_jwt
+    token_endpoint: str = ""
+    client_id: str = ""
+    scope: str = ""
+
+
+class SourceTable(Table):
+    """One system that holds data of one custodian."""
+
+    id: str
+    custodian: str
+    kind: str  # "fhir-r4" | "fhir-stu3" | "mllp"
+    dialect: str = ""  # name of a query dialect, e.g. "360@1.0", "bgz-msz@2.0"
+    url: str = ""
+    listen: str = ""  # for kind "mllp": host:port
+    inbox: str = ""
+    auth: SourceAuthTable = msgspec.field(default_factory=SourceAuthTable)
+    deadline: Duration | None = None
+    expected_every: Duration | None = None  # a feed silent for longer is stale (E7)
+    phase: str = "production"  # "test" sources are asked only in demo regions
+    categories: tuple[str, ...] = ()  # what it holds; empty = everything its dialect asks
+    partial: tuple[str, ...] = ()  # sections that are partial by design (A1), e.g. allergies at a GP
+    ca_file: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+
+
+class AgreementTable(Table):
+    """One agreement between parties (C8)."""
+
+    id: str
+    requesters: tuple[str, ...]
+    custodians: tuple[str, ...]
+    purposes: tuple[str, ...]
+    start: date
+    end: date  # the last day on which it is in force
+    categories: tuple[str, ...] = ("*",)
+    roles: tuple[str, ...] = ("*",)
+    basis: str = "explicit"
+    emergency: str = "absent_only"
+    system_access: bool = False
+    disclosure: str = ""
+
+
+class ClientTable(Table):
+    """One registered client (SMART Backend Services)."""
+
+    id: str
+    organization: str
+    jwks: dict[str, Any] | None = None
+    jwks_file: str = ""
+    jwks_uri: str = ""
+    scopes: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+    person: str = "claim"  # "claim" the assertion names the person | "system" no person (B4) | "none" push only
+    audience: str = "token-endpoint"  # what `aud` must be: "token-endpoint" | "issuer"
+    algorithms: tuple[str, ...] = ("RS384", "ES384", "PS256", "ES256", "Ed25519")
+    key_file: str = ""  # private key at hand, for `gateway token` only
+
+
+class ConsentTable(Table):
+    """Defaults a region can change without touching code (A2, B5)."""
+
+    disclosure: dict[str, str] = {}  # facility type -> "named" | "anonymous" | "silent"
+    case_roles: tuple[str, ...] = ("zorgcoordinator", "triagist")  # roles that need a case (B1)
+    case_hours: int = 24
+    basis_regime: str = "opt-in-2026"
+
+
+class AuditTable(Table):
+    """The log."""
+
+    retention_years: int = 7
+    group_commit: Duration = Duration(milliseconds=2)
+
+
+class Settings(Table):
+    """Everything that can be set, see docs/settings.md."""
+
+    gateway: GatewayTable = GatewayTable()
+    database: DatabaseTable = DatabaseTable()
+    organizations: tuple[OrganizationTable, ...] = ()
+    identifier_systems: tuple[IdentifierSystemTable, ...] = ()
+    sources: tuple[SourceTable, ...] = ()
+    agreements: tuple[AgreementTable, ...] = ()
+    clients: tuple[ClientTable, ...] = ()
+    consent: ConsentTable = ConsentTable()
+    audit: AuditTable = AuditTable()
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the file, then the environment over it.
+
+    Raises:
+        StartError: the file is missing, is not TOML, or a key or value is not known; the text names
+            file, key, rule and way out. Exit code 1.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        message = f"{path}: no such file; write one with 'gateway init DIR'"
+        raise StartError(message, 1) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: not TOML: {error}"
+        raise StartError(message, 1) from None
+    override(tree, environment or {})
+    return parse(tree, str(path))
+
+
+def parse(tree: dict[str, Any], name: str = "region.toml") -> Settings:
+    """Make `Settings` of a parsed tree.
+
+    Raises:
+        StartError: an unknown key (names the nearest known one) or a wrong value. Exit code 1.
+    """
+    for path, key, known in _unknown(tree, Settings, ""):
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; known are: {', '.join(sorted(known))}"
+        message = f"{name}: unknown key '{path}{key}'{hint}"
+        raise StartError(message, 1)
+    try:
+        return msgspec.convert(tree, Settings, dec_hook=_special, strict=True)
+    except msgspec.ValidationError as error:
+        message = f"{name}: {error}"
+        raise StartError(message, 1) from None
+
+
+def override(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Lay `GATEWAY__TABLE__KEY` and `GATEWAY__TABLE__0__KEY` over a parsed tree.
+
+    A value is read as JSON where that is possible ("true", "5", '["a"]'), else as text.
+    """
+    for name, text in sorted(environment.items()):
+        if not name.startswith("GATEWAY__"):
+            continue
+        *steps, last = name.removeprefix("GATEWAY__").lower().split("__")
+        node: Any = tree
+        for step, following in zip(steps, [*steps[1:], last], strict=True):
+            node = _descend(node, step, expects_list=following.isdigit())
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        if isinstance(node, list):
+            _descend(node, last, expects_list=False)
+            node[int(last)] = value
+        else:
+            node[last] = value
+
+
+def _descend(node: Any, step: str, *, expects_list: bool) -> Any:  # noqa: ANN401 - a TOML tree is any value
+    if isinstance(node, list):
+        index = int(step)
+        while len(node) <= index:
+            node.append([] if expects_list else {})
+        return node[index]
+    return node.setdefault(step, [] if expects_list else {})
+
+
+def _special(kind: type, value: object) -> object:
+    if kind is Duration:
+        return Duration.parse(value)
+    raise NotImplementedError(kind)
+
+
+def _unknown(tree: object, table: type, path: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Walk a tree beside the tables and yield each key no table knows."""
+    if not isinstance(tree, dict):
+        return
+    hints = get_type_hints(table)
+    for key, value in tree.items():
+        if key not in hints:
+            yield path, key, list(hints)
+            continue
+        nested = _table_in(hints[key])
+        if nested is None:
+            continue
+        for position, child in enumerate(value if isinstance(value, list) else [value]):
+            where = f"{path}{key}[{position}]." if isinstance(value, list) else f"{path}{key}."
+            yield from _unknown(child, nested, where)
+
+
+def _table_in(hint: object) -> type[Table] | None:
+    for candidate in (hint, *get_args(hint)):
+        if isinstance(candidate, type) and issubclass(candidate, Table):
+            return candidate
+    return None

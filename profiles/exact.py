@@ -1,0 +1,100 @@
+"""JSON in and out without losing a digit: decimals stay decimals, duplicate keys and bad text are refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+Json = dict[str, Any]
+
+MAXIMUM_DEPTH: Final = 64
+_CONTROL: Final = re.compile(rb"\\u00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F])")
+_decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class NotExact(ValueError):
+    """The bytes are not one JSON object that can be kept exactly; the text never repeats content."""
+
+
+def decode(raw: bytes) -> Json:
+    """Read one JSON object; every number keeps its digits.
+
+    Raises:
+        NotExact: not UTF-8, a byte order mark, not JSON, not an object, a duplicate key,
+            NaN or infinity, a control character, or deeper than `MAXIMUM_DEPTH` levels.
+
+    Spec: FHIR R4 2.6.2 'JSON representation'; RFC 8259 section 4 (names SHOULD be unique) read as SHALL.
+    """
+    value = decode_any(raw)
+    if not isinstance(value, dict):
+        message = "expected a JSON object"
+        raise NotExact(message)
+    return value
+
+
+def decode_any(raw: bytes) -> Any:  # noqa: ANN401 - JSON is any value
+    """Read one JSON value under the same rules as `decode`.
+
+    Raises:
+        NotExact: see `decode`.
+    """
+    if raw[:3] == b"\xef\xbb\xbf":
+        message = "byte order mark before the JSON text; send plain UTF-8"
+        raise NotExact(message)
+    try:
+        value = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotExact(_without_content(error)) from None
+    except RecursionError:
+        message = "nested too deeply"
+        raise NotExact(message) from None
+    if b"\\u0" in raw and _CONTROL.search(raw):
+        message = "control character in a string"
+        raise NotExact(message)
+    if raw.count(b"[") + raw.count(b"{") > MAXIMUM_DEPTH and _depth(value) > MAXIMUM_DEPTH:
+        message = f"nested deeper than {MAXIMUM_DEPTH} levels"
+        raise NotExact(message)
+    # A duplicate key would be dropped by the decoder. Equal length after encoding again proves that
+    # nothing was dropped (compact senders: the fast path); otherwise count the keys the slow way.
+    if len(_encoder.encode(value)) != len(raw):
+        _refuse_duplicate_keys(raw)
+    return value
+
+
+def encode(value: Any) -> bytes:  # noqa: ANN401 - JSON is any value
+    """Write JSON; a Decimal is written with the digits it was read with."""
+    return _encoder.encode(value)
+
+
+def _refuse_duplicate_keys(raw: bytes) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) != len(pairs):
+            message = "duplicate key in a JSON object"
+            raise NotExact(message)
+
+    json.loads(raw, object_pairs_hook=unique, parse_float=str, parse_int=str)
+
+
+def _depth(value: Any) -> int:  # noqa: ANN401 - JSON is any value
+    deepest, stack = 0, [(value, 1)]
+    while stack:
+        node, level = stack.pop()
+        deepest = max(deepest, level)
+        if isinstance(node, dict):
+            stack.extend((child, level + 1) for child in node.values())
+        elif isinstance(node, list):
+            stack.extend((child, level + 1) for child in node)
+    return deepest
+
+
+def _without_content(error: Exception) -> str:
+    """Keep the kind and byte position of a decode error, never the text around it."""
+    position = re.search(r"byte (\d+)", str(error))
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    return "malformed JSON" + (f" at byte {position[1]}" if position else "")

@@ -1,0 +1,1 @@
+"""The code maps: one YAML file a pair of code systems."""

@@ -1,0 +1,1 @@
+"""Readers of source formats: bytes in, a tree of plain values out, nothing interpreted."""

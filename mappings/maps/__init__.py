@@ -1,0 +1,1 @@
+"""The maps: one folder a source format, one YAML file a target."""

@@ -1,0 +1,75 @@
+"""Turn source bytes of any known format into R4 resources with a list of what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mappings.formats.fhir_bundle import split
+from mappings.model import NotMappable, Origin, Translation
+from mappings.profile_claims import claim
+from profiles.exact import NotExact, decode
+
+_FRAMING: Final = b"\x0b\r\n\t \xef\xbb\xbf"
+
+
+def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Translation:  # noqa: A002 - the words of the line
+    """Read what a source sent and give it as R4 resources in nl-core terms, with every loss.
+
+    Args:
+        body: the bytes as they arrived.
+        format: one of `formats()`.
+        origin: where they came from.
+        map: name of the map to use when a format has several; empty chooses by content.
+
+    Raises:
+        NotMappable: unknown format or map, or bytes that cannot be read as the format.
+    """
+    translator = _TRANSLATORS.get(format)
+    if translator is None:
+        message = f"unknown format; possible are {', '.join(formats())}"
+        raise NotMappable(message, "format")
+    return translator(body, origin, map)
+
+
+def formats() -> tuple[str, ...]:
+    """Name the formats `translate` reads."""
+    return tuple(_TRANSLATORS)
+
+
+def guess(body: bytes) -> str:
+    """Name the format the bytes look like.
+
+    Raises:
+        NotMappable: they look like none of `formats()`.
+    """
+    start = body.lstrip(_FRAMING)
+    if start[:3] in {b"MSH", b"FHS", b"BHS"}:
+        return "hl7v2"
+    if start[:1] == b"{" and b'"resourceType"' in start:
+        return "fhir-r4"
+    message = f"the bytes look like none of {', '.join(formats())}; name the format"
+    raise NotMappable(message)
+
+
+def _fhir_r4(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A002, ARG001 - one signature a format
+    try:
+        root = decode(body)
+    except NotExact as error:
+        raise NotMappable(str(error)) from None
+    parts = split(root, body)
+    for resource in parts.resources:
+        claim(resource)
+    return Translation(
+        resources=tuple(parts.resources),
+        keys=tuple(parts.keys),
+        losses=tuple(parts.losses),
+        map="fhir-r4/native",
+        version="1",
+        facts=parts.facts,
+        next=parts.next,
+    )
+
+
+_Translator = Callable[[bytes, Origin, str], Translation]
+_TRANSLATORS: Final[dict[str, _Translator]] = {"fhir-r4": _fhir_r4}

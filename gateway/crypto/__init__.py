@@ -1,0 +1,1 @@
+"""Signing, sealing and digests: the only room where key material is touched."""

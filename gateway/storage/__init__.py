@@ -1,0 +1,62 @@
+"""The only SQL of the gateway: one database, one writer, one store a subject.
+
+ - `database`: reads in the event loop, writes through the writer; `writer`: group commit in one thread;
+ - `sqlite`: the engine; `migrate` and `migrations/`: the schema, and what a version of it needs;
+ - `audit_store`, `issued_store`: the log and the ids handed out with its records;
+ - `replay_store`, `client_store`, `policy_store`: who may call, and under which policy;
+ - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`).
+
+A store awaits `database.row`, `database.rows` and `database.write`, and speaks SQL that SQLite and PostgreSQL
+share: a second engine is a second `Database`, not a second store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.ports import Clock
+from gateway.storage.audit_store import AuditStore
+from gateway.storage.case_store import CaseStore
+from gateway.storage.client_store import ClientStore
+from gateway.storage.consent_store import ConsentStore
+from gateway.storage.database import Database
+from gateway.storage.inbox_store import InboxStore
+from gateway.storage.index_store import IndexStore
+from gateway.storage.issued_store import IssuedStore
+from gateway.storage.migrate import check_version, upgrade
+from gateway.storage.policy_store import PolicyStore
+from gateway.storage.replay_store import ReplayStore
+from gateway.storage.sealing import Seal
+from gateway.storage.writer import Log
+
+__all__ = ["Database", "Stores", "check_version", "open_stores", "upgrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Every store on one database."""
+
+    audit: AuditStore
+    replay: ReplayStore
+    clients: ClientStore
+    index: IndexStore
+    consents: ConsentStore
+    cases: CaseStore
+    inbox: InboxStore
+    issued: IssuedStore
+    policies: PolicyStore
+
+
+def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log = (1, 1)) -> Stores:
+    """Put the stores on a database; `log` is the slot and epoch this process writes its audit records in."""
+    return Stores(
+        audit=AuditStore(database, clock, log),
+        replay=ReplayStore(database, clock),
+        clients=ClientStore(database, clock),
+        index=IndexStore(database, clock),
+        consents=ConsentStore(database, seal, unseal, clock),
+        cases=CaseStore(database, seal, unseal),
+        inbox=InboxStore(database, seal, unseal),
+        issued=IssuedStore(database),
+        policies=PolicyStore(database),
+    )

@@ -1,0 +1,289 @@
+"""The one thread that commits: what waits together is made durable together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Final, Protocol, Self, TypeVar
+
+from gateway.errors import Unavailable
+
+T = TypeVar("T")
+Operation = Callable[["Cursor"], T]
+Log = tuple[int, int]  # slot and epoch
+Extra = tuple[str, Sequence[Any]]  # a statement and its parameters
+
+_LARGEST_BATCH: Final = 1_000
+_STUCK_SECONDS: Final = 10.0
+_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
+_APPEND: Final = "INSERT INTO audit_log (log, epoch, seq, at, body) VALUES (?, ?, ?, ?, ?)"
+_log = logging.getLogger(__name__)
+
+
+class Cursor(Protocol):
+    """What an operation may use inside its transaction; `?` marks a parameter on every engine."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the last statement changed."""
+        ...
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Self:
+        """Run one statement."""
+        ...
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> Self:
+        """Run one statement for many parameters."""
+        ...
+
+    def fetchone(self) -> Any:  # noqa: ANN401 - a row of any columns
+        """The next row, or None."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """The rows that are left."""
+        ...
+
+
+class Write:
+    """One operation that waits for its commit."""
+
+    __slots__ = ("after", "future", "operation")
+    code: Final = "store-unavailable"
+
+    def __init__(
+        self, future: asyncio.Future[Any], operation: Operation[Any], after: Callable[[], None] | None
+    ) -> None:
+        self.future = future
+        self.operation = operation
+        self.after = after
+
+    def apply(self, cursor: Cursor, heads: dict[Log, int]) -> object:  # noqa: ARG002 - same shape as Append
+        """Run the operation."""
+        return self.operation(cursor)
+
+
+class Append:
+    """One audit record that waits for its sequence number and its commit."""
+
+    __slots__ = ("at", "body", "extras", "future", "log")
+    code: Final = "audit-unavailable"
+    after: Final = None
+
+    def __init__(self, future: asyncio.Future[Any], log: Log, at: int, body: bytes, extras: Sequence[Extra]) -> None:
+        self.future = future
+        self.log = log
+        self.at = at
+        self.body = body
+        self.extras = extras
+
+    def apply(self, cursor: Cursor, heads: dict[Log, int]) -> int:
+        """Write the record alone; its number is used up only when that works."""
+        seq = _head(cursor, heads, self.log) + 1
+        cursor.execute(_APPEND, (*self.log, seq, self.at, self.body))
+        for sql, parameters in self.extras:
+            cursor.execute(sql, parameters)
+        heads[self.log] = seq
+        return seq
+
+
+Waiting = Write | Append
+Outcome = tuple[Waiting, Any, BaseException | None]
+
+
+class _LostError(Exception):
+    """The engine ended the transaction by itself: nothing of the batch is kept."""
+
+
+class Writer:
+    """Commits batches in a thread of its own and tells each caller only after COMMIT returned.
+
+    INVARIANT: a caller that got a result finds it after a crash; a caller that got `Unavailable` does not know.
+    Units: `window` in seconds: how long a batch waits to grow while several callers write at the same time.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], window: float, limit: int) -> None:
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = connect()
+        self._window = window
+        self._limit = limit
+        self._waiting: deque[Waiting] = deque()
+        self._wake = threading.Event()
+        self._wanted = 1
+        self._crowd = 1
+        self._ended = 0.0
+        self._began: float | None = None
+        self._failed = False
+        self._closing = False
+        self._heads: dict[Log, int] = {}
+        self._thread = threading.Thread(target=self._run, name="gateway-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, entry: Waiting) -> None:
+        """Queue an entry for the next commit.
+
+        Raises:
+            Unavailable: too many wait already, or the database is closed.
+        """
+        if self._closing or len(self._waiting) >= self._limit:
+            raise Unavailable(entry.code)
+        self._waiting.append(entry)
+        if len(self._waiting) >= self._wanted:
+            self._wake.set()
+
+    def healthy(self) -> bool:
+        """Claim that the last commit worked and none has been hanging."""
+        began = self._began
+        stuck = began is not None and monotonic() - began > _STUCK_SECONDS
+        return self._thread.is_alive() and not self._failed and not self._closing and not stuck
+
+    def close(self) -> None:
+        """Commit what waits, then end the thread; blocks until both are done."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        while self._waiting:  # submitted by another thread in the instant of closing
+            entry = self._waiting.popleft()
+            _tell([(entry, None, Unavailable(entry.code))])
+
+    def _run(self) -> None:
+        while self._gather():
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST_BATCH))]
+            self._began = monotonic()
+            _tell(self._commit(batch))
+            self._crowd, self._ended, self._began = len(batch), monotonic(), None
+        self._drop_connection()
+
+    def _gather(self) -> bool:
+        """Wait for the first entry, and under load a little longer for as many as came last time."""
+        self._wait_for(1, None)
+        # A lone caller is never delayed: only one that comes right after a shared commit waits for company.
+        if self._crowd > 1 and monotonic() - self._ended < self._window:
+            self._wait_for(self._crowd, self._window)
+        return bool(self._waiting)
+
+    def _wait_for(self, count: int, seconds: float | None) -> None:
+        # Clear, publish, look, wait: an entry that arrives between any two of these steps is seen.
+        self._wake.clear()
+        self._wanted = count
+        if len(self._waiting) < count and not self._closing:
+            self._wake.wait(seconds)
+        self._wanted = self._limit + 1
+
+    def _commit(self, batch: list[Waiting]) -> list[Outcome]:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            cursor = self._connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            outcomes = self._apply(cursor, batch)
+            cursor.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever broke the commit, its callers must be told and the thread must live
+            # Without the traceback: it could show parameters.
+            _log.error("commit failed", extra={"kind": type(error).__name__, "waiting": len(batch)})
+            self._failed = True
+            self._drop_connection()
+            return [(entry, None, Unavailable(entry.code)) for entry in batch]
+        self._failed = False
+        return outcomes
+
+    def _apply(self, cursor: sqlite3.Cursor, batch: list[Waiting]) -> list[Outcome]:
+        appends = [entry for entry in batch if isinstance(entry, Append)]
+        outcomes = [self._apply_alone(cursor, entry) for entry in batch if isinstance(entry, Write)]
+        if len(appends) < 2:
+            return outcomes + [self._apply_alone(cursor, entry) for entry in appends]
+        try:
+            heads = dict(self._heads)
+            cursor.execute("SAVEPOINT together")
+            outcomes += _append_together(cursor, heads, appends)
+            cursor.execute("RELEASE together")
+        except Exception:  # noqa: BLE001 - one of them is at fault; each alone shows which
+            self._undo(cursor, "together")
+            return outcomes + [self._apply_alone(cursor, entry) for entry in appends]
+        self._heads = heads
+        return outcomes
+
+    def _apply_alone(self, cursor: sqlite3.Cursor, entry: Waiting) -> Outcome:
+        try:
+            cursor.execute("SAVEPOINT alone")
+            result = entry.apply(cursor, self._heads)
+            cursor.execute("RELEASE alone")
+        except sqlite3.Error:
+            self._undo(cursor, "alone")
+            return entry, None, Unavailable(entry.code)
+        except Exception as error:  # noqa: BLE001 - the caller gets its own error
+            self._undo(cursor, "alone")
+            # A future refuses StopIteration, and refusing it would leave the rest of the batch untold.
+            return entry, None, RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
+        return entry, result, None
+
+    def _undo(self, cursor: sqlite3.Cursor, savepoint: str) -> None:
+        # A full disk makes the engine roll back everything; what is left of the batch must not pass as written.
+        if not cursor.connection.in_transaction:
+            raise _LostError
+        cursor.execute(f"ROLLBACK TO {savepoint}")
+        cursor.execute(f"RELEASE {savepoint}")
+
+    def _drop_connection(self) -> None:
+        self._heads = {}
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                connection.close()
+            except sqlite3.Error:
+                _log.warning("connection did not close")
+
+
+def _append_together(cursor: Cursor, heads: dict[Log, int], appends: list[Append]) -> list[Outcome]:
+    """Write many records with one statement; the numbers are dense."""
+    rows = []
+    outcomes: list[Outcome] = []
+    extras: dict[str, list[Sequence[Any]]] = {}
+    for entry in appends:
+        log = entry.log
+        seq = heads[log] = _head(cursor, heads, log) + 1
+        rows.append((log[0], log[1], seq, entry.at, entry.body))
+        outcomes.append((entry, seq, None))
+        for sql, parameters in entry.extras:
+            extras.setdefault(sql, []).append(parameters)
+    cursor.executemany(_APPEND, rows)
+    for sql, many in extras.items():
+        cursor.executemany(sql, many)
+    return outcomes
+
+
+def _head(cursor: Cursor, heads: dict[Log, int], log: Log) -> int:
+    head = heads.get(log)
+    if head is None:
+        head = int(cursor.execute(_NEWEST, log).fetchone()[0])
+    return head
+
+
+def _tell(outcomes: list[Outcome]) -> None:
+    """Hand the outcomes to the loops that wait for them, one call a loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_loop.setdefault(outcome[0].future.get_loop(), []).append(outcome)
+    for loop, own in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, own)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            _log.warning("outcome without a caller", extra={"waiting": len(own)})
+
+
+def _settle(outcomes: list[Outcome]) -> None:
+    for entry, result, error in outcomes:
+        if entry.after is not None:
+            entry.after()
+        future = entry.future
+        if future.done():  # the caller was cancelled; what it wrote stays
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,84 @@
+"""The worlds the contracts are run on: the fakes, and the stores on each engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.ports import AuditLog, Cases, IssuedIds, ReplayStore
+from gateway.storage import Database, open_stores, upgrade
+from gateway.storage.client_store import ClientStore
+from gateway.storage.consent_store import ConsentStore
+from gateway.storage.inbox_store import InboxStore
+from gateway.storage.index_store import IndexStore
+from tests.fakes import (
+    FixedClock,
+    MemoryAudit,
+    MemoryCases,
+    MemoryClients,
+    MemoryConsents,
+    MemoryInbox,
+    MemoryIndex,
+    MemoryIssued,
+    MemoryReplay,
+    plain_seal,
+    plain_unseal,
+)
+
+
+@dataclass
+class World:
+    """The ports of one implementation, on one clock."""
+
+    clock: FixedClock
+    audit: AuditLog
+    issued: IssuedIds
+    replay: ReplayStore
+    clients: ClientStore | MemoryClients
+    index: IndexStore | MemoryIndex
+    consents: ConsentStore | MemoryConsents
+    cases: Cases
+    inbox: InboxStore | MemoryInbox
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    clock = FixedClock()
+    if request.param == "memory":
+        audit, index = MemoryAudit(), MemoryIndex(clock)
+        yield World(
+            clock,
+            audit,
+            MemoryIssued(audit),
+            MemoryReplay(),
+            MemoryClients(),
+            index,
+            MemoryConsents(),
+            MemoryCases(),
+            MemoryInbox(index),
+        )
+        return
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    upgrade(url)
+    database = Database.open(url)
+    stores = open_stores(database, plain_seal, plain_unseal, clock)
+    yield World(
+        clock,
+        stores.audit,
+        stores.issued,
+        stores.replay,
+        stores.clients,
+        stores.index,
+        stores.consents,
+        stores.cases,
+        stores.inbox,
+    )
+    await database.close()

@@ -54,9 +54,10 @@ class GatewayTable(Table):
     deadline: Duration = Duration(seconds=4)  # for all sources of one request together
     maximum_body_bytes: int = 10_485_760
     trusted_proxies: tuple[str, ...] = ()
+    source_networks: tuple[str, ...] = ()  # private networks (CIDR) that sources may live in; public ones always may
     log_level: str = "info"
     demo: bool = False
-
+    token_lifetime: Duration = Duration(minutes=15)  # of an access token
 
 class DatabaseTable(Table):
     """Where the gateway keeps what it must keep."""
@@ -109,6 +110,8 @@ class SourceTable(Table):
     ca_file: str = ""
     client_certificate: str = ""
     client_key: str = ""
+    server_certificate: str = ""  # for kind "mllp": TLS of the listener; with ca_file senders must show a certificate
+    server_key: str = ""
 
 
 class AgreementTable(Table):

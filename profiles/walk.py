@@ -1,0 +1,50 @@
+"""Where a check is in a resource and what it has found so far."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from profiles.issue import Issue, issue
+
+MOST_ISSUES: Final = 200
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9]{0,63}")
+
+# A path is built for each element checked and rendered only for an issue, so it is a linked pair.
+Path = tuple["Path | None", str]
+
+
+@dataclass(slots=True)
+class Walk:
+    """The findings of one validation and the resource whose references are being read."""
+
+    issues: list[Issue] = field(default_factory=list)
+    contained: dict[str, str] = field(default_factory=dict)
+    inside_contained: bool = False
+
+    def add(self, rule: str, at: Path, expected: str = "") -> None:
+        """Record a finding; beyond `MOST_ISSUES` only the fact that there are more."""
+        if len(self.issues) < MOST_ISSUES:
+            self.issues.append(issue(rule, rendered(at), expected))
+        elif len(self.issues) == MOST_ISSUES:
+            self.issues.append(issue("too-many-issues", "", str(MOST_ISSUES)))
+
+    def entering(self, contained: dict[str, str], *, inside_contained: bool) -> Walk:
+        """Start on another resource, with the same list of findings."""
+        return Walk(self.issues, contained, inside_contained)
+
+
+def rendered(at: Path) -> str:
+    """Write a path as a FHIRPath expression."""
+    parts: list[str] = []
+    step: Any = at
+    while step is not None:
+        step, name = step
+        parts.append(name)
+    return "".join(reversed(parts))
+
+
+def below(at: Path, name: str) -> Path:
+    """Give the path of an unknown property; a name that is no FHIR name could hold anything, so it is left out."""
+    return (at, "." + name) if _NAME.fullmatch(name) else at

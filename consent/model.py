@@ -51,6 +51,15 @@ class Custodian:
 
 
 @dataclass(frozen=True, slots=True)
+class Emergency:
+    """The grounds of breaking the glass (B2), as the professional stated them."""
+
+    cannot_consent: str  # why the patient cannot be asked, as a code
+    threats: frozenset[str] = frozenset()  # what threatens the patient, as codes
+    text: str = ""  # in the professional's own words; kept in the record only
+
+
+@dataclass(frozen=True, slots=True)
 class AccessRequest:
     """One question. Without `custodian`: may this caller ask at all? With it: may its data be shared?
 
@@ -71,6 +80,7 @@ class AccessRequest:
     labels: frozenset[str] = frozenset()
     item: str | None = None  # set when an item decides for itself: its id
     item_date: str | None = None  # FHIR date or dateTime of the fact
+    emergency: Emergency | None = None  # needed to break the glass
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class Statement:
     version: int
     effect: Effect
     patient: str
-    custodian: str  # URA whose data it binds
+    custodian: str  # URA whose data it binds; ANY = every custodian, or those of `custodian_types`
     requesters: frozenset[str] = frozenset()  # URA
     requester_types: frozenset[str] = frozenset()  # facility types
     persons: frozenset[str] = frozenset()
@@ -116,6 +126,8 @@ class Statement:
     data_start: str | None = None  # FHIR dates bounding the data, not the consent
     data_end: str | None = None
     source: str = "consent"  # "consent" | "mitz" | "implied" | "patient-asked" | "objection"
+    custodian_types: frozenset[str] = frozenset()  # facility types; counts only when custodian is ANY
+    within: frozenset[str] = frozenset()  # ids of the provisions this one is an exception to
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,8 @@ class Facts:
     statements_known: bool = True  # False = the register could not be read: unavailable, never permit (A3)
     case_required_roles: frozenset[str] = frozenset()
     policy_revision: str = ""
+    minimum_assurance: str = "substantial"  # "" = the region's clients do not state it (demo only)
+    national_known: bool = True  # False = the national register did not answer: bases that ask it are unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +152,7 @@ class Reason:
     text: str
     side: Side = "caller"
     rule: str = ""  # id of the agreement, statement id + version, or rule number
+    words: tuple[tuple[str, str], ...] = ()  # what fills the error row of the same code
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,9 @@ TABLE: Final[dict[str, Row]] = {
                              "geen geldige afspraak dekt deze vrager, dit doel, deze rol en categorie"),
     "person-required": Row(403, "forbidden", "patient data is for persons: the token names no subject_id",
                            "patiëntgegevens zijn voor personen: het token noemt geen subject_id"),
+    "assurance-insufficient": Row(403, "forbidden", "the person must have logged in at level '{needed}' or higher; state loa "
+                                  "in the client assertion", "de persoon moet zijn ingelogd op niveau '{needed}' of hoger; "
+                                  "noem loa in de client assertion"),
     "consent-refused": Row(403, "suppressed", "not available", "niet beschikbaar"),
     "write-refused": Row(403, "forbidden", "not allowed to write this: {why}", "schrijven niet toegestaan: {why}"),
     "too-many-requests": Row(429, "throttled", "too many requests; try again later", "te veel verzoeken; probeer later"),

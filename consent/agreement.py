@@ -1,0 +1,54 @@
+"""Agreements between parties: which of them are in force and cover a question (rule C8)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from consent.categories import DIRECTORY
+from consent.model import ANY, AccessRequest, Agreement, Facts
+
+
+def in_force(agreement: Agreement, now: datetime) -> bool:
+    """Claim that `now` lies between the signed start and end; the end itself is outside."""
+    return agreement.start <= now < agreement.end
+
+
+def covers(agreement: Agreement, request: AccessRequest) -> bool:
+    """Claim that the agreement speaks about this requester, purpose, category and role, and the custodian if named.
+
+    Public facts about care (who, where) go along with any category agreed on.
+    """
+    requester, custodian = request.requester, request.custodian
+    return (
+        _holds(agreement.requesters, requester.organization)
+        and (custodian is None or _holds(agreement.custodians, custodian.organization))
+        and _holds(agreement.purposes, request.purpose)
+        and (_holds(agreement.categories, request.category) or request.category in DIRECTORY)
+        and (_holds(agreement.roles, requester.role) if requester.role else ANY in agreement.roles)
+        and (bool(requester.person) or agreement.system_access)
+    )
+
+
+def covering(request: AccessRequest, facts: Facts) -> list[Agreement]:
+    """Find every agreement in force that covers the question; an organization without a name has none."""
+    if not request.requester.organization:
+        return []
+    now = facts.now
+    return [one for one in facts.agreements if covers(one, request) and in_force(one, now)]
+
+
+def party(request: AccessRequest, facts: Facts) -> Agreement | None:
+    """Find an agreement in force in which the requester is any party: what writing to its own inbox takes."""
+    organization = request.requester.organization
+    found = (
+        one
+        for one in facts.agreements
+        if organization
+        and (_holds(one.requesters, organization) or _holds(one.custodians, organization))
+        and in_force(one, facts.now)
+    )
+    return min(found, key=lambda one: one.id, default=None)
+
+
+def _holds(names: frozenset[str], name: str) -> bool:
+    return name in names or ANY in names

@@ -1,0 +1,142 @@
+"""The ground on which data may be shared: what each basis needs and what the patient's statements make of it (C2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from consent.categories import WITHHELD
+from consent.model import AccessRequest, Agreement, Facts, Outcome, Reason, Statement
+from consent.precedence import Speaking, most_specific, standing
+from consent.purposes import PURPOSES
+from consent.tables import table
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """One ground for sharing."""
+
+    name: str
+    permit_needed: bool
+    permit_sources: frozenset[str]
+    national: bool  # the national register is asked, and its no stands
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one agreement makes of the statements."""
+
+    outcome: Outcome
+    agreement: str
+    reason: Reason | None = None
+    statement: str = ""
+    per_item: bool = False
+    obligations: frozenset[str] = frozenset()
+
+
+_TABLE: Final = table("basis.toml")
+BASES: Final[dict[str, Basis]] = {
+    name: Basis(name, row["permit_needed"], frozenset(row["permit_sources"]), row["national"])
+    for name, row in _TABLE["basis"].items()
+}
+_NEVER_IN_EMERGENCY: Final[frozenset[str]] = frozenset(_TABLE["emergency"]["never"])
+_EMERGENCY_OBLIGATIONS: Final[frozenset[str]] = frozenset(_TABLE["emergency"]["obligations"])
+_NONE: Final[frozenset[str]] = frozenset()
+
+OBJECTION: Final = "consent-objection"
+MISSING: Final = "consent-missing"
+UNKNOWN: Final = "consent-unknown"
+
+
+def judge(agreement: Agreement, heard: Speaking, request: AccessRequest, facts: Facts) -> Verdict:
+    """Say what an agreement allows, given what the patient said.
+
+    INVARIANT: with an unreadable register the answer is never yes; one more objection never opens.
+    """
+    basis = BASES[agreement.basis]
+    outcome, code, statement = _weigh(basis, heard.certain, request)
+    emergency = PURPOSES[request.purpose].emergency
+    if emergency and not _emergency_allowed(agreement, request):
+        return Verdict("deny", agreement.id, _EMERGENCY_REFUSED)
+    overridden = emergency and agreement.emergency == "override_objection"
+    if code == OBJECTION and not overridden:
+        return _deny(agreement, code, statement)
+    if not facts.statements_known or (basis.national and not facts.national_known):
+        return Verdict("unavailable", agreement.id, _REASONS[UNKNOWN])
+    obligations = _EMERGENCY_OBLIGATIONS if emergency else _NONE
+    per_item = any(one.effect == "deny" for one in heard.partial) and not overridden
+    if outcome == "permit" or emergency:
+        return Verdict("permit", agreement.id, None, statement, per_item, obligations)
+    return _perhaps(agreement, basis, heard, request) or _deny(agreement, code, statement)
+
+
+def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest) -> tuple[Outcome, str, str]:
+    """Weigh statements by the precedence rules: outcome, code of the reason, deciding statement."""
+    permits: list[Statement] = []
+    objections: list[Statement] = []
+    national_no: list[Statement] = []
+    national_yes: list[Statement] = []
+    for one in statements:
+        if one.source == "mitz":
+            (national_no if one.effect == "deny" else national_yes).append(one)
+        elif one.effect == "deny":
+            objections.append(one)
+        elif one.source in basis.permit_sources:
+            permits.append(one)
+    blocking = standing(objections, permits) + (national_no if basis.national else [])
+    if blocking:
+        return "deny", OBJECTION, _named(most_specific(blocking))
+    if basis.national and "mitz" in basis.permit_sources:
+        permits += national_yes
+    withheld = request.labels & WITHHELD
+    if withheld:
+        permits = [one for one in permits if withheld <= one.labels]
+    if permits:
+        return "permit", "", _named(most_specific(permits))
+    if basis.permit_needed or withheld:
+        return "deny", MISSING, ""
+    return "permit", "", f"basis {basis.name}"
+
+
+def _perhaps(agreement: Agreement, basis: Basis, heard: Speaking, request: AccessRequest) -> Verdict | None:
+    """Ask again for each item, where a permit speaks about some items only."""
+    permits = [one for one in heard.partial if one.effect == "permit"]
+    if not permits:
+        return None
+    outcome, _, statement = _weigh(basis, (*heard.certain, *permits), request)
+    return Verdict("permit", agreement.id, None, statement, per_item=True) if outcome == "permit" else None
+
+
+def _emergency_allowed(agreement: Agreement, request: AccessRequest) -> bool:
+    grounds, custodian = request.emergency, request.custodian
+    return (
+        agreement.emergency in ("absent_only", "override_objection")
+        and custodian is not None
+        and custodian.facility_type not in _NEVER_IN_EMERGENCY
+        and grounds is not None
+        and bool(grounds.cannot_consent and grounds.threats and grounds.text)
+    )
+
+
+def _deny(agreement: Agreement, code: str, statement: str) -> Verdict:
+    reason = _REASONS[code]
+    return Verdict("deny", agreement.id, Reason(reason.code, reason.text, reason.side, statement), statement)
+
+
+def _named(statement: Statement) -> str:
+    return f"{statement.id}/{statement.version}"
+
+
+_EMERGENCY_REFUSED: Final = Reason(
+    "purpose-refused",
+    "the agreement with this custodian does not allow emergency access",
+    "caller",
+    "B2",
+    (("purpose", "spoed-noodtoegang"), ("why", "the agreement with this custodian does not allow emergency access")),
+)
+_REASONS: Final = {
+    OBJECTION: Reason(OBJECTION, "the patient objects to sharing this with this requester", "patient"),
+    MISSING: Reason(MISSING, "the patient has not permitted this custodian to share this; ask the patient", "patient"),
+    UNKNOWN: Reason(UNKNOWN, "consent could not be checked; try again", "patient", "A3"),
+}

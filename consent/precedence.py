@@ -1,0 +1,127 @@
+"""Which of the statements about a patient speak about a question, and which of them wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from consent import dates
+from consent.model import ANY, AccessRequest, Facts, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """The statements that speak about a question, apart from those that speak about some of its items only."""
+
+    certain: tuple[Statement, ...]
+    partial: tuple[Statement, ...]
+
+
+def speaking(request: AccessRequest, facts: Facts) -> Speaking:
+    """Sort the statements of this patient and custodian; withdrawn, expired and future ones are not heard."""
+    certain, partial = [], []
+    for statement in facts.statements:
+        if statement.patient != request.patient or not _in_force(statement, facts) or not _binds(statement, request):
+            continue
+        if not _matches(statement, request):
+            continue
+        verdict = _about_item(statement, request)
+        if verdict is None:
+            partial.append(statement)
+        elif verdict:
+            certain.append(statement)
+    return Speaking(tuple(certain), tuple(partial))
+
+
+def outranks(one: Statement, other: Statement) -> bool:
+    """Claim that `one` is more specific than `other`, and so beats it whatever they say.
+
+    More specific on one point does not make up for less specific on another: then neither outranks,
+    and the objection wins.
+
+    Spec: NL generic functions, consent, conflict rules: more specific wins; individual holder over holder
+    category; individual user over user category; context-specific over general; resource-specific over general.
+    """
+    if other.id in one.within:
+        return one.version == other.version
+    if one.id in other.within:
+        return False
+    first, second = specificity(one), specificity(other)
+    return first != second and all(a >= b for a, b in zip(first, second, strict=True))
+
+
+def specificity(statement: Statement) -> tuple[int, ...]:
+    """Measure how specific a statement is: holder, user, context, then the resource point by point."""
+    holder = 2 if statement.custodian != ANY else 1 if statement.custodian_types else 0
+    user = 3 if statement.persons else 2 if statement.requesters else 1 if statement.requester_types else 0
+    named = bool(statement.items)
+    return (
+        holder,
+        user,
+        bool(statement.purposes),
+        named or bool(statement.categories),
+        named or bool(statement.types),
+        named or bool(statement.labels),
+        named or bool(statement.data_start or statement.data_end),
+        named,
+    )
+
+
+def standing(objections: Iterable[Statement], permits: Iterable[Statement]) -> list[Statement]:
+    """Find the objections no permit outranks.
+
+    INVARIANT: at equal specificity the objection stands; one more objection never removes another.
+    """
+    yes = tuple(permits)
+    return [no for no in objections if not any(outranks(permit, no) for permit in yes)]
+
+
+def most_specific(statements: Iterable[Statement]) -> Statement:
+    """Name the statement that decides; ties by id and version, so that order does not matter."""
+    return min(statements, key=lambda one: (tuple(-level for level in specificity(one)), one.id, one.version))
+
+
+def _in_force(statement: Statement, facts: Facts) -> bool:
+    return (statement.start is None or statement.start <= facts.now) and (
+        statement.end is None or facts.now < statement.end
+    )
+
+
+def _binds(statement: Statement, request: AccessRequest) -> bool:
+    """Claim that it binds this custodian's data: a custodian's statement binds nobody else (C1)."""
+    custodian = request.custodian
+    if custodian is None:
+        return False
+    if statement.custodian != ANY:
+        return statement.custodian == custodian.organization
+    return not statement.custodian_types or custodian.facility_type in statement.custodian_types
+
+
+def _matches(statement: Statement, request: AccessRequest) -> bool:
+    requester = request.requester
+    return (
+        (not statement.requesters or requester.organization in statement.requesters)
+        and (not statement.requester_types or requester.facility_type in statement.requester_types)
+        and (not statement.persons or requester.person in statement.persons)
+        and (not statement.purposes or request.purpose in statement.purposes)
+        and (not statement.categories or request.category in statement.categories)
+        and (not statement.types or request.type in statement.types)
+    )
+
+
+def _about_item(statement: Statement, request: AccessRequest) -> bool | None:
+    """Say whether it speaks about the item; None = the question names no item, so about some perhaps."""
+    if statement.labels and not statement.labels & request.labels:
+        # Labels are known once items are there: a question that names none leaves it open.
+        if request.item is not None or request.labels:
+            return False
+        return None
+    if request.item is None:
+        return None if statement.items or statement.data_start or statement.data_end else True
+    if statement.items and request.item not in statement.items:
+        return False
+    if not statement.data_start and not statement.data_end:
+        return True
+    overlap = dates.overlap(request.item_date, statement.data_start, statement.data_end)
+    # A date that cannot be placed is inside for an objection and outside for a permit.
+    return overlap != "outside" if statement.effect == "deny" else overlap == "inside"

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from consent.model import Custodian, Decision, Requester
+from gateway.settings import SourceTable
 from profiles import exact
 
 Json = dict[str, Any]
 
-CANONICAL = "https://roaz-gateway.example/fhir"
+CANONICAL: Final = "https://roaz-gateway.example/fhir"
+HELD_KINDS: Final = frozenset({"mllp", "inbox"})  # kinds of source whose data the gateway holds itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,23 @@ class Patient:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What an interaction asks, before anybody is asked: exactly one patient, or one item by id."""
+
+    interaction: str  # name of the row in gateway.fhir.interactions
+    action: str  # SMART v2 letter: "r" read, "s" search
+    types: tuple[str, ...]  # resource types asked
+    categories: frozenset[str]  # national data categories those types live in
+    patient: Patient | None = None
+    item: str = ""  # id, for a read
+    parameters: tuple[tuple[str, str], ...] = ()  # search parameters as given, without the patient
+    lenient: bool = False  # Prefer: handling=lenient
+    profile: str = ""  # canonical of the summary asked for
+    html: bool = False
+    names: str = ""  # names of the parameters, for the record; values masked
+
+
+@dataclass(frozen=True, slots=True)
 class IndexEntry:
     """One registration "this custodian holds data of this patient" (rule C3), in the shape of an NVI List."""
 
@@ -121,6 +140,35 @@ class Item:
         if self._resource is None:
             self._resource = exact.decode(self.raw)
         return self._resource
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """The patient, and for a read the held item, or where a pulled item came from (custodian, source, category)."""
+
+    patient: Patient
+    held: Item | None = None
+    issued: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One source of one custodian that may hold data; `source` is None when the custodian has no known address."""
+
+    custodian: Custodian
+    name: str
+    source: SourceTable | None
+    categories: frozenset[str]  # of the question, that this place may hold
+
+    @property
+    def source_id(self) -> str:
+        """The id of the source, empty without one."""
+        return self.source.id if self.source else ""
+
+    @property
+    def held(self) -> bool:
+        """Claim that the gateway holds this data itself, so that no source is asked."""
+        return self.source is not None and self.source.kind in HELD_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +226,20 @@ class Incident:
     detail: str = ""  # element and rule, no content
 
 
+@dataclass(slots=True)
+class Arrival:
+    """What arrived from one place: the items that are of this patient, and what was kept out and why."""
+
+    items: list[Item] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    birth_dates: tuple[str, ...] = ()
+    losses: int = 0
+    map: str = ""
+    format: str = ""
+    fetched: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What became of one category at one source."""
@@ -203,3 +265,11 @@ class Answer:
     format: str = ""
     told_requester: bool = True  # the source was told who asks (B6)
     losses: int = 0
+    map: str = ""
+    birth_dates: tuple[str, ...] = ()  # of this patient at this source, to see that it is one person
+
+    def note(self, arrival: Arrival) -> None:
+        """Keep what arrived with the items."""
+        self.incidents.extend(arrival.incidents)
+        self.losses, self.map, self.fetched, self.format = arrival.losses, arrival.map, arrival.fetched, arrival.format
+        self.birth_dates = arrival.birth_dates

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from consent.model import Case, Statement
-from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
+from gateway.model import Caller, Failure, IndexEntry, Item, Payload, SourceQuestion
 from gateway.policy import Policy
 from gateway.settings import ClientTable, Settings
+from gateway.throttle import Counts
 
 
 class Clock(Protocol):
@@ -185,6 +186,22 @@ class Keys(Protocol):
         ...
 
 
+class Tokens(Protocol):
+    """Access tokens as the line needs them; see `gateway.oauth.tokens`."""
+
+    def issue(self, caller: Caller, now: float) -> tuple[str, int]:
+        """A signed access token that names this caller, and the seconds it lives."""
+        ...
+
+    def caller(self, authorization: bytes, now: float) -> Caller:
+        """Who an Authorization header proves.
+
+        Raises:
+            Refused: `token-missing` or `token-invalid`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything a request may touch."""
@@ -202,6 +219,9 @@ class Ports:
     inbox: Inbox
     issued: IssuedIds
     sources: Mapping[str, Source]
+    refusals: Counts  # refusals of unknown callers, per address
+    misses: Counts  # birth dates that did not match, per patient id (attack 163)
+    tokens: Tokens | None = field(default=None, kw_only=True)  # None = no token is accepted
 
     def now(self) -> datetime:
         """The current time."""

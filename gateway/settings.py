@@ -59,6 +59,7 @@ class GatewayTable(Table):
     demo: bool = False
     token_lifetime: Duration = Duration(minutes=15)  # of an access token
 
+
 class DatabaseTable(Table):
     """Where the gateway keeps what it must keep."""
 

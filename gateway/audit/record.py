@@ -1,0 +1,81 @@
+"""The compact value that is stored for every event; rendered as an AuditEvent only when somebody reads it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Kind = Literal["intent", "outcome", "refusal", "token", "push", "start", "stop", "policy", "sum"]
+
+
+class Shown(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the disclosure manifest (rule F5): which version of which item was given, no content."""
+
+    type: str
+    id: str
+    version: str
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one custodian's source: asked, answered, withheld, failed; per category."""
+
+    custodian: str  # URA
+    source: str
+    states: dict[str, str] = {}  # category -> "answered" | "refused:<reason>" | "failed:<code>"
+    rule: str = ""  # agreement that decided
+    consent: str = ""  # statement id/version, or the basis
+    shown: tuple[Shown, ...] = ()
+    incidents: tuple[str, ...] = ()  # "code Type element"
+    losses: int = 0
+    told: bool = True  # the source was told who asked (B6)
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event. INVARIANT: no BSN, name of a patient or clinical content in any field.
+
+    Spec: NEN 7513 (2018) 7.2–7.5: event, user, patient, source; the AuditEvent fields it becomes are
+    listed in docs/architecture.md.
+    """
+
+    kind: Kind
+    at: str  # FHIR instant
+    request: str  # X-Request-Id of this gateway
+    correlation: str = ""
+    interaction: str = ""
+    action: str = ""  # C R U D E
+    type: str = ""
+    query: str = ""  # names of the parameters, values masked
+    client: str = ""
+    organization: str = ""  # URA of the requester
+    facility: str = ""
+    person: str = ""
+    person_name: str = ""
+    role: str = ""
+    responsible: str = ""
+    assurance: str = ""
+    token: str = ""  # jti
+    purpose: str = ""
+    case: str = ""
+    patient: str = ""  # pseudonymous id
+    policy: str = ""  # revision
+    address: str = ""
+    status: int = 0
+    error: str = ""
+    reasons: tuple[str, ...] = ()
+    custodians: tuple[Asked, ...] = ()
+    count: int = 0  # for kind "sum": how many refusals of this address and minute
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """The bytes that are stored, hashed and never written again."""
+    return _encoder.encode(record)
+
+
+def decode(raw: bytes) -> Record:
+    """Read a stored record."""
+    return _decoder.decode(raw)

@@ -1,0 +1,19 @@
+"""The first step of the line: who sends this request, proven by an access token and by nothing else."""
+
+from __future__ import annotations
+
+from gateway.errors import Unavailable
+from gateway.model import Caller
+from gateway.ports import Ports
+
+
+async def authenticate(authorization: bytes, ports: Ports) -> Caller:
+    """The caller behind the raw value of the one Authorization header; empty when there was none.
+
+    Raises:
+        Refused: `token-missing` or `token-invalid`.
+        Unavailable: this process has nothing to verify tokens with.
+    """
+    if ports.tokens is None:
+        raise Unavailable("internal")
+    return ports.tokens.caller(authorization, ports.clock.now().timestamp())

@@ -1,0 +1,80 @@
+"""Gather the facts, ask the pure decision: may this caller ask at all, and later per custodian, may its data be shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from consent.decision import decide
+from consent.model import Case, Decision, Facts
+from gateway.errors import TABLE, Refused
+from gateway.model import Caller, Question
+from gateway.ports import Ports
+from gateway.standing import Standing
+
+async def authorize(caller: Caller, question: Question, ports: Ports) -> Standing:
+    """May this caller ask at all?
+
+    Raises:
+        Refused: with the first caller-side reason as code; all reasons are on the record.
+    """
+    case = await _case(caller, question, ports)
+    facts = Facts(now=ports.now(), agreements=ports.policy.agreements, case_required_roles=_case_roles(question, case, ports),
+                  policy_revision=ports.policy.revision)
+    patient = question.patient.id if question.patient else ""
+    standing = Standing(caller, facts, case, question.action, patient)
+    type_ = question.types[0] if question.interaction != "summary" else "Patient"
+    decision = decide(standing.request(type_, _category(question, type_)), facts)
+    if not decision.permitted:
+        raise refusal(decision, caller, type_, question.action)
+    return standing
+
+
+async def with_statements(standing: Standing, patient: str, ports: Ports) -> Standing:
+    """Add what has been said about sharing this patient's data, read at the newest revision (rule C5)."""
+    statements = await ports.consents.statements(patient)
+    standing.patient = patient
+    standing.facts = replace(standing.facts, statements=statements, case_required_roles=ports.policy.case_roles)
+    if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
+        standing.case = await _open_case(standing.caller, patient, ports)
+    standing.decisions.clear()
+    return standing
+
+
+def refusal(decision: Decision, caller: Caller, type_: str, action: str) -> Refused:
+    """The error a caller sees; patient-side reasons collapse to one code (rule A4)."""
+    reason = next((reason for reason in decision.reasons if reason.side == "caller"), None)
+    if reason is None:
+        return Refused("consent-refused")
+    code = reason.code if reason.code in TABLE else "agreement-missing"
+    return Refused(code, why=reason.text, needed=f"system/{type_}.{action}", purpose=caller.purpose or "none",
+                   role=caller.requester.role or "none")
+
+
+def _category(question: Question, type_: str) -> str:
+    """One category stands for the question while only "may ask at all" is decided: the widest when there are several."""
+    return "*" if len(question.categories) != 1 else next(iter(question.categories))
+
+
+def _case_roles(question: Question, case: Case | None, ports: Ports) -> frozenset[str]:
+    # A read by id names no patient yet: its case is judged when the owner of the item is known.
+    return ports.policy.case_roles if question.patient or case else frozenset()
+
+
+async def _case(caller: Caller, question: Question, ports: Ports) -> Case | None:
+    if caller.case:
+        kept = await ports.cases.get(caller.case)
+        if kept is None:
+            raise Refused("case-refused", why="it is not known")
+        return kept[0]
+    if question.patient is None or caller.requester.role not in ports.policy.case_roles:
+        return None
+    return await _open_case(caller, question.patient.id, ports)
+
+
+async def _open_case(caller: Caller, patient: str, ports: Ports) -> Case | None:
+    """The one open case this person has for this patient; two open cases must be told apart by name."""
+    requester = caller.requester
+    found = await ports.cases.open_for(requester.client, requester.person, patient, ports.now())
+    if len(found) > 1:
+        raise Refused("case-refused", why="several are open for this patient; name one in claim 'case'")
+    return found[0] if found else None

@@ -1,0 +1,140 @@
+"""The shared envelope around every HTTP request: ids, limits, time bounds, proxies, security headers. Raw ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.errors import Invalid
+from gateway.model import Incoming, Outgoing
+from profiles.identifiers import passes_elfproef
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_SECONDS: Final = 10.0
+MAXIMUM_HEADERS_BYTES: Final = 32_768
+_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_NINE: Final = re.compile(r"\d{9}")
+_TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+# Patient data is never kept by a browser or a proxy, never framed, never guessed to be another type.
+SECURITY_HEADERS: Final = (
+    (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"), (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+def correlation(text: str) -> str:
+    """A correlation id from outside, or nothing when it is too long, oddly made or could hold a BSN (attack 172)."""
+    if not _ID.fullmatch(text) or any(passes_elfproef(found) for found in _NINE.findall(text)):
+        return ""
+    return text
+
+
+async def incoming(scope: Scope, receive: Receive, base: str, trusted: frozenset[str], limit: int, now: datetime) -> Incoming:
+    """Read one request completely, within bounds of size and time.
+
+    Raises:
+        Invalid: `bad-request` (two Authorization headers, no Host, a body that stops), `too-large`.
+    """
+    headers: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name in headers and name in {b"authorization", b"content-length", b"host", b"content-type"}:
+            raise Invalid("bad-request", why=f"header {name.decode('latin-1')} is given twice")
+        headers[name] = value
+    if size > MAXIMUM_HEADERS_BYTES:
+        raise Invalid("bad-request", why="the headers are too large")
+    if b"host" not in headers:
+        raise Invalid("bad-request", why="header host is missing")
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit():
+        raise Invalid("bad-request", why="content-length is not a number")
+    if int(length) > limit:
+        raise Invalid("too-large", limit=str(limit))
+    body = await _body(receive, limit) if int(length) or b"transfer-encoding" in headers else b""
+    request_id = correlation(headers.get(b"x-request-id", b"").decode("latin-1")) or secrets.token_hex(16)
+    trace = headers.get(b"traceparent", b"").decode("latin-1")
+    return Incoming(
+        method=scope["method"], path=scope["path"][len(base):].lstrip("/"), query=scope["query_string"].decode("latin-1"),
+        headers=headers, body=body, peer=peer(scope, headers, trusted), request_id=request_id,
+        correlation_id=correlation(headers.get(b"x-correlation-id", b"").decode("latin-1"))
+        or (trace[3:35] if _TRACE.fullmatch(trace) else request_id),
+        received=now, language=language(headers.get(b"accept-language", b"")),
+    )
+
+
+def language(header: bytes) -> str:
+    """Dutch when the caller prefers it, else English."""
+    first = header.decode("latin-1").split(",")[0].strip().lower()
+    return "nl" if first.startswith("nl") else "en"
+
+
+def peer(scope: Scope, headers: dict[bytes, bytes], trusted: frozenset[str]) -> str:
+    """The network address of the caller; a forwarded one only from a listed proxy."""
+    address = str(scope["client"][0]) if scope.get("client") else "unknown"
+    if address in trusted:
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")[-1].strip()
+        return forwarded if re.fullmatch(r"[0-9A-Fa-f.:]{2,45}", forwarded) else address
+    return address
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Invalid("bad-request", why="the body stopped")
+                part = message.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise Invalid("too-large", limit=str(limit))
+                parts.append(part)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise Invalid("bad-request", why="the body came too slowly") from None
+
+
+async def respond(send: Send, answer: Outgoing, request_id: str, correlation_id: str, *, head: bool = False) -> None:
+    """Send one complete answer."""
+    own = {name for name, _ in answer.headers}
+    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(answer.body)).encode()),
+               (b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode())]
+    headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers]
+    headers += [pair for pair in SECURITY_HEADERS if pair[0].decode() not in own]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})
+
+
+async def unless_gone(work: Awaitable[Outgoing], receive: Receive) -> Outgoing | None:
+    """Do the work, but stop it when the client hangs up; None then."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        return None
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+

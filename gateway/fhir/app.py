@@ -1,0 +1,85 @@
+"""The FHIR endpoint as one raw ASGI function: route, read, run the line, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from gateway.audit.journal import recorded
+from gateway.envelope import Receive, Scope, Send, incoming, respond, unless_gone
+from gateway.errors import GatewayError, Unavailable
+from gateway.exchange import retrieve
+from gateway.fhir import answering, capability, reading
+from gateway.fhir.interactions import Route, route
+from gateway.fhir.outcome import rendered
+from gateway.intake import submit
+from gateway.metrics import Metrics
+from gateway.model import Incoming, Outgoing
+from gateway.ports import Ports
+
+log: Final = logging.getLogger("gateway.fhir")
+
+_ASKING: Final = {"search-type", "read", "summary", "match"}
+_LONG: Final = {"search-type", "summary", "match"}  # these ask sources: a client that hangs up stops them
+
+
+@dataclass(frozen=True, slots=True)
+class FhirApp:
+    """`app(scope, receive, send)` for everything below the FHIR base."""
+
+    ports: Ports
+    metrics: Metrics
+    prefix: str = "/fhir"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        settings = self.ports.settings.gateway
+        started = asyncio.get_running_loop().time()
+        request_id, correlation_id, name = "-", "-", "unrouted"
+        try:
+            asked = await incoming(scope, receive, self.prefix, frozenset(settings.trusted_proxies),
+                                   settings.maximum_body_bytes, self.ports.now())
+            request_id, correlation_id = asked.request_id, asked.correlation_id
+            found = route(asked.method, asked.path)
+            name = found.interaction.name
+            work = self._run(asked, found)
+            answer = await (unless_gone(work, receive) if name in _LONG else work)
+        except GatewayError as error:
+            answer = rendered(error, asked.language if request_id != "-" else "en", request_id)
+            if name == "unrouted" and request_id != "-":
+                answer = await self._unrouted(asked, error, answer)
+        except Exception:  # a defect: the text goes nowhere, the correlation id leads to the log
+            log.exception("request failed", extra={"request": request_id})
+            answer = rendered(Unavailable("internal"), "en", request_id)
+        if answer is not None:
+            await respond(send, answer, request_id, correlation_id, head=scope["method"] == "HEAD")
+            self.metrics.request(name, answer.status, asyncio.get_running_loop().time() - started)
+
+    async def _run(self, asked: Incoming, found: Route) -> Outgoing:
+        name = found.interaction.name
+        if name == "capabilities":
+            return capability.statement(asked, self.ports)
+        if name == "smart-configuration":
+            return capability.smart_configuration(self.ports)
+        if name in _ASKING:
+            read = partial(_question, found)
+            return await retrieve(asked, name, found.type, read, answering.ASSEMBLE[name], self.ports)
+        return await submit(asked, found.interaction.name, found.type, found.id, self.ports)
+
+    async def _unrouted(self, asked: Incoming, error: GatewayError, answer: Outgoing) -> Outgoing:
+        """A request that matches no route leaves a record as well."""
+        try:
+            async with recorded(asked, self.ports, "unknown", "", "") as record:
+                record.reasons = (error.code,)
+                raise error
+        except Unavailable as failure:
+            return rendered(failure, asked.language, asked.request_id)
+        except GatewayError:
+            return answer
+
+
+def _question(found: Route, asked: Incoming, ports: Ports) -> reading.Question:
+    return reading.question(asked, found, ports)

@@ -1,0 +1,239 @@
+"""An HTTP request becomes a Question: one patient, the types asked, the parameters; a BSN never stands in a URL."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from consent.categories import categories_of_type
+from gateway.errors import Invalid
+from gateway.fhir.interactions import CLINICAL, Route
+from gateway.model import Incoming, Json, Patient, Question
+from gateway.ports import Ports
+from profiles import exact
+from profiles.identifiers import BSN_SYSTEM, Bsn, passes_elfproef
+
+JSON_TYPES: Final = ("application/fhir+json", "application/json", "text/json", "application/json+fhir")
+HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
+_SELECTORS: Final = frozenset({"patient", "subject", "patient.identifier", "subject.identifier", "subject:Patient",
+                               "subject:Patient.identifier", "patient:Patient", "patient:Patient.identifier"})
+_NINE: Final = re.compile(r"(?<!\d)\d{9}(?!\d)")
+_BSN_WORD: Final = "namingsystem/bsn"
+_BSN_OID: Final = "2.16.840.1.113883.2.4.6.3"
+_MAXIMUM_PARAMETERS: Final = 100
+
+Parameters = list[tuple[str, str]]
+
+
+def question(incoming: Incoming, route: Route, ports: Ports) -> Question:
+    """Read what is asked.
+
+    Raises:
+        Invalid: with the code, the element or parameter at fault, and what would be right.
+    """
+    url = url_parameters(incoming)
+    if route.id and passes_elfproef(route.id):
+        raise Invalid("bsn-in-url")
+    name = route.interaction.name
+    if name == "summary":
+        return _summary(incoming, route, url, ports)
+    if name == "match":
+        return _match(incoming, ports)
+    if name == "read":
+        accepts(incoming, url)
+        return Question(name, "r", (route.type,), categories_of_type(route.type), item=route.id,
+                        patient=_ours(route.id, ports) if route.type == "Patient" else None)
+    return _search(incoming, route, url, ports)
+
+
+def url_parameters(incoming: Incoming) -> Parameters:
+    """The parameters of the URL, once it is certain that none carries a BSN.
+
+    Raises:
+        Invalid: `bsn-in-url`, or an unreadable or overlong query.
+    """
+    parameters = _pairs(incoming.query)
+    for name, value in parameters:
+        text = unquote(value)
+        if _BSN_WORD in text.lower() or _BSN_OID in text:
+            raise Invalid("bsn-in-url")
+        if not name.startswith("_") and any(passes_elfproef(found) for found in _NINE.findall(text)):
+            raise Invalid("bsn-in-url")
+    return parameters
+
+
+def accepts(incoming: Incoming, parameters: Parameters, *, html: bool = False) -> bool:
+    """Decide the representation; true for HTML, false for JSON.
+
+    Raises:
+        Invalid: `not-acceptable` for anything else.
+    """
+    wanted = next((value for name, value in parameters if name == "_format"), "") or incoming.header(b"accept")
+    possible = (*JSON_TYPES, *(HTML_TYPES if html else ()))
+    if not wanted:
+        return False
+    for part in wanted.split(","):
+        kind = part.split(";")[0].strip().lower().replace(" ", "+")
+        if kind in HTML_TYPES or kind == "html":
+            if html:
+                return True
+        elif kind in JSON_TYPES or kind in {"json", "*/*", "application/*"}:
+            return False
+    raise Invalid("not-acceptable", type=wanted[:60] if wanted.isascii() else "that", possible=", ".join(possible))
+
+
+def resource_body(incoming: Incoming, *types: str) -> Json:
+    """Read the body as one resource of the given types.
+
+    Raises:
+        Invalid: wrong content type, malformed JSON, or another resource type.
+    """
+    kind = incoming.header(b"content-type").split(";")[0].strip().lower()
+    if kind not in JSON_TYPES:
+        raise Invalid("unsupported-media-type", type=kind or "none", possible="application/fhir+json")
+    try:
+        resource = exact.decode(incoming.body)
+    except exact.NotExact as error:
+        raise Invalid("malformed-json", why=str(error)) from None
+    if resource.get("resourceType") not in types:
+        raise Invalid("invalid-resource", expression="resourceType", why=f"expected resourceType {' or '.join(types)}")
+    return resource
+
+
+def patient_by(system: str, value: str, birth_date: str, ports: Ports, expression: str = "") -> Patient:
+    """The patient an identifier stands for.
+
+    A BSN must pass the eleven-test. Another system must be declared and needs the birth date.
+
+    Raises:
+        Invalid: `identifier-invalid`, saying which rule.
+    """
+    def wrong(why: str) -> Invalid:
+        return Invalid("identifier-invalid", expression=expression, why=why)
+
+    if not system or not value:
+        raise wrong("give system and value, as system|value")
+    if system == BSN_SYSTEM:
+        try:
+            Bsn(value)
+        except ValueError as error:
+            raise wrong(str(error)) from None
+    elif system not in ports.policy.identifier_systems:
+        raise wrong("this identifier system is not known in this region; use the BSN system")
+    elif not birth_date:
+        raise wrong("an identifier other than the BSN also needs the birth date")
+    if birth_date and not re.fullmatch(r"\d{4}-\d\d-\d\d", birth_date):
+        raise Invalid("invalid-parameter", expression="birthDate", name="birthdate", why="give a full date, YYYY-MM-DD")
+    return Patient(ports.keys.patient_id(system, value), system, value, birth_date)
+
+
+def _summary(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> Question:
+    html = accepts(incoming, url, html=True)
+    profile = next((value for name, value in url if name == "profile"), "")
+    known = {"profile", "_format", "_pretty"}
+    if route.id:
+        patient: Patient | None = _ours(route.id, ports)
+        body = _parameters(incoming, optional=True)
+    else:
+        patient, body = None, _parameters(incoming)
+        found = next((entry for entry in body if entry.get("name") == "identifier"), None)
+        identifier = (found or {}).get("valueIdentifier") or {}
+        text = str((found or {}).get("valueString", ""))
+        system, _, value = text.partition("|") if text else (identifier.get("system", ""), "", identifier.get("value", ""))
+        birth = next((str(entry.get("valueDate", "")) for entry in body if entry.get("name") in {"birthDate", "birthdate"}), "")
+        patient = patient_by(str(system), str(value), birth, ports, "Parameters.parameter.where(name='identifier')")
+    profile = next((str(entry.get("valueCanonical") or entry.get("valueUri") or "") for entry in body
+                    if entry.get("name") == "profile"), profile)
+    for name, _ in url:
+        if name not in known:
+            raise Invalid("unknown-parameter", name=name[:40], type="Patient/$summary", known=", ".join(sorted(known)))
+    types = tuple(type_ for type_ in CLINICAL)
+    categories = frozenset().union(*(categories_of_type(type_) for type_ in types))
+    return Question("summary", "r", types, categories, patient, profile=profile, html=html, names="identifier=***")
+
+
+def _match(incoming: Incoming, ports: Ports) -> Question:
+    body = _parameters(incoming)
+    entry = next((entry for entry in body if entry.get("name") == "resource"), {})
+    resource = entry.get("resource") or {}
+    if resource.get("resourceType") != "Patient":
+        raise Invalid("invalid-resource", expression="Parameters.parameter", why="give a Patient in parameter 'resource'")
+    identifiers = [entry for entry in resource.get("identifier") or () if isinstance(entry, dict)]
+    chosen = next((entry for entry in identifiers if entry.get("system") == BSN_SYSTEM), next(iter(identifiers), {}))
+    birth = str(resource.get("birthDate", ""))
+    if not birth:
+        raise Invalid("invalid-resource", expression="Parameters.parameter.resource.birthDate",
+                      why="a match needs identifier and birthDate")
+    patient = patient_by(str(chosen.get("system", "")), str(chosen.get("value", "")), birth, ports,
+                         "Parameters.parameter.resource.identifier")
+    return Question("match", "s", ("Patient",), categories_of_type("Patient"), patient, names="identifier=***&birthDate=***")
+
+
+def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> Question:
+    accepts(incoming, url)
+    given = list(url)
+    if incoming.method == "POST":
+        kind = incoming.header(b"content-type").split(";")[0].strip().lower()
+        if kind not in {"application/x-www-form-urlencoded", ""}:
+            raise Invalid("unsupported-media-type", type=kind, possible="application/x-www-form-urlencoded")
+        given += _pairs(incoming.body.decode("utf-8", "replace"))
+    patient = _selected(given, route.type, ports)
+    selectors = _SELECTORS | ({"identifier", "_id", "birthdate"} if route.type == "Patient" else set())
+    rest = tuple((name, value) for name, value in given if name not in selectors)
+    lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "")
+    return Question("search-type", "s", (route.type,), categories_of_type(route.type), patient, parameters=rest,
+                    lenient=lenient, names="&".join(f"{name}=***" for name, _ in given)[:200])
+
+
+def _selected(given: Parameters, type_: str, ports: Ports) -> Patient:
+    """Resolve every way of naming the patient to exactly one (attack 45)."""
+    birth = next((value.removeprefix("eq") for name, value in given if name == "birthdate"), "") if type_ == "Patient" else ""
+    found: dict[str, Patient] = {}
+    for name, value in given:
+        if name in _SELECTORS or (type_ == "Patient" and name in {"identifier", "_id"}):
+            for part in value.split(","):
+                patient = _one(name, part, birth, ports)
+                found[patient.id] = patient
+    if not found:
+        raise Invalid("patient-required")
+    if len(found) > 1:
+        raise Invalid("patient-conflict")
+    return next(iter(found.values()))
+
+
+def _one(name: str, value: str, birth: str, ports: Ports) -> Patient:
+    if name.endswith("identifier"):
+        system, bar, number = value.partition("|")
+        if not bar:
+            raise Invalid("invalid-parameter", name=name, why="give system|value")
+        return patient_by(system, number, birth, ports)
+    reference = value.removeprefix(f"{ports.settings.gateway.base}/fhir/").removeprefix("Patient/")
+    return _ours(reference, ports, birth)
+
+
+def _ours(patient_id: str, ports: Ports, birth: str = "") -> Patient:
+    known = ports.keys.patient_identifier(patient_id)
+    if known is None:
+        raise Invalid("not-found", what="this patient id")
+    return Patient(patient_id, known[0], known[1], birth)
+
+
+def _pairs(text: str) -> Parameters:
+    try:
+        return parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=_MAXIMUM_PARAMETERS,
+                         encoding="utf-8", errors="strict")
+    except (ValueError, UnicodeDecodeError):
+        raise Invalid("bad-request", why="the parameters are not name=value pairs, or too many") from None
+
+
+def _parameters(incoming: Incoming, *, optional: bool = False) -> list[Json]:
+    if optional and not incoming.body:
+        return []
+    resource = resource_body(incoming, "Parameters")
+    entries = resource.get("parameter") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Invalid("invalid-resource", expression="Parameters.parameter", why="parameter must be a list of objects")
+    return entries
+
+

@@ -1,0 +1,56 @@
+"""One patient: from an identifier, a patient id, or the item that is read."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from gateway.errors import Invalid, Refused
+from gateway.model import Answer, Identified, Patient, Question
+from gateway.ports import Ports
+from profiles.dates import parse, same_day
+
+
+async def identify(question: Question, ports: Ports) -> Identified:
+    """Find the one patient a question is about.
+
+    Raises:
+        Invalid: `item-expired` for an id that is not known (any more).
+        Refused: `too-many-requests` when birth dates for this identifier are being guessed (attack 163).
+    """
+    if question.patient is not None:
+        if question.patient.birth_date and ports.misses.exceeded(question.patient.id, ports.now()):
+            raise Refused("too-many-requests", retry_after=60)
+        return Identified(question.patient)
+    held = await ports.inbox.item(question.item)
+    if held is not None and held.type == question.types[0]:
+        return Identified(_patient(held.patient, ports), held=held)
+    issued = await ports.issued.issued(question.item, ports.now())
+    if issued is None or issued.type != question.types[0]:
+        raise Invalid("item-expired")
+    return Identified(_patient(issued.patient, ports), issued=(issued.custodian, issued.source, issued.category))
+
+
+def _patient(patient_id: str, ports: Ports) -> Patient:
+    known = ports.keys.patient_identifier(patient_id)
+    if known is None:
+        raise Invalid("item-expired")
+    return Patient(patient_id, known[0], known[1])
+
+
+def confirm(patient: Patient, answers: list[Answer], ports: Ports) -> list[Answer]:
+    """Is everything that came back about one person? Birth dates decide, and a partial date decides nothing (rule E1).
+
+    Nothing is left of the answers when the birth date the caller gave is not this patient's: to the
+    caller that is an unknown patient, and it counts as a miss.
+
+    Raises:
+        Invalid: `patient-ambiguous` when sources disagree on the birth date.
+    """
+    dates = [date for answer in answers for text in answer.birth_dates if (date := parse(text)) is not None]
+    if any(same_day(one, other) is False for one, other in combinations(dates, 2)):
+        raise Invalid("patient-ambiguous")
+    given = parse(patient.birth_date)
+    if given is not None and any(same_day(given, date) is False for date in dates):
+        ports.misses.count(patient.id, ports.now())
+        return []
+    return answers

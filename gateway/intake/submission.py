@@ -1,0 +1,42 @@
+"""A FHIR write: recorded( authenticate → authorize → check → keep ), refused as a whole or kept as a whole."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from consent.scopes import covers
+from gateway.audit.journal import recorded
+from gateway.authentication import authenticate
+from gateway.errors import Refused
+from gateway.intake import cases, consents, registrations
+from gateway.intake.write import Keeper, Write
+from gateway.model import Incoming, Outgoing
+from gateway.ports import Ports
+
+# interaction and type -> action of the record, scope letter, keeper
+_KEEPERS: Final[dict[tuple[str, str], tuple[str, str, Keeper]]] = {
+    ("create", "Task"): ("C", "c", cases.open_case),
+    ("read-owned", "Task"): ("R", "r", cases.read),
+    ("update", "Task"): ("U", "u", cases.close),
+    ("create", "Consent"): ("C", "c", consents.create),
+    ("read-owned", "Consent"): ("R", "r", consents.read),
+    ("update", "Consent"): ("U", "u", consents.update),
+    ("create", "List"): ("C", "c", registrations.register),
+    ("delete", "List"): ("D", "d", registrations.withdraw),
+}
+
+
+async def submit(incoming: Incoming, interaction: str, type_: str, id_: str, ports: Ports) -> Outgoing:
+    """Keep what is sent in, or refuse it.
+
+    Raises:
+        GatewayError: scope, content or right to write; see the keepers.
+    """
+    action, letter, keep = _KEEPERS[interaction, type_]
+    async with recorded(incoming, ports, interaction, action, type_) as record:
+        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        if not covers(caller.scopes, type_, letter):
+            raise Refused("scope-insufficient", needed=f"system/{type_}.{letter}")
+        outgoing = await keep(Write(incoming, id_, caller, record, ports))
+        record.status = outgoing.status
+        return outgoing

@@ -1,0 +1,100 @@
+"""Ask one source what it may be asked, under the one deadline of the request; whatever it does costs its own part only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from consent.categories import types_of_category
+from gateway.audit.journal import instant
+from gateway.model import Answer, Failure, Item, Patient, Payload, Place, Question, SourceQuestion, Told
+from gateway.ports import Issued, Ports
+from gateway.standing import Standing
+
+log: Final = logging.getLogger("gateway.retrieval")
+
+GRACE_SECONDS: Final = 0.01  # an adapter gives up by itself at the deadline; this is the guard behind it
+
+
+def permitted(place: Place, question: Question, standing: Standing) -> Answer:
+    """Decide every category of a place before it is asked; what is refused stays in the answer as refused.
+
+    A category is asked when any of the types asked for that live in it may be shared.
+    """
+    answer = Answer(place.custodian, place.name, place.source_id)
+    asked = frozenset(question.types)
+    for category in sorted(place.categories):
+        of_category = sorted(types_of_category(category) & asked)
+        decisions = [standing.share(place.custodian, category, type_) for type_ in of_category]
+        if not decisions:
+            continue
+        decision = next((decision for decision in decisions if decision.permitted), decisions[0])
+        if decision.permitted and place.source is None:
+            answer.told[category] = Told("failed", decision, "no-address")
+        elif decision.outcome == "unavailable":
+            answer.told[category] = Told("failed", decision, "not-checkable")
+        else:
+            answer.told[category] = Told("answered" if decision.permitted else "refused", decision)
+    if place.source is not None:
+        answer.partial = frozenset(place.source.partial)
+    return answer
+
+
+def permitted_categories(answer: Answer) -> frozenset[str]:
+    """The categories that may be asked."""
+    return frozenset(category for category, told in answer.told.items() if told.state == "answered")
+
+
+async def fetch(place: Place, categories: frozenset[str], question: Question, standing: Standing, patient: Patient,
+                ports: Ports) -> list[Payload | Failure]:
+    """Everything the source sends before the deadline; what did not come is a Failure for its categories."""
+    source = ports.sources.get(place.source_id)
+    if source is None or place.source is None:
+        return [Failure("no-address", "", categories)]
+    allowed = min(ports.settings.gateway.deadline, place.source.deadline or ports.settings.gateway.deadline)
+    deadline = asyncio.get_running_loop().time() + allowed.total_seconds()
+    asked = SourceQuestion(patient, categories | {"Patient"}, frozenset(question.types) | {"Patient"}, standing.context(), deadline)
+    parts: list[Payload | Failure] = []
+    try:
+        async with asyncio.timeout_at(deadline + GRACE_SECONDS):
+            async for part in source.fetch(asked):
+                parts.append(part)
+    except TimeoutError:
+        came = frozenset().union(*(part.categories for part in parts if isinstance(part, Payload)))
+        parts.append(Failure("timeout", "", categories - came))
+    except Exception:  # a defect in an adapter costs its own source only; logged without content
+        log.exception("source failed", extra={"source": place.source_id})
+        parts.append(Failure("internal", "", categories))
+    return parts
+
+
+async def held(place: Place, patient: Patient, question: Question, answer: Answer, ports: Ports) -> list[Item]:
+    """What the gateway holds itself: one item for a read by id, else everything a feed pushed about the patient."""
+    if question.item:
+        item = await ports.inbox.item(question.item)
+        items = [] if item is None else [item]
+    else:
+        items = await ports.inbox.items(patient.id, place.source_id)
+        await _freshness(place, answer, ports)
+    answer.fetched = max((item.fetched for item in items), default=instant(ports.now()))
+    answer.birth_dates = tuple(str(item.resource.get("birthDate", "")) for item in items if item.type == "Patient")
+    return items
+
+
+def issued(answers: Sequence[Answer], places: Sequence[Place], now: datetime) -> list[Issued]:
+    """The ids of pulled items that are handed out: they can be read again for 24 hours."""
+    pulled = {place.source_id for place in places if not place.held}
+    return [Issued(item.id, item.type, item.patient, item.custodian, item.source, item.category, now)
+            for answer in answers if answer.source in pulled for item in answer.items]
+
+
+async def _freshness(place: Place, answer: Answer, ports: Ports) -> None:
+    """A feed silent beyond its expected interval makes everything it said possibly out of date (rule E7)."""
+    expected = place.source.expected_every if place.source else None
+    if expected is None:
+        return
+    heard = await ports.inbox.last_heard(place.source_id)
+    answer.stale = heard is None or ports.now() - heard > expected

@@ -1,0 +1,68 @@
+"""Decide for each item that came back: is it asked, permitted, and safe to show; supporting items follow the items they support."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from consent.model import Custodian
+from gateway.membership import SUPPORTING, supports
+from gateway.model import Answer, Failure, Incident, Item, Question, Told
+from gateway.standing import Standing
+
+_REFERENCE: Final = re.compile(rb'"reference":"([A-Z][A-Za-z]{2,40}/[A-Za-z0-9\-.]{1,64})"')
+
+
+def screen(items: Iterable[Item], answer: Answer, question: Question, standing: Standing) -> None:
+    """Put the items that may be shown into the answer.
+
+    INVARIANT: every item is decided for itself, however it got here; what is refused leaves no trace but
+    its category's state. A second, dumb guard drops anything of another patient or of a category nobody asked.
+    """
+    kept: list[Item] = []
+    supporting: dict[str, Item] = {}
+    refused: dict[str, Told] = {}
+    for item in items:
+        if _supports(item):
+            supporting[f"{item.type}/{item.id}"] = item
+        elif item.type not in question.types or item.category not in answer.told:
+            continue
+        elif item.patient != standing.patient:
+            answer.incidents.append(Incident("wrong-patient", answer.source, item.type))
+        else:
+            decision = standing.share_item(answer.custodian, item)
+            if decision.permitted:
+                kept.append(item)
+            elif answer.told[item.category].state == "answered":
+                refused[item.category] = Told("refused", decision)
+    answer.told.update({category: told for category, told in refused.items()
+                        if not any(item.category == category for item in kept)})
+    answer.items.extend(kept)
+    answer.items.extend(_supported(kept, supporting))
+
+
+def fail(answer: Answer, failures: Iterable[Failure]) -> None:
+    """Mark the categories that did not come; one that was refused stays refused."""
+    for failure in failures:
+        for category, told in list(answer.told.items()):
+            if told.state == "answered" and (category in failure.categories or "*" in failure.categories):
+                answer.told[category] = Told("failed", told.decision, failure.code)
+
+
+def _supports(item: Item) -> bool:
+    return item.type in SUPPORTING or (item.type == "Device" and supports(item.resource))
+
+
+def _supported(kept: list[Item], supporting: dict[str, Item]) -> list[Item]:
+    """The supporting items that kept items refer to, and those they refer to in turn (bounded by their number)."""
+    found: dict[str, Item] = {}
+    waiting = list(kept)
+    while waiting and supporting:
+        for match in _REFERENCE.finditer(waiting.pop().raw):
+            name = match[1].decode()
+            item = supporting.get(name)
+            if item is not None and name not in found:
+                found[name] = item
+                waiting.append(item)
+    return list(found.values())

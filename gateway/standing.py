@@ -1,0 +1,57 @@
+"""The standing of one caller with one question: the facts, and every decision on them, each taken once."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+
+from consent.decision import decide
+from consent.model import AccessRequest, Case, Custodian, Decision, Facts
+from gateway.model import Caller, Context, Item
+
+Key = tuple[str, str, str, frozenset[str]]
+
+
+@dataclass(slots=True)
+class Standing:
+    """One caller with one question: the facts, and every decision taken, each taken once."""
+
+    caller: Caller
+    facts: Facts
+    case: Case | None
+    action: str
+    patient: str = ""
+    decisions: dict[Key, Decision] = field(default_factory=dict)
+
+    def share(self, custodian: Custodian, category: str, type_: str, labels: frozenset[str] = frozenset()) -> Decision:
+        """May this custodian share this category, as this type, with these labels?"""
+        key = (custodian.organization, category, type_, labels)
+        decision = self.decisions.get(key)
+        if decision is None:
+            decision = self.decisions[key] = decide(self.request(type_, category, custodian, labels), self.facts)
+        return decision
+
+    def share_item(self, custodian: Custodian, item: Item) -> Decision:
+        """May this very item be shared? Asked again only when a statement names items or dates."""
+        decision = self.share(custodian, item.category, item.type, item.labels)
+        if not decision.per_item:
+            return decision
+        request = self.request(item.type, item.category, custodian, item.labels)
+        return decide(replace(request, item=item.id, item_date=item.date or None), self.facts)
+
+    def context(self) -> Context:
+        """Who asks and why, for one source (rule B6); the request id is fresh, so that sources cannot be linked."""
+        caller = self.caller
+        return Context(
+            requester=caller.requester, organization_name=caller.organization_name, person_name=caller.person_name,
+            responsible=caller.responsible, purpose=caller.purpose, case=self.case.id if self.case else caller.case,
+            request_id=secrets.token_hex(16),
+        )
+
+    def request(self, type_: str, category: str, custodian: Custodian | None = None,
+                labels: frozenset[str] = frozenset()) -> AccessRequest:
+        """The question in the words of the decision."""
+        return AccessRequest(
+            requester=self.caller.requester, purpose=self.caller.purpose, scopes=self.caller.scopes, action=self.action,
+            type=type_, category=category, patient=self.patient or None, custodian=custodian, case=self.case, labels=labels,
+        )

@@ -1,0 +1,1 @@
+"""The simulated region behind `gateway demo`: organizations with their own ports and real protocols."""

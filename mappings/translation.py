@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from mappings.formats.fhir_bundle import split
-from mappings.model import NotMappable, Origin, Translation
+from mappings.formats.fhir_xml import read
+from mappings.model import Json, NotMappable, Origin, Translation
 from mappings.profile_claims import claim
+from mappings.upgrade import upgrade
 from profiles.exact import NotExact, decode
 
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _FRAMING: Final = b"\x0b\r\n\t \xef\xbb\xbf"
 
 
@@ -71,5 +74,19 @@ def _fhir_r4(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A00
     )
 
 
+def _fhir_stu3(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A002, ARG001 - one signature a format
+    root = _root(body)
+    return upgrade(split(root, body), origin)
+
+
+def _root(body: bytes) -> Json:
+    if body.lstrip(_BLANK)[:1] == b"<":
+        return read(body)
+    try:
+        return decode(body)
+    except NotExact as error:
+        raise NotMappable(str(error)) from None
+
+
 _Translator = Callable[[bytes, Origin, str], Translation]
-_TRANSLATORS: Final[dict[str, _Translator]] = {"fhir-r4": _fhir_r4}
+_TRANSLATORS: Final[dict[str, _Translator]] = {"fhir-r4": _fhir_r4, "fhir-stu3": _fhir_stu3}

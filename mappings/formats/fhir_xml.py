@@ -1,0 +1,82 @@
+"""Read FHIR XML into the shape of FHIR JSON, without definitions: what repeats is a list, all values are text."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from lxml import etree
+
+from mappings.model import Json, NotMappable
+
+_FHIR: Final = "{http://hl7.org/fhir}"
+_XHTML: Final = "{http://www.w3.org/1999/xhtml}"
+_DEPTH: Final = 64
+
+
+def read(body: bytes) -> Json:
+    """Read one FHIR resource; the maps decide what is a list and what is a number.
+
+    Raises:
+        NotMappable: not XML, a document type, too deep, or not in the FHIR namespace.
+
+    Spec: FHIR 2.6.1 'XML representation'.
+    """
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True
+    )
+    try:
+        root = etree.fromstring(body, parser)
+    except (etree.XMLSyntaxError, ValueError):
+        raise NotMappable("malformed XML") from None
+    if root.getroottree().docinfo.doctype:
+        raise NotMappable("a document type is not allowed in FHIR XML")
+    if not isinstance(root.tag, str) or not root.tag.startswith(_FHIR):
+        raise NotMappable("the root is not in the FHIR namespace")
+    return _resource(root, 0)
+
+
+def _resource(element: Any, depth: int) -> Json:  # noqa: ANN401 - lxml
+    return {"resourceType": element.tag[len(_FHIR) :], **_children(element, depth)}
+
+
+def _children(element: Any, depth: int) -> Json:  # noqa: ANN401 - lxml
+    if depth > _DEPTH:
+        message = f"nested deeper than {_DEPTH} levels"
+        raise NotMappable(message)
+    made: Json = {name: value for name, value in element.attrib.items() if name in {"id", "url"}}
+    for child in element:
+        if not isinstance(child.tag, str):
+            continue
+        name = child.tag.partition("}")[2]
+        value: Any
+        if child.tag.startswith(_XHTML):
+            value = etree.tostring(child, encoding="unicode", with_tail=False)
+        elif name in {"contained", "resource"} and len(child) and child[0].tag[len(_FHIR) :][:1].isupper():
+            value = _resource(child[0], depth + 1)
+        else:
+            value = child.get("value")
+            rest = _children(child, depth + 1)
+            if value is None:
+                value = rest
+            elif rest:
+                _shadow(made, name, rest)
+        known = made.get(name)
+        if known is None:
+            made[name] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            made[name] = [known, value]
+    return made
+
+
+def _shadow(made: Json, name: str, rest: Json) -> None:
+    """Keep the extensions of a primitive where FHIR JSON has them; for a list, only when unambiguous."""
+    known = made.get(name)
+    if known is None:
+        made[f"_{name}"] = rest
+        return
+    count = len(known) if isinstance(known, list) else 1
+    shadows = made.get(f"_{name}")
+    before = shadows if isinstance(shadows, list) else [shadows]
+    made[f"_{name}"] = [*before, *[None] * (count - len(before)), rest]

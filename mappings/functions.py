@@ -1,0 +1,271 @@
+"""The named transforms a map may use: primitives, and what no path and code map can say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from mappings.concepts import renames
+from mappings.formats.er7_time import date_of, date_time_of
+from mappings.reading import Reading, first
+from profiles.identifiers import BSN_SYSTEM, passes_elfproef
+
+Convert = Callable[[Reading, Any, Any], Any]
+
+_DATE: Final = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
+_DATE_TIME: Final = re.compile(
+    r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])"
+    r"(T([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(Z|[+\-]((0\d|1[0-3]):[0-5]\d|14:00)))?)?)?\Z"
+)
+_TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?\Z")
+_CODE: Final = re.compile(r"[^\s]+( [^\s]+)*\Z")
+_ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
+_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?\Z")
+_ER7_NUMBER: Final = re.compile(r"[+-]?\d*\.?\d+\Z|[+-]?\d+\.\Z")
+
+
+def _text(pattern: re.Pattern[str] | None) -> Convert:
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        value = container[key]
+        if reading.er7:
+            container, key, value = first(container, key)
+            if value == '""':
+                reading.take(container, key)
+                reading.note((container, key), "note", "explicitly emptied by the sender")
+                return None
+        if not isinstance(value, str) or (pattern is not None and not pattern.match(value)):
+            if value not in ("", None):
+                reading.note((container, key), "invalid", "not a value of this type")
+            return None
+        reading.taken.add((id(container), key))
+        return value or None
+
+    return convert
+
+
+def _boolean(reading: Reading, container: Any, key: Any) -> bool | None:  # noqa: ANN401 - a node of any shape
+    value = container[key]
+    reading.take(container, key)
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return bool(value == "true")
+    reading.note((container, key), "invalid", "not a boolean")
+    return None
+
+
+def _decimal(reading: Reading, container: Any, key: Any) -> Decimal | int | None:  # noqa: ANN401
+    """Keep the digits: a number from JSON is one already, text (XML, HL7 v2) becomes one digit by digit."""
+    if reading.er7:
+        container, key, value = first(container, key)
+    else:
+        value = container[key]
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        reading.taken.add((id(container), key))
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    number = _ER7_NUMBER if reading.er7 else _NUMBER
+    if not number.match(text):
+        if value not in ("", None):
+            reading.note((container, key), "invalid", "not a number")
+        return None
+    try:
+        made = Decimal(text)
+    except InvalidOperation:  # pragma: no cover - the pattern allows nothing else
+        return None
+    reading.taken.add((id(container), key))
+    return made
+
+
+def _integer(reading: Reading, container: Any, key: Any) -> int | None:  # noqa: ANN401 - a node of any shape
+    value = _decimal(reading, container, key)
+    if value is None or value != int(value):
+        return None
+    return int(value)
+
+
+def _any(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
+    reading.take(container, key)
+    return container[key]
+
+
+PRIMITIVES: Final[dict[str, Convert]] = {
+    **dict.fromkeys(
+        ("string", "markdown", "uri", "url", "canonical", "oid", "uuid", "xhtml", "base64Binary"), _text(None)
+    ),
+    "code": _text(_CODE),
+    "id": _text(_ID),
+    "date": _text(_DATE),
+    "dateTime": _text(_DATE_TIME),
+    "instant": _text(_DATE_TIME),
+    "time": _text(_TIME),
+    "boolean": _boolean,
+    "decimal": _decimal,
+    **dict.fromkeys(("integer", "positiveInt", "unsignedInt"), _integer),
+}
+
+
+def _renamed(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Rename a uri by a table; what is not in it stays; what the table empties is dropped."""
+    names = renames(arguments)
+    plain = _text(None)
+
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        value = plain(reading, container, key)
+        return None if value is None else (names.get(value, value) or None)
+
+    return convert
+
+
+def _profile(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Give the nl-core canonical of an older one; a claim that does not hold in R4 is not repeated."""
+    names = renames(arguments)
+
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        value = container[key]
+        reading.take(container, key)
+        return names.get(value.partition("|")[0]) if isinstance(value, str) else None
+
+    return convert
+
+
+def _constant(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Give a fixed value where the source has the node; the node counts as read."""
+
+    def convert(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
+        reading.take(container, key)
+        return arguments
+
+    return convert
+
+
+def _wrapped(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Put text into an object under the name the map gives, as a comment becomes a note."""
+    plain = _text(None)
+
+    def convert(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
+        value = plain(reading, container, key)
+        return None if value is None else {arguments: value}
+
+    return convert
+
+
+def _reference(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Follow a resource type that has another name in R4."""
+    plain = _text(None)
+
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        value = plain(reading, container, key)
+        if value is None:
+            return None
+        kind, slash, rest = value.partition("/")
+        return f"{arguments.get(kind, kind)}{slash}{rest}"
+
+    return convert
+
+
+def _concept_of_coding(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Give a Coding the CodeableConcept R4 asks for, its system renamed."""
+    systems = renames(arguments)
+
+    def convert(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        if not isinstance(node, dict):
+            return None
+        reading.take(container, key)
+        system = node.get("system")
+        return {"coding": [{**node, "system": systems.get(system, system)} if system else dict(node)]}
+
+    return convert
+
+
+def _er7_date(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        return _er7_moment(reading, container, key, date_of)
+
+    return convert
+
+
+def _er7_date_time(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        return _er7_moment(reading, container, key, lambda text: date_time_of(text, reading.origin.zone))
+
+    return convert
+
+
+def _er7_moment(reading: Reading, container: Any, key: Any, read: Callable[[str], str | None]) -> str | None:  # noqa: ANN401
+    container, key, value = first(container, key)
+    if value in ("", None):
+        return None
+    reading.take(container, key)
+    if value == '""':
+        reading.note((container, key), "note", "explicitly emptied by the sender")
+        return None
+    made = read(value)
+    if made is None:
+        reading.note((container, key), "invalid", "not a date or time of HL7 v2")
+    return made
+
+
+def _bsn_system(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Name the system of a CX identifier; a BSN that fails the eleven-test is no identifier at all.
+
+    Spec: HL7 Nederland, BSN in CX: assigning authority NLMINBIZA, identifier type NNNLD.
+    """
+    systems = renames(arguments)
+
+    def convert(reading: Reading, container: Any, key: Any) -> dict[str, Any] | None:  # noqa: ANN401
+        node = container[key]
+        if not isinstance(node, dict):
+            return None
+        number = first(node, "1")[2]
+        if not number or number == '""':
+            return None
+        authority, kind = first(node, "4")[2] or "", first(node, "5")[2] or ""
+        reading.take(container, key)
+        if "NLMINBIZA" in authority or kind == "NNNLD":
+            if not passes_elfproef(number.strip()):
+                reading.note((container, key), "invalid", "the BSN fails the eleven-test; left out")
+                return None
+            return {"system": BSN_SYSTEM, "value": number.strip()}
+        made: dict[str, Any] = {"value": number}
+        if kind:
+            made = {
+                "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": kind}]},
+                **made,
+            }
+        system = _authority_system(node, systems)
+        if system:
+            made["system"] = system
+        elif authority:
+            made["assigner"] = {"display": authority}
+        return made
+
+    return convert
+
+
+def _authority_system(node: dict[str, Any], systems: dict[str, str]) -> str | None:
+    authority = node.get("4")
+    parts = authority if isinstance(authority, dict) else {"1": authority or ""}
+    name, universal, kind = (str(parts.get(step, "")) for step in ("1", "2", "3"))
+    if name in systems:
+        return systems[name]
+    if universal and kind == "ISO" and re.fullmatch(r"[0-2](\.\d+)+", universal):
+        return systems.get(f"urn:oid:{universal}", f"urn:oid:{universal}")
+    return universal if kind in {"URI", "URL"} and universal.startswith(("http://", "https://", "urn:")) else None
+
+
+FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
+    "as-is": lambda _: _any,
+    "renamed": _renamed,
+    "profile": _profile,
+    "constant": _constant,
+    "wrapped": _wrapped,
+    "reference": _reference,
+    "coding-to-concept": _concept_of_coding,
+    "er7-date": _er7_date,
+    "er7-date-time": _er7_date_time,
+    "er7-identifier": _bsn_system,
+}

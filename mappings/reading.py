@@ -1,0 +1,138 @@
+"""What the engine knows while it reads one source tree: which nodes were read and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mappings.definition import Condition, Path, Step
+from mappings.model import Json, Kind, Loss, Origin
+
+Slot = tuple[Any, Any]  # a container of the source and the key or index of the node in it
+
+SKIPPED: Final = frozenset({"resourceType", "url"})  # names, not content: what they name is reported itself
+
+
+@dataclass(slots=True)
+class Reading:
+    """One pass over one source tree. Nodes are known by container and key, so values may repeat."""
+
+    root: Json
+    origin: Origin
+    er7: bool = False  # an HL7 v2 tree: a component may stand for its first subcomponent
+    links: dict[str, str] = field(default_factory=dict)  # map or target name → reference made in this pass
+    facts: dict[str, str] = field(default_factory=dict)
+    taken: set[tuple[int, Any]] = field(default_factory=set)
+    notes: dict[tuple[int, Any], list[tuple[Kind, str]]] = field(default_factory=dict)
+
+    def take(self, container: Any, key: Any) -> None:  # noqa: ANN401 - a node of any shape
+        """Count a node, with all in it, as read."""
+        self.taken.add((id(container), key))
+
+    def note(self, slot: Slot, kind: Kind, reason: str) -> None:
+        """Report a loss at a node; the path is found when the pass is over."""
+        container, key = slot
+        self.notes.setdefault((id(container), key), []).append((kind, reason))
+
+    @staticmethod
+    def many(value: Any) -> list[Any]:  # noqa: ANN401 - a node of any shape
+        """See a node that may or may not repeat as a list (XML does not tell one from many)."""
+        return value if isinstance(value, list) else [] if value is None else [value]
+
+    def slots(self, node: Any, place: Path, *, looking: bool = False) -> list[Slot]:  # noqa: ANN401
+        """Find the nodes of a path, repetitions one by one; `looking` counts nothing as read."""
+        start: Any = self.root if place.rooted else node
+        if not place.steps:
+            return [({"": start}, "")]
+        found = list(self._children(start, place.steps[0], None, looking))
+        for step in place.steps[1:]:
+            found = [
+                child
+                for container, key in found
+                for child in self._children(container[key], step, (container, key), looking)
+            ]
+        return found
+
+    def _children(self, node: Any, step: Step, slot: Slot | None, looking: bool) -> Iterator[Slot]:  # noqa: ANN401
+        if not isinstance(node, dict):
+            # In HL7 v2 a field without separators is its own first component.
+            if self.er7 and step.name == "1" and isinstance(node, str) and slot is not None:
+                yield slot
+            return
+        value = node.get(step.name)
+        if value is None:
+            return
+        several = value if isinstance(value, list) else (value,)
+        for index, child in enumerate(several):
+            if step.filter_key:
+                if not isinstance(child, dict) or child.get(step.filter_key) != step.filter_value:
+                    continue
+                if not looking:
+                    self.take(child, step.filter_key)
+            yield (value, index) if isinstance(value, list) else (node, step.name)
+
+    def holds(self, condition: Condition, node: Any) -> bool:  # noqa: ANN401 - a node of any shape
+        """Check a condition without counting anything as read."""
+        values = [container[key] for container, key in self.slots(node, condition.path, looking=True)]
+        if self.er7:
+            values = [text for value in values if (text := first((value,), 0)[2]) not in ("", '""', None)]
+        if condition.values:
+            return any(_text(value) in condition.values for value in values) != condition.negated
+        return bool(values) != condition.negated
+
+    def losses(self, prefix: str = "", ignored: frozenset[str] = frozenset()) -> list[Loss]:
+        """List every note, and what was not read: as high in the tree as nothing below it was."""
+        found: list[Loss] = []
+        self._walk(self.root, prefix, "", ignored, found)
+        return found
+
+    def _walk(self, node: Any, where: str, plain: str, ignored: frozenset[str], found: list[Loss]) -> bool:  # noqa: ANN401
+        """Report below `node`; claim whether anything in it was read."""
+        touched, unread = False, []
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            slot = (id(node), key)
+            if key in SKIPPED or (slot in self.taken and slot not in self.notes):
+                touched = touched or key not in SKIPPED
+                continue
+            path, bare = self._named(node, key, where, plain)
+            for kind, reason in self.notes.get(slot, ()):
+                found.append(Loss(path, kind, reason))
+            if slot in self.taken or slot in self.notes or bare in ignored:
+                touched = True
+            elif isinstance(value, (dict, list)):
+                before = len(found)
+                if self._walk(value, path, bare, ignored, found):
+                    touched = True
+                elif value:
+                    del found[before:]
+                    unread.append(path)
+            elif value not in ("", None):
+                unread.append(path)
+        if touched or not where:
+            found.extend(Loss(path, "unmapped", "no line of the map reads this") for path in unread)
+        return touched
+
+    def _named(self, node: Any, key: Any, where: str, plain: str) -> tuple[str, str]:  # noqa: ANN401
+        """Name a child for people ("PID-3[2].4", "code.coding[0]") and plainly, for `ignored` entries."""
+        if isinstance(node, list):
+            if self.er7:
+                return (f"{where}[{key + 1}]" if len(node) > 1 else where), plain
+            return f"{where}[{key}]", plain
+        if self.er7 and not key.isdigit():
+            return key, key
+        separator = "-" if self.er7 and plain.isalnum() else "."
+        return (f"{where}{separator}{key}" if where else key), (f"{plain}{separator}{key}" if plain else key)
+
+
+def first(container: Any, key: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - a node of any shape
+    """Go down to the first component and subcomponent of an HL7 v2 value: its slot and its text."""
+    value = container.get(key) if isinstance(container, dict) else container[key]
+    while isinstance(value, (dict, list)) and value:
+        container, key = value, (0 if isinstance(value, list) else "1")
+        value = container.get(key) if isinstance(container, dict) else container[key]
+    return container, key, value
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - a node of any shape
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,56 @@
+"""What must be decided over a whole resource after its lines ran: directives and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mappings.model import Json
+from mappings.reading import Reading
+
+_OTHER: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TreatmentDirective2.SpecificationOther"
+_COMMENT: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-Comment"
+_DIRECTIVE_KINDS: Final = "urn:oid:2.16.840.1.113883.2.4.3.11.60.40.4.14.1"
+
+
+def treatment_decision(reading: Reading, source: Json, made: Json) -> None:
+    """Say permit or deny only where the source said just that; "ja, maar" is neither, and its text is kept whole.
+
+    INVARIANT: provision.type and the modifier extension SpecificationOther never stand together.
+    Spec: zib-TreatmentDirective2 invariant 2 (whose published FHIRPath is ineffective); rules E5.
+    """
+    provision = made.get("provision", {})
+    decision, restrictions = provision.pop("type", None), provision.pop("restrictions", [])
+    if decision == "NEE":
+        provision["type"] = "deny"
+        if restrictions:
+            made.setdefault("extension", []).append({"url": _COMMENT, "valueString": "\n".join(restrictions)})
+    elif decision == "JA" and not restrictions:
+        provision["type"] = "permit"
+    else:
+        # Also a plain "JA" with restrictions, and a decision that is missing or unknown: nobody may read it as a yes.
+        if decision not in {"JA", "JA_MAAR"}:
+            reading.note((source, "modifierExtension"), "unknown-code", "the treatment decision is missing or unknown")
+        text = "\n".join(restrictions) or ("Ja, maar met beperkingen" if decision == "JA_MAAR" else "Besluit onbekend")
+        made.setdefault("modifierExtension", []).append({"url": _OTHER, "valueString": text})
+    if provision:
+        made["provision"] = provision
+
+
+def advance_directive(reading: Reading, source: Json, made: Json) -> None:  # noqa: ARG001 - one signature a settlement
+    """Move the kind of directive from category to provision.code, where zib2020 has it.
+
+    Spec: zib-AdvanceDirective (2020), Consent.provision.code.
+    """
+    categories = made.get("category", [])
+    kinds = [one for one in categories if any(c.get("system") == _DIRECTIVE_KINDS for c in one.get("coding", []))]
+    if kinds:
+        made["category"] = [one for one in categories if one not in kinds]
+        made.setdefault("provision", {})["code"] = kinds
+
+
+Settlement = Callable[[Reading, Json, Json], None]
+SETTLEMENTS: Final[dict[str, Settlement]] = {
+    "treatment-decision": treatment_decision,
+    "advance-directive": advance_directive,
+}

@@ -1,0 +1,57 @@
+"""Lift the resources of an STU3 source to R4 by their maps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mappings.formats.fhir_bundle import Parts
+from mappings.library import stu3
+from mappings.model import Json, Loss, Origin, Translation
+from mappings.profile_claims import claim
+from mappings.reading import Reading
+from mappings.settlements import SETTLEMENTS
+from mappings.tables import table
+
+_VERSION: Final = "1"
+
+
+def upgrade(parts: Parts, origin: Origin) -> Translation:
+    """Make R4 resources of STU3 ones; a type without a map is a loss, never an error."""
+    resources: list[Json] = []
+    keys: list[str] = []
+    losses = parts.losses
+    for source, key, path in zip(parts.resources, parts.keys, parts.paths, strict=True):
+        kind = source["resourceType"]
+        where = path if path == kind else f"{path}.resource"
+        made = _lifted(source, origin, where, losses)
+        if made is not None:
+            made["id"] = key.partition("/")[2]
+            resources.append(made)
+            keys.append(f"{made['resourceType']}/{made['id']}")
+    return Translation(
+        tuple(resources),
+        tuple(keys),
+        tuple(losses),
+        map="fhir-stu3/zib2017",
+        version=_VERSION,
+        facts=parts.facts,
+        next=parts.next,
+    )
+
+
+def _lifted(source: Json, origin: Origin, where: str, losses: list[Loss]) -> Json | None:
+    reading = Reading(source, origin)
+    compiler = stu3()
+    chosen = compiler.choose(reading, source)
+    if chosen is None:
+        losses.append(Loss(where, "unmapped", f"no map for {source['resourceType']}"))
+        return None
+    made = chosen.run(reading, source)
+    definition = chosen.definition
+    for name in definition.after:
+        SETTLEMENTS[name](reading, source, made)
+    if definition.profile and not made.get("meta", {}).get("profile"):
+        made.setdefault("meta", {})["profile"] = [table("maps/fhir-r4/profiles.yaml")["base"] + definition.profile]
+    claim(made)
+    losses.extend(reading.losses(where, frozenset(definition.ignored)))
+    return made

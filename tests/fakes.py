@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from consent.model import Case, Statement
 from gateway.errors import Invalid, Unavailable
-from gateway.model import IndexEntry, Item
+from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
 from gateway.ports import Issued, Message
 from gateway.settings import ClientTable
 from gateway.storage.content_date import older
@@ -251,6 +252,38 @@ class MemoryInbox(_Breakable):
         ):
             self.shown.pop(item.id, None)  # a replaced item counts as arriving now
             self.shown[item.id] = item
+
+
+@dataclass
+class ScriptedSource:
+    """A source that answers with what the test wrote down, after `delay`; remembers what it was asked."""
+
+    answers: Sequence[Payload | Failure] = ()
+    delay: timedelta = timedelta()
+    asked: list[SourceQuestion] = field(default_factory=list)
+
+    async def fetch(self, question: SourceQuestion) -> AsyncIterator[Payload | Failure]:
+        self.asked.append(question)
+        if self.delay:
+            await asyncio.sleep(self.delay.total_seconds())
+        for answer in self.answers:
+            yield answer
+
+
+class PlainKeys:
+    """Ids that can be read in a test's output; deterministic as the real ones are."""
+
+    def patient_id(self, system: str, value: str) -> str:
+        return "p0-" + f"{system}|{value}".encode().hex()
+
+    def patient_identifier(self, patient_id: str) -> tuple[str, str] | None:
+        if not patient_id.startswith("p0-"):
+            return None
+        system, _, value = bytes.fromhex(patient_id.removeprefix("p0-")).decode().rpartition("|")
+        return system, value
+
+    def item_id(self, custodian: str, native: str) -> str:
+        return f"i0-{custodian}-" + native.encode().hex()
 
 
 def plain_seal(custodian: str, raw: bytes, associated: bytes) -> bytes:

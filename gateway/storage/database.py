@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway.errors import StartError, Unavailable
@@ -45,19 +45,21 @@ class Database:
                 or the file cannot be opened.
         """
         path = sqlite.path_of(url)
-        lock = sqlite.ServingLock(path) if exclusive else None
-        if lock:
-            lock.take()
-        try:
-            migrate.check_version(url)
-            writer = Writer(lambda: connect(path), group_commit.total_seconds(), limit)
-            return cls(sqlite.open_reader(path), writer, lock)
-        except BaseException as error:
+        with ExitStack() as undo:
+            lock = sqlite.ServingLock(path) if exclusive else None
             if lock:
-                lock.release()
-            if isinstance(error, (sqlite3.Error, OSError)):
-                raise StartError(_why_not(path, error)) from None
-            raise
+                lock.take()
+                undo.callback(lock.release)
+            migrate.check_version(url)
+            try:
+                writer = Writer(lambda: connect(path), group_commit.total_seconds(), limit)
+                undo.callback(writer.close)
+                reader = sqlite.open_reader(path)
+            except (sqlite3.Error, OSError) as error:
+                message = f"{path}: the database cannot be opened: {error}"
+                raise StartError(message) from None
+            undo.pop_all()
+            return cls(reader, writer, lock)
 
     async def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Read the first row of a query, None when there is none.
@@ -117,7 +119,3 @@ class Database:
         self._reader.close()
         if self._lock:
             self._lock.release()
-
-
-def _why_not(path: Path, error: Exception) -> str:
-    return f"{path}: the database cannot be opened: {error}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from gateway.errors import StartError
@@ -36,14 +39,8 @@ def upgrade(database_url: str) -> list[str]:
     lock = sqlite.ServingLock(path)
     lock.take()
     try:
-        connection = sqlite.open_writer(path)
-        try:
+        with _opened(path) as connection:
             return _apply(connection)
-        finally:
-            connection.close()
-    except (sqlite3.Error, OSError) as error:
-        message = f"{path}: the database cannot be upgraded: {error}"
-        raise StartError(message) from None
     finally:
         lock.release()
 
@@ -57,15 +54,8 @@ def check_version(database_url: str) -> None:
     path = sqlite.path_of(database_url)
     found = 0
     if path.exists():
-        try:
-            connection = sqlite.open_writer(path)
-        except (sqlite3.Error, OSError) as error:
-            message = f"{path}: the database cannot be opened: {error}"
-            raise StartError(message) from None
-        try:
+        with _opened(path) as connection:
             found = _version(connection)
-        finally:
-            connection.close()
     _refuse_newer(found)
     needed = migrations()[-1].version
     if found < needed:
@@ -82,6 +72,16 @@ def migrations() -> tuple[Migration, ...]:
             statements = tuple(part.strip() for part in text.split(";") if part.strip())
             steps.append(Migration(int(found[1]), file.name.removesuffix(".sql"), statements))
     return tuple(sorted(steps, key=lambda step: step.version))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite.open_writer(path)) as connection:
+            yield connection
+    except (sqlite3.Error, OSError) as error:
+        message = f"{path}: the database cannot be used: {error}"
+        raise StartError(message) from None
 
 
 def _apply(connection: sqlite3.Connection) -> list[str]:

@@ -44,8 +44,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     # SQLite would create the file under the umask; patient references are for the gateway's user only.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    _configure(connection, "journal_mode=WAL", "synchronous=FULL")
-    return connection
+    return _configured(connection, "journal_mode=WAL", "synchronous=FULL")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -61,13 +60,17 @@ def open_reader(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=256,
     )
-    _configure(connection, "query_only=ON", f"mmap_size={_MMAP_BYTES}")
+    return _configured(connection, "query_only=ON", f"mmap_size={_MMAP_BYTES}")
+
+
+def _configured(connection: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:
+    try:
+        for pragma in (f"busy_timeout={_BUSY_MILLISECONDS}", "foreign_keys=ON", *pragmas):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite3.Error:  # the first statement reads the file: here it shows that it is no database
+        connection.close()
+        raise
     return connection
-
-
-def _configure(connection: sqlite3.Connection, *pragmas: str) -> None:
-    for pragma in (f"busy_timeout={_BUSY_MILLISECONDS}", "foreign_keys=ON", *pragmas):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
 class ServingLock:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from gateway.ports import AuditLog, Cases, IssuedIds, ReplayStore
+from gateway.ports import AuditLog, Cases, ClientStore, Consents, Inbox, Index, IssuedIds, ReplayStore
+from gateway.settings import ClientTable
 from gateway.storage import Database, open_stores, upgrade
-from gateway.storage.client_store import ClientStore
-from gateway.storage.consent_store import ConsentStore
-from gateway.storage.inbox_store import InboxStore
-from gateway.storage.index_store import IndexStore
 from tests.fakes import (
     FixedClock,
     MemoryAudit,
@@ -29,6 +27,22 @@ from tests.fakes import (
 )
 
 
+class Clients(ClientStore, Protocol):
+    """The port, and the command that fills it."""
+
+    async def add(self, client: ClientTable) -> None: ...
+
+    async def disable(self, client_id: str) -> bool: ...
+
+    async def ids(self) -> frozenset[str]: ...
+
+
+class RevisedConsents(Consents, Protocol):
+    """The port, and the revision an episode rests on."""
+
+    async def revision(self, patient: str) -> int: ...
+
+
 @dataclass
 class World:
     """The ports of one implementation, on one clock."""
@@ -37,11 +51,11 @@ class World:
     audit: AuditLog
     issued: IssuedIds
     replay: ReplayStore
-    clients: ClientStore | MemoryClients
-    index: IndexStore | MemoryIndex
-    consents: ConsentStore | MemoryConsents
+    clients: Clients
+    index: Index
+    consents: RevisedConsents
     cases: Cases
-    inbox: InboxStore | MemoryInbox
+    inbox: Inbox
 
 
 @pytest.fixture

@@ -1,0 +1,160 @@
+"""Access tokens: what the gateway signs for a caller, and who a token that comes back proves."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any, Final
+
+from consent.model import Requester
+from gateway.crypto import jose
+from gateway.crypto.ring import KeyRing
+from gateway.errors import Refused
+from gateway.model import Caller
+from gateway.oauth import discovery
+from gateway.policy import Policy
+from gateway.settings import Settings
+
+Json = dict[str, Any]
+
+TYPE: Final = "at+jwt"
+EXTENSION: Final = "ihe_iua"
+MAXIMUM_REMEMBERED: Final = 8192
+_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
+
+
+class AccessTokens:
+    """Issues and verifies access tokens (RFC 9068 with `extensions.ihe_iua`).
+
+    A token that was verified once is remembered by its exact bytes until it expires, until the keys or the
+    policy change, or until `forget` is called.
+    """
+
+    def __init__(self, keys: KeyRing, settings: Settings, policy: Policy) -> None:
+        self._keys = keys
+        self._policy = policy
+        self._issuer = discovery.issuer(settings)
+        self._audience = discovery.audience(settings)
+        self._lifetime_seconds = int(settings.gateway.token_lifetime.total_seconds())
+        self._proven: dict[bytes, tuple[float, int, Caller]] = {}
+
+    def __repr__(self) -> str:
+        return f"AccessTokens({self._issuer!r})"
+
+    def issue(self, caller: Caller, now: float) -> tuple[str, int]:
+        """A signed access token that names this caller, and the seconds it lives.
+
+        Spec: RFC 9068 section 2.2; IHE ITI IUA, ITI-71 'JSON Web Token Option'.
+        """
+        issued = int(now)
+        claims = {
+            "iss": self._issuer,
+            "sub": caller.requester.client,
+            "client_id": caller.requester.client,
+            "aud": self._audience,
+            "iat": issued,
+            "exp": issued + self._lifetime_seconds,
+            "jti": caller.token_id or new_id(),
+            "scope": " ".join(sorted(caller.scopes)),
+            "extensions": {EXTENSION: _said(caller)},
+        }
+        return self._keys.sign_jwt(claims, typ=TYPE), self._lifetime_seconds
+
+    def caller(self, authorization: bytes, now: float) -> Caller:
+        """Who an Authorization header proves.
+
+        Raises:
+            Refused: `token-missing` or `token-invalid`.
+        """
+        known = self._proven.get(authorization)
+        if known is not None and now < known[0] and known[1] == self._keys.generation:
+            return known[2]
+        caller = self._verified(authorization, now)
+        self._remember(authorization, caller)
+        return caller
+
+    def adopt(self, policy: Policy) -> None:
+        """Use a new policy revision from now on."""
+        self._policy = policy
+        self.forget()
+
+    def forget(self) -> None:
+        """Verify every token anew, because something was revoked."""
+        self._proven.clear()
+
+    def _remember(self, authorization: bytes, caller: Caller) -> None:
+        while len(self._proven) >= MAXIMUM_REMEMBERED:
+            del self._proven[next(iter(self._proven))]
+        self._proven[authorization] = (caller.expires, self._keys.generation, caller)
+
+    def _verified(self, authorization: bytes, now: float) -> Caller:
+        if not authorization:
+            raise Refused("token-missing")
+        found = _BEARER.fullmatch(authorization)
+        if found is None:
+            raise _refusal("send exactly one header 'Authorization: Bearer' with the access token")
+        try:
+            token = jose.parse(found[1].decode())
+            claims = jose.verify(token, self._keys.token_keys(token.kid), algorithms=("ES256",), types=(TYPE,))
+            return self._caller(claims, now)
+        except jose.TokenError as error:
+            raise _refusal(str(error)) from None
+
+    def _caller(self, claims: Json, now: float) -> Caller:
+        expires, issued = jose.date(claims, "exp"), jose.date(claims, "iat")
+        client = jose.text(claims, "client_id")
+        if expires is None or expires <= now:
+            raise _refusal("it has expired; get a new one")
+        if issued is None or issued > now + 10 or client != claims.get("sub"):
+            raise _refusal("its claims do not fit together")
+        if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
+            raise _refusal("it was issued by or for another server")
+        said = claims["extensions"][EXTENSION]
+        organization = said["organization_id"]
+        requester = Requester(
+            client=client,
+            organization=organization,
+            facility_type=self._policy.facility_type(organization),
+            role=said.get("subject_role"),
+            person=said.get("subject_id"),
+            assurance=said.get("loa"),
+            system=said.get("system", False),
+        )
+        return Caller(
+            requester=requester,
+            purpose=next(iter(said.get("purpose_of_use", ())), ""),
+            scopes=frozenset(claims["scope"].split()),
+            organization_name=said.get("organization_name", ""),
+            person_name=said.get("subject_name", ""),
+            responsible=said.get("responsible", ""),
+            case=said.get("case", ""),
+            token_id=jose.text(claims, "jti"),
+            expires=expires,
+        )
+
+
+def new_id() -> str:
+    """An identifier nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
+def _said(caller: Caller) -> Json:
+    """The extension, without what there is nothing to say about."""
+    requester = caller.requester
+    said: Json = {
+        "organization_id": requester.organization,
+        "organization_name": caller.organization_name,
+        "subject_id": requester.person,
+        "subject_name": caller.person_name,
+        "subject_role": requester.role,
+        "purpose_of_use": [caller.purpose] if caller.purpose else [],
+        "case": caller.case,
+        "loa": requester.assurance,
+        "responsible": caller.responsible,
+        "system": requester.system,
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _refusal(why: str) -> Refused:
+    return Refused("token-invalid", why=why)

@@ -1,0 +1,245 @@
+"""What each section holds and what is missing: the state of every section at every source (rule A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from consent.disclosure import visibility
+from consent.model import Visibility
+from gateway.model import Answer, Item, Told
+from gateway.summary.safety import unsafe
+from gateway.summary.sections import SECTIONS, Section, claim, is_masked, section_of, section_of_type
+
+State = Literal["data", "none", "unknown", "withheld", "unavailable"]
+
+_UNSHOWABLE: Final = frozenset({"unknown-modifier", "malformed-item"})  # incidents that leave a stub (E10)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """The state of one section at one source; a source that may not be named has no custodian."""
+
+    state: State
+    custodian: str = ""  # URA
+    name: str = ""
+    source: str = ""
+    as_of: str = ""  # FHIR instant of the fetch
+    reason: str = ""  # "not-checkable" | "partial" | "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """Something of a source that cannot be shown safely, or is masked by default."""
+
+    name: str  # of the custodian
+    count: int
+    kind: Literal["unsafe", "masked"]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionState:
+    """One section with its items, its state at every source that may be named, and what that adds up to.
+
+    INVARIANT: a refusal that must stay silent is nowhere in here, not even in a count (rule A2).
+    """
+
+    section: Section
+    items: tuple[Item, ...]  # facts
+    negatives: tuple[Item, ...]  # "none known", for the whole section or a part of it
+    states: tuple[SourceState, ...]
+    overall: State
+    answered: int  # n: custodians that answered fully
+    asked: int  # m: custodians in scope that may be counted
+    more: bool  # a refusal that may not be named or counted: "er kan meer zijn"
+    stubs: tuple[Stub, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Claim that every custodian in scope answered fully and nothing is hidden."""
+        return 0 < self.asked == self.answered and not self.more
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one answer brings to one section."""
+
+    answer: Answer
+    data: list[Item] = field(default_factory=list)
+    negatives: list[Item] = field(default_factory=list)
+    says_none: bool = False
+    unsafe: int = 0
+    masked: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not (self.data or self.negatives or self.unsafe or self.masked)
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What may be seen of the questions one source got for one section."""
+
+    answered: int = 0
+    withheld: bool = False
+    unavailable: bool = False
+    reason: str = ""
+    hidden: set[State] = field(default_factory=set)  # states that may be seen, but not whose
+
+    @property
+    def visible(self) -> bool:
+        return bool(self.answered) or self.withheld or self.unavailable
+
+
+def complete(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> tuple[SectionState, ...]:
+    """Sort everything the sources said into sections, and say per section and source what is missing.
+
+    `overrides` is the disclosure table of the region: facility type to visibility of a refusal.
+    """
+    parts = _sort(answers)
+    return tuple(
+        _section_state(section, answers, parts.get(section.key, {}), overrides)
+        for section in SECTIONS
+    )  # fmt: skip
+
+
+def _sort(answers: Iterable[Answer]) -> dict[str, dict[int, _Part]]:
+    """Every item in its section, by section key and position of the answer."""
+    parts: dict[str, dict[int, _Part]] = {}
+
+    def part(section: Section, position: int, answer: Answer) -> _Part:
+        return parts.setdefault(section.key, {}).setdefault(position, _Part(answer))
+
+    for position, answer in enumerate(answers):
+        for item in answer.items:
+            section = section_of(item)
+            if section is not None:
+                _put(part(section, position, answer), section, item)
+        for incident in answer.incidents:
+            section = section_of_type(incident.type) if incident.code in _UNSHOWABLE else None
+            if section is not None:
+                part(section, position, answer).unsafe += 1
+    return parts
+
+
+def _put(part: _Part, section: Section, item: Item) -> None:
+    if unsafe(item):
+        part.unsafe += 1
+        return
+    if is_masked(item):
+        part.masked += 1
+        return
+    said = claim(section, item)
+    if said == "data":
+        part.data.append(item)
+    elif said != "not-told":
+        part.negatives.append(item)
+        part.says_none = part.says_none or said == "none"
+
+
+def _section_state(section: Section, answers: Sequence[Answer], parts: Mapping[int, _Part],
+                   overrides: Mapping[str, Visibility]) -> SectionState:  # fmt: skip
+    states: list[SourceState] = []
+    hidden: set[State] = set()
+    full: dict[str, bool] = {}  # by custodian
+    says_none = False
+    for position, answer in enumerate(answers):
+        part = parts.get(position) or _Part(answer)
+        sight = _sight(section, answer, overrides)
+        hidden |= sight.hidden
+        if not sight.visible and part.empty:
+            continue
+        rows = _rows(section, part, sight)
+        states.extend(rows)
+        says_none = says_none or any(row.state == "none" for row in rows)
+        fully = not sight.withheld and not sight.unavailable and not part.unsafe and not part.masked
+        whole = fully and not answer.stale and not _partial(section, answer)
+        full[answer.custodian.organization] = full.get(answer.custodian.organization, True) and whole
+    states.extend(SourceState(state) for state in sorted(hidden))
+    data = tuple(item for part in parts.values() for item in part.data)
+    confirmed = says_none and all(full.values()) and not hidden
+    return SectionState(
+        section=section,
+        items=data,
+        negatives=tuple(item for part in parts.values() for item in part.negatives),
+        states=tuple(states),
+        overall="data" if data else "none" if confirmed else _missing(states),
+        answered=sum(full.values()),
+        asked=len(full),
+        more=bool(hidden),
+        stubs=tuple(_stubs(parts.values())),
+    )
+
+
+def _sight(section: Section, answer: Answer, overrides: Mapping[str, Visibility]) -> _Sight:
+    """Look at the questions of one source through the disclosure function."""
+    sight = _Sight()
+    for category in section.categories:
+        told = answer.told.get(category)
+        if told is None:
+            continue
+        if told.state == "answered":
+            sight.answered += 1
+            continue
+        seen = _seen(told, answer, overrides)
+        if seen == "silent":
+            continue
+        checked = told.state == "refused" and (told.decision is None or told.decision.outcome == "deny")
+        if seen == "anonymous":
+            sight.hidden.add("withheld" if checked else "unavailable")
+        elif checked:
+            sight.withheld = True
+        else:
+            sight.unavailable = True
+            if told.decision is not None and told.decision.outcome == "unavailable":
+                sight.reason = "not-checkable"
+    return sight
+
+
+def _seen(told: Told, answer: Answer, overrides: Mapping[str, Visibility]) -> Visibility:
+    """How much of a question without answer may be seen; a source that failed though permitted is named."""
+    if told.decision is None or told.decision.permitted:
+        return "named"
+    return visibility(told.decision, answer.custodian.facility_type, overrides)
+
+
+def _rows(section: Section, part: _Part, sight: _Sight) -> list[SourceState]:
+    """The states of one source: what it told, and beside it what it did not."""
+    answer = part.answer
+    weak = "stale" if answer.stale else "partial" if _partial(section, answer) else ""
+    told: list[tuple[State, str]] = []
+    # What cannot be shown is not "not recorded": it is there, and the reader must know.
+    withheld, unavailable = sight.withheld or bool(part.masked), sight.unavailable or bool(part.unsafe)
+    if part.data:
+        told.append(("data", weak))
+    elif part.negatives or (sight.answered and not part.unsafe and not part.masked):
+        whole = not (weak or withheld or unavailable or sight.hidden)
+        told.append(("none" if part.says_none and whole else "unknown", weak))
+    if withheld:
+        told.append(("withheld", ""))
+    if unavailable:
+        told.append(("unavailable", sight.reason))
+    return [
+        SourceState(state, answer.custodian.organization, answer.custodian_name, answer.source, answer.fetched, reason)
+        for state, reason in told
+    ]
+
+
+def _partial(section: Section, answer: Answer) -> bool:
+    """Claim that the source's list is partial by design, declared by section key or national category."""
+    return not answer.partial.isdisjoint((section.key, section.code, *section.categories))
+
+
+def _missing(states: Sequence[SourceState]) -> State:
+    """The state of a section without facts: what could still come first, then what is kept back."""
+    found = {row.state for row in states}
+    return "unavailable" if "unavailable" in found else "withheld" if "withheld" in found else "unknown"
+
+
+def _stubs(parts: Iterable[_Part]) -> Iterable[Stub]:
+    for part in parts:
+        if part.unsafe:
+            yield Stub(part.answer.custodian_name, part.unsafe, "unsafe")
+        if part.masked:
+            yield Stub(part.answer.custodian_name, part.masked, "masked")

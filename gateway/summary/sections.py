@@ -1,0 +1,190 @@
+"""The section table: which section an item belongs to, and what its codes claim."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Literal
+
+from gateway.errors import Invalid
+from gateway.model import Item, Json
+
+Claim = Literal["data", "none", "part-none", "not-told"]
+
+_TABLE: Final[dict[str, Any]] = tomllib.loads(files(__package__).joinpath("sections.toml").read_text(encoding="utf-8"))
+_SYSTEMS: Final[dict[str, str]] = _TABLE["systems"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of the summary, a row of `sections.toml`."""
+
+    key: str
+    system: str
+    code: str
+    titles: Mapping[str, str]
+    categories: tuple[str, ...] = ()  # national data categories that feed it
+    entries: frozenset[str] = frozenset()  # resource types the section accepts as entries; "*" = all
+    band: bool = False
+    required: bool = False
+    when_present: bool = False  # left out when there is nothing to say
+    none: frozenset[str] = frozenset()  # codings that say "none known" for the whole section
+    part_none: frozenset[str] = frozenset()  # "none known" for a part of it
+    not_told: frozenset[str] = frozenset()  # codings by which a source says "no information"
+    gaps: tuple[Mapping[str, Any], ...] = ()
+
+    def accepts(self, type_: str) -> bool:
+        """Claim that a resource of this type may be an entry of the section."""
+        return type_ in self.entries or "*" in self.entries
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentProfile:
+    """A composition profile a caller can ask for."""
+
+    composition: str
+    bundle: str
+    requires: frozenset[str]
+    forbids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    section: str
+    element: str
+    codes: frozenset[str]
+    national: frozenset[str]
+
+    @property
+    def order(self) -> int:
+        return 0 if self.codes else 1 if self.national else 2
+
+    def matches(self, item: Item) -> bool:
+        if self.codes:
+            return not self.codes.isdisjoint(codings(item.resource.get(self.element)))
+        return not self.national or item.category in self.national
+
+
+def _expand(code: str) -> str:
+    """Write "sct|1234" as "http://snomed.info/sct|1234"; a bare code stays bare."""
+    system, bar, value = code.partition("|")
+    return f"{_SYSTEMS[system]}|{value}" if bar else code
+
+
+def _codes(codes: list[str]) -> frozenset[str]:
+    return frozenset(_expand(code) for code in codes)
+
+
+def _section(row: Mapping[str, Any]) -> Section:
+    system, _, code = _expand(row["code"]).rpartition("|")
+    return Section(
+        key=row["key"], system=system, code=code, titles={"nl": row["nl"], "en": row["en"]},
+        categories=tuple(row["categories"]), entries=frozenset(row["entries"]),
+        band=row.get("band", False), required=row.get("required", False), when_present=row.get("when_present", False),
+        none=_codes(row.get("none", [])), part_none=_codes(row.get("part_none", [])),
+        not_told=_codes(row.get("not_told", [])),
+        gaps=tuple(gap for gap in _TABLE["gaps"] if gap["section"] == row["key"]),
+    )  # fmt: skip
+
+
+SECTIONS: Final[tuple[Section, ...]] = tuple(_section(row) for row in _TABLE["sections"])
+COMPLETENESS: Final = _section({"key": "completeness", "categories": [], "entries": ["*"], **_TABLE["completeness"]})
+SUPPORT: Final[frozenset[str]] = frozenset(_TABLE["support"]["types"])
+UNDERSTOOD_MODIFIERS: Final[frozenset[str]] = frozenset(_TABLE["modifiers"]["understood"])
+MASKED: Final = _codes(_TABLE["masked"]["codes"])
+MASKED_TYPES: Final[frozenset[str]] = frozenset(_TABLE["masked"]["types"])
+ONCE: Final = _codes(_TABLE["once"]["codes"])
+RESUSCITATION: Final = _codes(_TABLE["directives"]["resuscitation"])
+ADMISSION_BOUND: Final[frozenset[str]] = frozenset(_TABLE["directives"]["admission_bound_types"])
+INPATIENT: Final[frozenset[str]] = frozenset(_TABLE["directives"]["inpatient"])
+OLD_AFTER_DAYS: Final[int] = _TABLE["directives"]["old_after_days"]
+ABSENT_SYSTEM: Final[str] = _TABLE["absent_system"]
+_BY_KEY: Final = {section.key: section for section in SECTIONS}
+
+
+@cache
+def _rules(type_: str) -> tuple[_Rule, ...]:
+    """The rules for one resource type, the most specific first."""
+    rules = [
+        _Rule(row["key"], rule.get("element", ""), _codes(rule.get("codes", [])), frozenset(rule.get("national", [])))
+        for row in _TABLE["sections"]
+        for rule in row["rules"]
+        if rule["type"] == type_ or (rule["type"] == "*" and type_ != "Consent" and type_ not in SUPPORT)
+    ]
+    return tuple(sorted(rules, key=lambda rule: (rule.order, rule.section == "other")))
+
+
+def section_of(item: Item) -> Section | None:
+    """The one section an item belongs to; None for resources that only explain others.
+
+    A Consent that is about sharing (scope patient-privacy) is no clinical item and has no section (rule C1).
+    """
+    for rule in _rules(item.type):
+        if rule.matches(item):
+            return _BY_KEY[rule.section]
+    return None
+
+
+def section_of_type(type_: str) -> Section | None:
+    """The section most items of a type belong to, for what cannot be read well enough to choose."""
+    rules = _rules(type_)
+    usual = next((rule for rule in rules if rule.order == 2), rules[0] if rules else None)
+    return _BY_KEY[usual.section] if usual else None
+
+
+def claim(section: Section, item: Item) -> Claim:
+    """What an item says: a fact, "none known" for all or a part of the section, or "no information"."""
+    codes = set(codings(_code_element(item.resource)))
+    if codes & section.none:
+        return "none"
+    if codes & section.part_none:
+        return "part-none"
+    if codes & section.not_told:
+        return "not-told"
+    return "none" if item.negative else "data"
+
+
+def is_masked(item: Item) -> bool:
+    """Claim that an item is of a category that is masked by default (rule E11)."""
+    if item.type not in MASKED_TYPES:
+        return False
+    found = {*codings(item.resource.get("code")), *codings(item.resource.get("category"))}
+    return not MASKED.isdisjoint(found)
+
+
+def document_profile(canonical: str) -> DocumentProfile:
+    """The profile a caller asks for by the canonical of its Composition or Bundle; empty = IPS.
+
+    Raises:
+        Invalid: `invalid-parameter`: no such profile here.
+    """
+    wanted = canonical.partition("|")[0]
+    for row in _TABLE["profiles"]:
+        if not wanted or (wanted in (row["composition"], row["bundle"])):
+            return DocumentProfile(
+                row["composition"], row["bundle"], frozenset(row["requires"]), frozenset(row.get("forbids", []))
+            )
+    known = ", ".join(row["composition"] for row in _TABLE["profiles"])
+    raise Invalid("invalid-parameter", name="profile", why=f"known are: {known}")
+
+
+def codings(concept: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value of a foreign resource
+    """Every coding of a CodeableConcept or a list of them, as "system|code" and as bare code."""
+    for one in concept if isinstance(concept, list) else (concept,):
+        if not isinstance(one, dict):
+            continue
+        for coding in one.get("coding") or ():
+            code = coding.get("code")
+            if code:
+                yield f"{coding.get('system', '')}|{code}"
+                yield code
+
+
+def _code_element(resource: Json) -> Any:  # noqa: ANN401 - any JSON value
+    for name in ("code", "medicationCodeableConcept", "vaccineCode"):
+        if name in resource:
+            return resource[name]
+    return None

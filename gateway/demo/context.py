@@ -19,7 +19,7 @@ HEADER: Final = "X-ZV-Context"
 _LEEWAY: Final = 5  # seconds two clocks may differ
 
 
-class Unproven(Exception):  # noqa: N818 - says what is the case
+class Unproven(Exception):
     """Who asks was not proven; the text names the rule."""
 
 

@@ -19,7 +19,7 @@ _ALWAYS: Final = {"_id": "id", "_profile": "meta"}
 Pairs = Sequence[tuple[str, str]]
 
 
-class BadSearch(ValueError):  # noqa: N818 - says what is the case
+class BadSearch(ValueError):
     """The search is not one this server knows; the text names the parameter, never its value."""
 
 

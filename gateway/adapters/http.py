@@ -198,9 +198,12 @@ async def _bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
 
 def _inflated(inflate: zlib._Decompress, chunk: bytes, room: int) -> bytes:
     try:
-        return inflate.decompress(chunk, room)
+        part = inflate.decompress(chunk, room)
     except zlib.error:
         raise HttpError("encoding") from None
+    if inflate.unused_data:
+        raise HttpError("encoding")  # something follows the compressed body: what it is cannot be told
+    return part
 
 
 def _code(error: Exception) -> Code:

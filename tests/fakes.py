@@ -285,6 +285,12 @@ class PlainKeys:
     def item_id(self, custodian: str, native: str) -> str:
         return f"i0-{custodian}-" + native.encode().hex()
 
+    def seal(self, custodian: str, plain: bytes, associated: bytes = b"") -> bytes:
+        return plain_seal(custodian, plain, associated)
+
+    def unseal(self, custodian: str, sealed: bytes, associated: bytes = b"") -> bytes:
+        return plain_unseal(custodian, sealed, associated)
+
 
 def plain_seal(custodian: str, raw: bytes, associated: bytes) -> bytes:
     """Seal without secrecy: opens only under the same custodian and place, as a real seal would."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -35,7 +35,7 @@ _HOLD: Final = (
     "INSERT INTO held_item (id, version, message, patient, custodian, source, content_date, shown, sealed) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_ITEM: Final = "SELECT id, patient, custodian, source, sealed FROM held_item WHERE id = ? AND shown = 1"
+_ITEM: Final = "SELECT patient, custodian, source, sealed FROM held_item WHERE id = ? AND shown = 1"
 _ITEMS: Final = (
     "SELECT id, patient, custodian, source, sealed FROM held_item WHERE patient = ? AND source = ? AND shown = 1 "
     "ORDER BY message, id"
@@ -52,7 +52,7 @@ class _Content(msgspec.Struct, array_like=True, frozen=True, gc=False):
     type: str
     category: str
     native: str
-    labels: tuple[str, ...]
+    labels: frozenset[str]
     date: str
     recorded: str
     fetched: str
@@ -107,11 +107,11 @@ class InboxStore:
     async def item(self, item_id: str) -> Item | None:
         """One held item."""
         row = await self._database.row(_ITEM, (item_id,))
-        return self._opened(row) if row else None
+        return self._opened(item_id, *row) if row else None
 
     async def items(self, patient: str, source: str) -> list[Item]:
         """The newest version of every item a source pushed about a patient."""
-        return [self._opened(row) for row in await self._database.rows(_ITEMS, (patient, source))]
+        return [self._opened(*row) for row in await self._database.rows(_ITEMS, (patient, source))]
 
     async def last_heard(self, source: str) -> datetime | None:
         """When this feed last sent anything."""
@@ -124,7 +124,7 @@ class InboxStore:
             item.type,
             item.category,
             item.native,
-            tuple(item.labels),
+            item.labels,
             item.date,
             item.recorded,
             item.fetched,
@@ -135,8 +135,7 @@ class InboxStore:
         )
         return self._seal(item.custodian, _encode(content), place("item", item.id, item.patient, item.source))
 
-    def _opened(self, row: tuple[Any, ...]) -> Item:
-        item_id, patient, custodian, source, sealed = row
+    def _opened(self, item_id: str, patient: str, custodian: str, source: str, sealed: bytes) -> Item:
         content = _decode(self._unseal(custodian, sealed, place("item", item_id, patient, source)))
         return Item(
             content.raw,
@@ -147,7 +146,7 @@ class InboxStore:
             source,
             content.category,
             content.native,
-            frozenset(content.labels),
+            content.labels,
             content.date,
             content.recorded,
             content.fetched,

@@ -200,13 +200,13 @@ class Writer:
         try:
             heads = dict(self._heads)
             cursor.execute("SAVEPOINT together")
-            outcomes += _append_together(cursor, heads, appends)
+            together = _append_together(cursor, heads, appends)
             cursor.execute("RELEASE together")
         except Exception:  # noqa: BLE001 - one of them is at fault; each alone shows which
             self._undo(cursor, "together")
             return outcomes + [self._apply_alone(cursor, entry) for entry in appends]
         self._heads = heads
-        return outcomes
+        return outcomes + together
 
     def _apply_alone(self, cursor: sqlite3.Cursor, entry: Waiting) -> Outcome:
         try:

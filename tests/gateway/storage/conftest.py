@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,7 @@ class Fault:
 
     def __init__(self) -> None:
         self.broken = False
+        self.seconds = 0.0  # how long a commit takes
         self.commits = 0
         self.opened = 0
         self._free = threading.Event()
@@ -37,6 +39,7 @@ class Fault:
             assert self._free.wait(20)
         if self.broken:
             raise sqlite3.OperationalError("disk I/O error")
+        time.sleep(self.seconds)
         self.commits += 1
 
     def connect(self, path: Path) -> sqlite3.Connection:

@@ -65,6 +65,19 @@ async def test_what_waits_together_is_committed_together(faulty: Database, fault
     assert fault.commits == 2
 
 
+async def test_a_slow_disk_is_shared_by_all_that_write(url: str, fault: Fault) -> None:
+    database = Database.open(url, connect=fault.connect)
+
+    async def caller() -> None:
+        for _ in range(5):
+            await database.append(LOG, 0, b"x")
+
+    fault.seconds = 0.005
+    await asyncio.gather(*(caller() for _ in range(64)))
+    await database.close()
+    assert fault.commits <= 5 * 64 / 20
+
+
 async def test_one_failure_costs_its_own_caller_only(database: Database) -> None:
     def refuse(cursor: Cursor) -> None:
         cursor.execute(INSERT, policy_row(50))

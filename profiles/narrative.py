@@ -5,14 +5,12 @@ from __future__ import annotations
 import html
 import html.entities
 import re
-import tomllib
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 from lxml import etree
 
-LONGEST: Final = 1_048_576
+from profiles.xhtml import LONGEST, Rules, is_plain, rules
+
 _DOCTYPE: Final = re.compile(r"<!(?!--|\[CDATA\[)|<\?")
 _ENTITY: Final = re.compile(r"&([A-Za-z][A-Za-z0-9]{0,31});")
 _XML_ENTITIES: Final = frozenset(("amp", "lt", "gt", "quot", "apos"))
@@ -20,29 +18,6 @@ _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.\-]*):", re.IGNORECASE)
 _CLASS_OF_BLANKS: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\ufeff]+")
 _STYLE_VALUE: Final = re.compile(r"[a-zA-Z0-9 \-]{1,40}")
 _XMLNS: Final = ' xmlns="http://www.w3.org/1999/xhtml"'
-
-
-class _Rules:
-    """The allow-lists of the definitions, as qualified names."""
-
-    def __init__(self) -> None:
-        text = files("profiles.definitions").joinpath("narrative.toml").read_text(encoding="utf-8")
-        table: dict[str, Any] = tomllib.loads(text)
-        self.namespace = "{" + table["namespace"] + "}"
-        self.root = self.namespace + "div"
-        self.elements = frozenset(self.namespace + name for name in table["elements"])
-        self.attributes = frozenset(table["attributes"])
-        self.schemes = frozenset(table["schemes"])
-        self.image_prefixes = tuple(table["image_prefixes"])
-        self.unsafe_style = tuple(table["unsafe_style"])
-        self.shown_attributes = frozenset(table["display"]["attributes"])
-        self.shown_style = frozenset(table["display"]["style"])
-        self.dropped = frozenset(table["display"]["dropped_whole"])
-
-
-@cache
-def _rules() -> _Rules:
-    return _Rules()
 
 
 def _parser() -> etree.XMLParser:
@@ -75,48 +50,52 @@ def problems(div: str) -> tuple[str, ...]:
 
     Spec: FHIR R4 2.4 'Narrative', txt-1 and txt-2.
     """
+    return () if is_plain(div) else _examined(div)
+
+
+def _examined(div: str) -> tuple[str, ...]:
     root = _parsed(div)
-    rules = _rules()
-    if root is None or root.tag != rules.root:
+    allowed = rules()
+    if root is None or root.tag != allowed.root:
         return ("narrative-form",)
     found: list[str] = []
-    attributes, elements, seen = rules.attributes, rules.elements, False
+    attributes, elements, seen = allowed.attributes, allowed.elements, False
     for element in root.iter():
         if element.tag not in elements:
             return ("txt-1",)
         given = element.attrib
         if given:
-            if not attributes.issuperset(given) or not _harmless(given, rules):
+            if not attributes.issuperset(given) or not _harmless(given, allowed):
                 return ("txt-1",)
-            if _asks_elsewhere(element, given, rules):
+            if _asks_elsewhere(element, given, allowed):
                 found.append("narrative-image")
         if not seen:
-            seen = _has_content(element, rules)
+            seen = _has_content(element, allowed)
     if not seen:
         found.append("txt-2")
     return tuple(dict.fromkeys(found))
 
 
-def _has_content(element: etree._Element, rules: _Rules) -> bool:
+def _has_content(element: etree._Element, allowed: Rules) -> bool:
     text, tail = element.text, element.tail
     if (text and not text.isspace()) or (tail and not tail.isspace()):
         return True
-    return bool(element.tag == rules.namespace + "img")
+    return bool(element.tag == allowed.namespace + "img")
 
 
-def _harmless(given: Any, rules: _Rules) -> bool:  # noqa: ANN401 - lxml keeps its attribute type private
+def _harmless(given: Any, allowed: Rules) -> bool:  # noqa: ANN401 - lxml keeps its attribute type private
     """Claim that no attribute holds active content."""
     style = given.get("style")
-    if style is not None and any(mark in style.lower() for mark in rules.unsafe_style):
+    if style is not None and any(mark in style.lower() for mark in allowed.unsafe_style):
         return False
-    return all(_scheme(given[name]) in rules.schemes for name in ("href", "cite", "longdesc") if name in given)
+    return all(_scheme(given[name]) in allowed.schemes for name in ("href", "cite", "longdesc") if name in given)
 
 
-def _asks_elsewhere(element: etree._Element, given: Any, rules: _Rules) -> bool:  # noqa: ANN401 - as above
-    if element.tag != rules.namespace + "img":
+def _asks_elsewhere(element: etree._Element, given: Any, allowed: Rules) -> bool:  # noqa: ANN401 - as above
+    if element.tag != allowed.namespace + "img":
         return False
     source = given.get("src", "")
-    return not (source.startswith("#") or source.lower().startswith(rules.image_prefixes))
+    return not (source.startswith("#") or source.lower().startswith(allowed.image_prefixes))
 
 
 def _scheme(address: str) -> str:
@@ -141,11 +120,11 @@ def clean(div: str) -> str | None:
     INVARIANT: the result holds only allowed elements and attributes and asks for nothing outside itself.
     """
     root = _parsed(_ENTITY.sub(_character, div))
-    rules = _rules()
-    if root is None or root.tag != rules.root:
+    allowed = rules()
+    if root is None or root.tag != allowed.root:
         return None
     parts: list[str] = []
-    _show(root, rules, parts)
+    _show(root, allowed, parts)
     return "".join(parts)
 
 
@@ -156,49 +135,51 @@ def _character(match: re.Match[str]) -> str:
     return html.escape(html.entities.html5.get(match[1] + ";", match[0]))
 
 
-def _show(element: etree._Element, rules: _Rules, parts: list[str]) -> None:
+def _show(element: etree._Element, allowed: Rules, parts: list[str]) -> None:
     """Write one element; the depth is bounded by the parser (256)."""
     name = etree.QName(element).localname if isinstance(element.tag, str) else ""
-    if name.lower() in rules.dropped or not name:
+    if name.lower() in allowed.dropped or not name:
         return
-    if element.tag not in rules.elements:
-        _content(element, rules, parts)
+    if element.tag not in allowed.elements:
+        _content(element, allowed, parts)
         return
     if name == "img":
-        parts.append(_image(element, rules))
+        parts.append(_image(element, allowed))
         return
     attributes = "".join(
         f' {key}="{escape(value)}"'
         for key, value in sorted((str(key), str(value)) for key, value in element.attrib.items())
-        if key in rules.shown_attributes
+        if key in allowed.shown_attributes
     )
-    opening = f"<{name}{_XMLNS if element.getparent() is None else ''}{attributes}{_style(element, rules)}"
+    opening = f"<{name}{_XMLNS if element.getparent() is None else ''}{attributes}{_style(element, allowed)}"
     if name in ("br", "hr", "col"):
         parts.append(opening + "/>")
         return
     parts.append(opening + ">")
-    _content(element, rules, parts)
+    _content(element, allowed, parts)
     parts.append(f"</{name}>")
 
 
-def _content(element: etree._Element, rules: _Rules, parts: list[str]) -> None:
+def _content(element: etree._Element, allowed: Rules, parts: list[str]) -> None:
     parts.append(escape(element.text or ""))
     for child in element:
-        _show(child, rules, parts)
+        _show(child, allowed, parts)
         parts.append(escape(child.tail or ""))
 
 
-def _image(element: etree._Element, rules: _Rules) -> str:
+def _image(element: etree._Element, allowed: Rules) -> str:
     source, alternative = element.get("src", ""), escape(element.get("alt", ""))
-    if source.lower().startswith(rules.image_prefixes) and re.fullmatch(r"[A-Za-z0-9+/=\s]*", source.partition(",")[2]):
+    if source.lower().startswith(allowed.image_prefixes) and re.fullmatch(
+        r"[A-Za-z0-9+/=\s]*", source.partition(",")[2]
+    ):
         return f'<img src="{escape(source)}" alt="{alternative}"/>'
     return f"[{alternative}]" if alternative else ""
 
 
-def _style(element: etree._Element, rules: _Rules) -> str:
+def _style(element: etree._Element, allowed: Rules) -> str:
     kept = []
     for declaration in element.get("style", "").split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
-        if name.lower() in rules.shown_style and _STYLE_VALUE.fullmatch(value):
+        if name.lower() in allowed.shown_style and _STYLE_VALUE.fullmatch(value):
             kept.append(f"{name.lower()}: {value}")
     return f' style="{"; ".join(kept)}"' if kept else ""

@@ -156,7 +156,7 @@ class MemoryConsents(_Breakable):
         if versions and versions[-1][1] != patient:
             raise Invalid("conflict", why="a consent cannot move to another patient")
         self.kept.setdefault(consent_id, []).append((raw, patient, tuple(statements)))
-        return len(versions) + 1 if expected is None else expected + 1
+        return (expected or 0) + 1
 
     async def get(self, consent_id: str) -> tuple[int, bytes, str] | None:
         self._check()

@@ -7,9 +7,10 @@ from dataclasses import replace
 from consent.decision import decide
 from consent.model import Case, Decision, Facts
 from gateway.errors import TABLE, Refused
-from gateway.model import Caller, Question
+from gateway.model import Caller, Patient, Question
 from gateway.ports import Ports
 from gateway.standing import Standing
+
 
 async def authorize(caller: Caller, question: Question, ports: Ports) -> Standing:
     """May this caller ask at all?
@@ -20,24 +21,22 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     case = await _case(caller, question, ports)
     facts = Facts(now=ports.now(), agreements=ports.policy.agreements, case_required_roles=_case_roles(question, case, ports),
                   policy_revision=ports.policy.revision)
-    patient = question.patient.id if question.patient else ""
-    standing = Standing(caller, facts, case, question.action, patient)
+    standing = Standing(caller, question, facts, case, question.patient)
     type_ = question.types[0] if question.interaction != "summary" else "Patient"
-    decision = decide(standing.request(type_, _category(question, type_)), facts)
-    if not decision.permitted:
-        raise refusal(decision, caller, type_, question.action)
+    decisions = [decide(standing.request(type_, category), facts) for category in sorted(_asked(question))]
+    if not any(decision.permitted for decision in decisions):
+        raise refusal(decisions[0], caller, type_, question.action)
     return standing
 
 
-async def with_statements(standing: Standing, patient: str, ports: Ports) -> Standing:
+async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
     """Add what has been said about sharing this patient's data, read at the newest revision (rule C5)."""
-    statements = await ports.consents.statements(patient)
+    statements = await ports.consents.statements(patient.id)
     standing.patient = patient
     standing.facts = replace(standing.facts, statements=statements, case_required_roles=ports.policy.case_roles)
     if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
-        standing.case = await _open_case(standing.caller, patient, ports)
+        standing.case = await _open_case(standing.caller, patient.id, ports)
     standing.decisions.clear()
-    return standing
 
 
 def refusal(decision: Decision, caller: Caller, type_: str, action: str) -> Refused:
@@ -50,9 +49,9 @@ def refusal(decision: Decision, caller: Caller, type_: str, action: str) -> Refu
                    role=caller.requester.role or "none")
 
 
-def _category(question: Question, type_: str) -> str:
-    """One category stands for the question while only "may ask at all" is decided: the widest when there are several."""
-    return "*" if len(question.categories) != 1 else next(iter(question.categories))
+def _asked(question: Question) -> frozenset[str]:
+    """The categories of which one must be open; a summary stands or falls with the patient."""
+    return frozenset({"Patient"}) if question.interaction == "summary" else question.categories
 
 
 def _case_roles(question: Question, case: Case | None, ports: Ports) -> frozenset[str]:

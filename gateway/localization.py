@@ -6,6 +6,7 @@ from consent.model import Custodian
 from gateway.model import Identified, Place, Question
 from gateway.ports import Ports
 
+
 async def localize(identified: Identified, question: Question, ports: Ports) -> tuple[Place, ...]:
     """Find the places, in a stable order.
 

@@ -17,6 +17,11 @@ CANONICAL: Final = "https://roaz-gateway.example/fhir"
 HELD_KINDS: Final = frozenset({"mllp", "inbox"})  # kinds of source whose data the gateway holds itself
 
 
+def instant(moment: datetime) -> str:
+    """A FHIR instant with milliseconds, in UTC."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """One HTTP request as the shared envelope hands it on; header names are lower case."""

@@ -121,8 +121,10 @@ class Inbox(Protocol):
     """What was pushed to the gateway and is held here."""
 
     async def accept(self, message: Message, items: Sequence[Item], entries: Sequence[IndexEntry]) -> str:
-        """Keep message, items and index entries in one durable step; give "new", "again" (same key and
-        bytes: nothing done) or "changed" (same key, other bytes: kept as a new message)."""
+        """Keep message, items and index entries in one durable step; give "new", "again" or "changed".
+
+        "again": same key and bytes, nothing done. "changed": same key, other bytes, kept as a new message.
+        """
         ...
 
     async def items(self, patient: str, source: str) -> list[Item]:
@@ -183,6 +185,14 @@ class Keys(Protocol):
 
     def item_id(self, custodian: str, native: str) -> str:
         """The id of an item: keyed digest of custodian and native key."""
+        ...
+
+    def seal(self, custodian: str, plain: bytes, associated: bytes = b"") -> bytes:
+        """Encrypt under the key of one custodian or client."""
+        ...
+
+    def unseal(self, custodian: str, sealed: bytes, associated: bytes = b"") -> bytes:
+        """Open what `seal` made; ValueError when it was altered or belongs elsewhere."""
         ...
 
 

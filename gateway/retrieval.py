@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from consent.categories import types_of_category
-from gateway.audit.journal import instant
-from gateway.model import Answer, Failure, Item, Patient, Payload, Place, Question, SourceQuestion, Told
+from gateway.model import Answer, Failure, Item, Payload, Place, SourceQuestion, Told, instant
 from gateway.ports import Issued, Ports
 from gateway.standing import Standing
 
@@ -19,13 +18,13 @@ log: Final = logging.getLogger("gateway.retrieval")
 GRACE_SECONDS: Final = 0.01  # an adapter gives up by itself at the deadline; this is the guard behind it
 
 
-def permitted(place: Place, question: Question, standing: Standing) -> Answer:
+def permitted(place: Place, standing: Standing) -> Answer:
     """Decide every category of a place before it is asked; what is refused stays in the answer as refused.
 
     A category is asked when any of the types asked for that live in it may be shared.
     """
     answer = Answer(place.custodian, place.name, place.source_id)
-    asked = frozenset(question.types)
+    asked = frozenset(standing.question.types)
     for category in sorted(place.categories):
         of_category = sorted(types_of_category(category) & asked)
         decisions = [standing.share(place.custodian, category, type_) for type_ in of_category]
@@ -48,22 +47,22 @@ def permitted_categories(answer: Answer) -> frozenset[str]:
     return frozenset(category for category, told in answer.told.items() if told.state == "answered")
 
 
-async def fetch(place: Place, categories: frozenset[str], question: Question, standing: Standing, patient: Patient,
-                ports: Ports) -> list[Payload | Failure]:
+async def fetch(place: Place, categories: frozenset[str], standing: Standing, ports: Ports) -> list[Payload | Failure]:
     """Everything the source sends before the deadline; what did not come is a Failure for its categories."""
     source = ports.sources.get(place.source_id)
     if source is None or place.source is None:
         return [Failure("no-address", "", categories)]
     allowed = min(ports.settings.gateway.deadline, place.source.deadline or ports.settings.gateway.deadline)
     deadline = asyncio.get_running_loop().time() + allowed.total_seconds()
-    asked = SourceQuestion(patient, categories | {"Patient"}, frozenset(question.types) | {"Patient"}, standing.context(), deadline)
+    asked = SourceQuestion(standing.of, categories | {"Patient"}, frozenset(standing.question.types) | {"Patient"},
+                           standing.context(), deadline)
     parts: list[Payload | Failure] = []
     try:
         async with asyncio.timeout_at(deadline + GRACE_SECONDS):
             async for part in source.fetch(asked):
-                parts.append(part)
+                parts.append(part)  # noqa: PERF401 - what came before the deadline must be kept
     except TimeoutError:
-        came = frozenset().union(*(part.categories for part in parts if isinstance(part, Payload)))
+        came = frozenset[str]().union(*(part.categories for part in parts if isinstance(part, Payload)))
         parts.append(Failure("timeout", "", categories - came))
     except Exception:  # a defect in an adapter costs its own source only; logged without content
         log.exception("source failed", extra={"source": place.source_id})
@@ -71,13 +70,13 @@ async def fetch(place: Place, categories: frozenset[str], question: Question, st
     return parts
 
 
-async def held(place: Place, patient: Patient, question: Question, answer: Answer, ports: Ports) -> list[Item]:
+async def held(place: Place, standing: Standing, answer: Answer, ports: Ports) -> list[Item]:
     """What the gateway holds itself: one item for a read by id, else everything a feed pushed about the patient."""
-    if question.item:
-        item = await ports.inbox.item(question.item)
+    if standing.question.item:
+        item = await ports.inbox.item(standing.question.item)
         items = [] if item is None else [item]
     else:
-        items = await ports.inbox.items(patient.id, place.source_id)
+        items = await ports.inbox.items(standing.of.id, place.source_id)
         await _freshness(place, answer, ports)
     answer.fetched = max((item.fetched for item in items), default=instant(ports.now()))
     answer.birth_dates = tuple(str(item.resource.get("birthDate", "")) for item in items if item.type == "Patient")

@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from consent.model import Custodian
 from gateway.membership import SUPPORTING, supports
-from gateway.model import Answer, Failure, Incident, Item, Question, Told
+from gateway.model import Answer, Failure, Incident, Item, Told
 from gateway.standing import Standing
 
 _REFERENCE: Final = re.compile(rb'"reference":"([A-Z][A-Za-z]{2,40}/[A-Za-z0-9\-.]{1,64})"')
 
 
-def screen(items: Iterable[Item], answer: Answer, question: Question, standing: Standing) -> None:
+def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
     """Put the items that may be shown into the answer.
 
     INVARIANT: every item is decided for itself, however it got here; what is refused leaves no trace but
@@ -26,9 +25,9 @@ def screen(items: Iterable[Item], answer: Answer, question: Question, standing: 
     for item in items:
         if _supports(item):
             supporting[f"{item.type}/{item.id}"] = item
-        elif item.type not in question.types or item.category not in answer.told:
+        elif item.type not in standing.question.types or item.category not in answer.told:
             continue
-        elif item.patient != standing.patient:
+        elif item.patient != standing.of.id:
             answer.incidents.append(Incident("wrong-patient", answer.source, item.type))
         else:
             decision = standing.share_item(answer.custodian, item)

@@ -40,7 +40,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 
 
-class GatewayTable(Table):
+class GatewayTable(Table, frozen=True):
     """Who and where this gateway is."""
 
     name: str = "ROAZ FHIR gateway"
@@ -60,13 +60,13 @@ class GatewayTable(Table):
     token_lifetime: Duration = Duration(minutes=15)  # of an access token
 
 
-class DatabaseTable(Table):
+class DatabaseTable(Table, frozen=True):
     """Where the gateway keeps what it must keep."""
 
     url: str = "sqlite:///gateway.db"
 
 
-class OrganizationTable(Table):
+class OrganizationTable(Table, frozen=True):
     """One organization of the region; its facility type comes from here, never from a claim (B4)."""
 
     ura: str
@@ -75,7 +75,7 @@ class OrganizationTable(Table):
     agb: str = ""
 
 
-class IdentifierSystemTable(Table):
+class IdentifierSystemTable(Table, frozen=True):
     """An identifier system patients may be found by, other than the BSN; only at its custodian."""
 
     system: str
@@ -83,7 +83,7 @@ class IdentifierSystemTable(Table):
     name: str = ""
 
 
-class SourceAuthTable(Table):
+class SourceAuthTable(Table, frozen=True):
     """How the gateway proves itself to a source."""
 
     kind: str = "context"  # "context" signed context header only | "oauth" client_credentials with private_key_jwt
@@ -92,7 +92,7 @@ class SourceAuthTable(Table):
     scope: str = ""
 
 
-class SourceTable(Table):
+class SourceTable(Table, frozen=True):
     """One system that holds data of one custodian."""
 
     id: str
@@ -115,7 +115,7 @@ class SourceTable(Table):
     server_key: str = ""
 
 
-class AgreementTable(Table):
+class AgreementTable(Table, frozen=True):
     """One agreement between parties (C8)."""
 
     id: str
@@ -132,7 +132,7 @@ class AgreementTable(Table):
     disclosure: str = ""
 
 
-class ClientTable(Table):
+class ClientTable(Table, frozen=True):
     """One registered client (SMART Backend Services)."""
 
     id: str
@@ -149,7 +149,7 @@ class ClientTable(Table):
     key_file: str = ""  # private key at hand, for `gateway token` only
 
 
-class ConsentTable(Table):
+class ConsentTable(Table, frozen=True):
     """Defaults a region can change without touching code (A2, B5)."""
 
     disclosure: dict[str, str] = {}  # facility type -> "named" | "anonymous" | "silent"
@@ -158,14 +158,14 @@ class ConsentTable(Table):
     basis_regime: str = "opt-in-2026"
 
 
-class AuditTable(Table):
+class AuditTable(Table, frozen=True):
     """The log."""
 
     retention_years: int = 7
     group_commit: Duration = Duration(milliseconds=2)
 
 
-class Settings(Table):
+class Settings(Table, frozen=True):
     """Everything that can be set, see docs/settings.md."""
 
     gateway: GatewayTable = GatewayTable()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from consent.decision import decide
 from consent.model import AccessRequest, Case, Custodian, Decision, Facts
-from gateway.model import Caller, Context, Item
+from gateway.model import Caller, Context, Item, Patient, Question
 
 Key = tuple[str, str, str, frozenset[str]]
 
@@ -17,11 +17,17 @@ class Standing:
     """One caller with one question: the facts, and every decision taken, each taken once."""
 
     caller: Caller
+    question: Question
     facts: Facts
-    case: Case | None
-    action: str
-    patient: str = ""
+    case: Case | None = None
+    patient: Patient | None = None  # known after identification
     decisions: dict[Key, Decision] = field(default_factory=dict)
+
+    @property
+    def of(self) -> Patient:
+        """The one patient the question is about. INVARIANT: called after identification only."""
+        assert self.patient is not None
+        return self.patient
 
     def share(self, custodian: Custodian, category: str, type_: str, labels: frozenset[str] = frozenset()) -> Decision:
         """May this custodian share this category, as this type, with these labels?"""
@@ -52,6 +58,6 @@ class Standing:
                 labels: frozenset[str] = frozenset()) -> AccessRequest:
         """The question in the words of the decision."""
         return AccessRequest(
-            requester=self.caller.requester, purpose=self.caller.purpose, scopes=self.caller.scopes, action=self.action,
-            type=type_, category=category, patient=self.patient or None, custodian=custodian, case=self.case, labels=labels,
+            requester=self.caller.requester, purpose=self.caller.purpose, scopes=self.caller.scopes,
+            action=self.question.action, type=type_, category=category, patient=self.patient.id if self.patient else None, custodian=custodian, case=self.case, labels=labels,
         )

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from consent.categories import categories_of_type
+from consent.categories import IMPERSONAL, categories_of_type
 from gateway.errors import Invalid
 from gateway.fhir.interactions import CLINICAL, Route
 from gateway.model import Incoming, Json, Patient, Question
@@ -149,7 +149,7 @@ def _summary(incoming: Incoming, route: Route, url: Parameters, ports: Ports) ->
         if name not in known:
             raise Invalid("unknown-parameter", name=name[:40], type="Patient/$summary", known=", ".join(sorted(known)))
     types = tuple(type_ for type_ in CLINICAL)
-    categories = frozenset().union(*(categories_of_type(type_) for type_ in types))
+    categories = frozenset[str]().union(*(categories_of_type(type_) for type_ in types)) - IMPERSONAL - {"Consent"}
     return Question("summary", "r", types, categories, patient, profile=profile, html=html, names="identifier=***")
 
 

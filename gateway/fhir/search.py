@@ -159,7 +159,7 @@ def _predicate(parameter: Parameter, modifier: str, value: str) -> Predicate:
 
 
 def _split(value: str) -> list[str]:
-    """Commas separate alternatives; `\\,` is a comma. Spec: FHIR R4 3.1.1.4.0.1."""
+    r"""Commas separate alternatives; `\,` is a comma. Spec: FHIR R4 3.1.1.4.0.1."""
     parts = re.split(r"(?<!\\),", value)
     return [re.sub(r"\\([,|$\\])", r"\1", part) for part in parts if part]
 
@@ -206,11 +206,12 @@ def _date(name: str, modifier: str, text: str) -> Callable[[Any], bool]:
         start, end = _span(value)
         if start is None or end is None:
             return False
-        return {
+        verdicts: dict[str, bool] = {
             "eq": low <= start and end <= high, "ne": not (low <= start and end <= high), "gt": end > high, "lt": start < low,
             "ge": end > high or (low <= start and end <= high), "le": start < low or (low <= start and end <= high),
             "sa": start >= high, "eb": end <= low, "ap": start < high and end > low,
-        }[prefix]
+        }
+        return verdicts[prefix]
 
     return test
 

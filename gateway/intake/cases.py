@@ -8,11 +8,10 @@ from datetime import timedelta
 from typing import Final
 
 from consent.model import Case
-from gateway.audit.journal import instant
 from gateway.errors import Invalid, Refused
 from gateway.fhir.reading import resource_body
 from gateway.intake.write import Write, identifier_of, kept, subject
-from gateway.model import CANONICAL, Json, Outgoing
+from gateway.model import CANONICAL, Json, Outgoing, instant
 from profiles import exact
 from profiles.identifiers import URA_SYSTEM
 

@@ -7,11 +7,10 @@ import secrets
 
 from consent.model import Statement
 from consent.provisions import check_consent, statements_from_consent
-from gateway.audit.journal import instant
 from gateway.errors import Invalid, Refused
 from gateway.fhir.reading import resource_body
 from gateway.intake.write import Write, kept, subject
-from gateway.model import Json, Outgoing
+from gateway.model import Json, Outgoing, instant
 from profiles import exact
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
+
+from mappings.formats.hl7v2 import acknowledge, control_id
 
 from consent.model import Custodian
 from gateway.arrival import receive
-from gateway.audit.journal import instant
 from gateway.audit.record import Asked, Record, Shown, encode
 from gateway.errors import Unavailable
-from gateway.model import Arrival, IndexEntry, Item, Patient, Place
+from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
 from gateway.ports import Message, Ports
-from mappings.formats.hl7v2 import acknowledge, control_id
 from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import translate
 from profiles.identifiers import BSN_SYSTEM
 
 # HL7 v2 MSA-1 in original mode. Spec: HL7 v2.5 2.9.2.
+Code = Literal["AA", "AE", "AR"]
 _ACCEPTED: Final = "AA"
 _ERROR: Final = "AE"
 _REJECTED: Final = "AR"
@@ -32,6 +33,7 @@ async def push(source_id: str, body: bytes, peer: str, ports: Ports) -> bytes:
     means: kept durably, or kept before.
     """
     now = ports.now()
+    code: Code
     source = ports.policy.sources[source_id]
     digest = hashlib.sha256(body).hexdigest()
     try:

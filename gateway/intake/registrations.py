@@ -6,11 +6,10 @@ import re
 import secrets
 from typing import Final
 
-from gateway.audit.journal import instant
 from gateway.errors import Invalid, Refused
 from gateway.fhir.reading import resource_body
 from gateway.intake.write import Write, identifier_of, kept, subject
-from gateway.model import CANONICAL, IndexEntry, Json, Outgoing
+from gateway.model import CANONICAL, IndexEntry, Json, Outgoing, instant
 from profiles.identifiers import URA_SYSTEM
 
 CUSTODIAN: Final = "http://minvws.github.io/generiekefuncties-docs/StructureDefinition/nl-gf-localization-custodian"

@@ -8,21 +8,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from gateway import assembly
 from gateway.audit.journal import recorded
 from gateway.envelope import Receive, Scope, Send, incoming, respond, unless_gone
 from gateway.errors import GatewayError, Unavailable
 from gateway.exchange import retrieve
-from gateway.fhir import answering, capability, reading
+from gateway.fhir import capability, reading
 from gateway.fhir.interactions import Route, route
 from gateway.fhir.outcome import rendered
 from gateway.intake import submit
 from gateway.metrics import Metrics
-from gateway.model import Incoming, Outgoing
+from gateway.model import Incoming, Outgoing, Question
+from gateway.oauth.discovery import smart_configuration
 from gateway.ports import Ports
+from profiles import exact
 
 log: Final = logging.getLogger("gateway.fhir")
 
 _ASKING: Final = {"search-type", "read", "summary", "match"}
+_PUBLIC: Final = (("access-control-allow-origin", "*"), ("cache-control", "public, max-age=300"))
 _LONG: Final = {"search-type", "summary", "match"}  # these ask sources: a client that hangs up stops them
 
 
@@ -63,10 +67,10 @@ class FhirApp:
         if name == "capabilities":
             return capability.statement(asked, self.ports)
         if name == "smart-configuration":
-            return capability.smart_configuration(self.ports)
+            return Outgoing(200, exact.encode(smart_configuration(self.ports.settings)), "application/json", _PUBLIC)
         if name in _ASKING:
             read = partial(_question, found)
-            return await retrieve(asked, name, found.type, read, answering.ASSEMBLE[name], self.ports)
+            return await retrieve(asked, name, found.type, read, assembly.ASSEMBLE[name], self.ports)
         return await submit(asked, found.interaction.name, found.type, found.id, self.ports)
 
     async def _unrouted(self, asked: Incoming, error: GatewayError, answer: Outgoing) -> Outgoing:
@@ -81,5 +85,5 @@ class FhirApp:
             return answer
 
 
-def _question(found: Route, asked: Incoming, ports: Ports) -> reading.Question:
+def _question(found: Route, asked: Incoming, ports: Ports) -> Question:
     return reading.question(asked, found, ports)

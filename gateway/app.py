@@ -1,0 +1,193 @@
+"""The composition root: settings become adapters, stores and ports, and those become one ASGI function."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from fastapi import FastAPI
+
+from gateway.adapters.address import AddressPolicy
+from gateway.adapters.fhir import FhirSource
+from gateway.adapters.http import HttpClient
+from gateway.adapters.mllp import MllpListener
+from gateway.audit.record import Record, encode
+from gateway.background import Background
+from gateway.clock import SystemClock
+from gateway.crypto.ring import KeyRing
+from gateway.envelope import Receive, Scope, Send
+from gateway.errors import StartError
+from gateway.intake.messages import push
+from gateway.metrics import Metrics
+from gateway.model import instant
+from gateway.oauth.registered import ClientKeys
+from gateway.oauth.tokens import AccessTokens
+from gateway.policy import Policy, build
+from gateway.ports import Clock, Ports, Source
+from gateway.routes import health, oauth, tokens
+from gateway.routes.fhir import FhirApp
+from gateway.settings import Settings
+from gateway.storage import Database, Stores, check_version, open_stores
+from gateway.throttle import Counts
+
+log: Final = logging.getLogger("gateway.app")
+
+JWKS_BYTES: Final = 65_536
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A gateway put together; `start` opens its doors, `close` closes them in order."""
+
+    ports: Ports
+    stores: Stores
+    database: Database
+    http: HttpClient
+    metrics: Metrics
+    web: FastAPI
+    fhir: FhirApp
+    background: Background
+    listeners: Mapping[str, MllpListener] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, int]] = field(default_factory=dict)  # source id -> where its feed connects
+    started: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI function: FHIR below /fhir without a framework, everything else in FastAPI."""
+        if scope["type"] == "http" and (scope["path"] == "/fhir" or scope["path"].startswith("/fhir/")):
+            await self.fhir(scope, receive, send)
+        else:
+            await self.web(scope, receive, send)
+
+    async def start(self) -> None:
+        """Write the first record, keep the policy revision, open the listeners.
+
+        Raises:
+            StartError: a listener cannot be opened.
+        """
+        ports = self.ports
+        body = msgspec.json.encode(ports.settings, enc_hook=str, order="deterministic")
+        if await self.stores.policies.keep(ports.policy.revision, ports.now(), body):
+            await self._note("policy", ("new policy revision",))
+        await self._note("start", ())
+        for source, listener in self.listeners.items():
+            self.addresses[source] = await listener.start()
+        self.background.start()
+        self.started = True
+        self.metrics.ready.set(1)
+
+    async def close(self) -> None:
+        """Stop listening, write the last record, close what is open."""
+        self.started = False
+        self.metrics.ready.set(0)
+        for listener in self.listeners.values():
+            await listener.close()
+        await self.background.close()
+        await self._note("stop", ())
+        await self.http.close()
+        await self.database.close()
+
+    async def _note(self, kind: str, reasons: tuple[str, ...]) -> None:
+        ports = self.ports
+        record = msgspec.convert({"kind": kind, "at": instant(ports.now()), "request": "gateway", "reasons": reasons,
+                                  "policy": ports.policy.revision}, Record)
+        await ports.audit.append(encode(record))
+
+
+async def assemble(settings: Settings, directory: Path, clock: Clock | None = None, *, listen: bool = True) -> Gateway:
+    """Put a gateway together. `directory` is what relative paths of the configuration start from; `listen` takes feeds.
+
+    Raises:
+        StartError: keys, database, a source or a client cannot work; says what and how to mend it.
+    """
+    clock = clock or SystemClock()
+    policy = build(settings)
+    keys = KeyRing.open(directory / settings.gateway.keys, policy.identifier_systems)
+    url = database_url(settings, directory)
+    check_version(url)
+    database = Database.open(url, group_commit=settings.audit.group_commit)
+    http = HttpClient(_addresses(settings))
+    try:
+        client_keys = ClientKeys(directory, partial(fetch_jwks, http))
+        client_keys.load(settings.clients)
+        gateway = await _wired(settings, policy, clock, keys, client_keys, database, http)
+    except BaseException:
+        await http.close()
+        await database.close()
+        raise
+    if not listen:
+        gateway.listeners = {}
+    return gateway
+
+
+async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing, client_keys: ClientKeys, database: Database,
+                 http: HttpClient) -> Gateway:
+    stores = open_stores(database, keys.seal, keys.unseal, clock)
+    twice = await stores.clients.ids() & policy.clients.keys()
+    if twice:
+        message = f"client '{min(twice)}' is both in the configuration and in the database; remove one"
+        raise StartError(message, 1)
+    sources: dict[str, Source] = {
+        row.id: FhirSource(row, http, keys, settings.gateway.base, clock) for row in settings.sources if row.kind.startswith("fhir-")
+    }
+    ports = Ports(
+        settings=settings, policy=policy, clock=clock, keys=keys, audit=stores.audit, replay=stores.replay,
+        clients=stores.clients, index=stores.index, consents=stores.consents, cases=stores.cases, inbox=stores.inbox,
+        issued=stores.issued, sources=sources, tokens=AccessTokens(keys, settings, policy),
+        refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)),
+    )
+    metrics = Metrics()
+
+    async def accept(source: str, message: bytes, peer: str) -> bytes:
+        answer = await push(source, message, peer, ports)
+        metrics.messages.labels(answer.split(b"MSA|", 1)[-1][:2].decode("ascii", "replace")).inc()
+        return answer
+
+    listeners = {row.id: MllpListener(row, accept) for row in settings.sources if row.kind == "mllp"}
+    gateway = Gateway(
+        ports=ports, stores=stores, database=database, http=http, metrics=metrics, web=_web(ports, client_keys),
+        fhir=FhirApp(ports, metrics), background=Background(ports, stores), listeners=listeners,
+    )
+    gateway.web.state.gateway = gateway
+    return gateway
+
+
+def _addresses(settings: Settings) -> AddressPolicy:
+    try:
+        return AddressPolicy.of(settings.gateway.source_networks)
+    except ValueError as error:
+        message = f"gateway.source_networks: {error}"
+        raise StartError(message, 1) from None
+
+
+def _web(ports: Ports, client_keys: ClientKeys) -> FastAPI:
+    """Everything that is not FHIR. The pages FastAPI makes of itself load scripts from elsewhere: off."""
+    web = FastAPI(title="ROAZ FHIR gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    web.state.ports = ports
+    web.state.client_keys = client_keys
+    web.state.record_token = tokens.recorder(ports)
+    web.include_router(oauth.router)
+    web.include_router(health.router)
+    return web
+
+
+def database_url(settings: Settings, directory: Path) -> str:
+    """The database URL with a relative SQLite path made absolute from the configuration's directory."""
+    url = settings.database.url
+    path = url.removeprefix("sqlite:///")
+    if path == url or path.startswith("/"):
+        return url
+    return f"sqlite:///{(directory / path).resolve()}"
+
+
+async def fetch_jwks(http: HttpClient, url: str) -> bytes:
+    """The keys a client publishes, bounded in size and time."""
+    deadline = asyncio.get_running_loop().time() + 3.0
+    answer = await http.request("GET", url, headers={"accept": "application/json"}, body=b"", deadline=deadline, limit_bytes=JWKS_BYTES)
+    return answer.body if answer.status == 200 else b""

@@ -1,0 +1,126 @@
+"""Assemble: answers become the answer of an interaction: searchset, one resource, a match, a summary."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.errors import Invalid
+from gateway.fhir import bundle
+from gateway.fhir.search import ordered, understand
+from gateway.model import Answer, Incoming, Item, Json, Outgoing, Patient
+from gateway.ports import Ports
+from gateway.standing import Standing
+from gateway.summary.document import document
+from gateway.summary.identity import identify
+from gateway.summary.material import Material
+from gateway.summary.view import page as html_page
+from profiles import exact
+
+
+def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
+    """A searchset over the permitted items of one patient.
+
+    Raises:
+        Invalid: a parameter that is not understood.
+        Unavailable: when no source could answer.
+    """
+    question, patient = standing.question, standing.of
+    type_, base = question.types[0], ports.settings.gateway.base
+    asked = understand(type_, question.parameters, lenient=question.lenient)
+    bundle.refuse_silence(answers)
+    found = _patients(patient, answers, ports) if type_ == "Patient" else [
+        item for answer in answers for item in answer.items if item.type == type_]
+    matching = ordered([item for item in found if asked.matches(item)], asked, type_)
+    used = [("_id" if type_ == "Patient" else "patient", patient.id), *asked.used]
+    scope = f"{type_}?{used}"
+    shown = bundle.page(matching, asked, standing.caller.requester.client, scope, ports.keys)
+    outcomes = bundle.remarks(answers, asked, standing, dict(ports.policy.disclosure), incoming.language)
+    _only(answers, shown.items)
+    return Outgoing(200, bundle.searchset(shown, f"{base}/fhir/{type_}", used, outcomes, base))
+
+
+def read(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
+    """One resource by id; what may not be seen answers exactly like what does not exist (attack 56).
+
+    Raises:
+        Invalid: `item-expired`.
+    """
+    del incoming
+    question, patient = standing.question, standing.of
+    if question.types[0] == "Patient" and question.patient is not None:
+        found = _patients(patient, answers, ports)
+        bundle.refuse_silence(answers)
+    else:
+        found = [item for answer in answers for item in answer.items if item.id == question.item]
+        if not found:
+            bundle.refuse_silence(answers)
+    if not found:
+        raise Invalid("item-expired")
+    _only(answers, found)
+    return Outgoing(200, found[0].raw)
+
+
+def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
+    """A certain match or nothing (rule E2): the identifier and the birth date, at a source that knows both."""
+    patient = standing.of
+    certain = any(date and date == patient.birth_date for answer in answers for date in answer.birth_dates)
+    found = _patients(patient, answers, ports) if certain else []
+    base = ports.settings.gateway.base
+    grade = {"url": "http://hl7.org/fhir/StructureDefinition/match-grade", "valueCode": "certain"}
+    entries: list[Json] = [
+        {"fullUrl": f"{base}/fhir/Patient/{item.id}", "resource": item.resource,
+         "search": {"extension": [grade], "mode": "match", "score": 1}} for item in found
+    ]
+    outcomes = bundle.remarks(answers, None, standing, dict(ports.policy.disclosure), incoming.language)
+    entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
+    made: Json = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
+    if entries:
+        made["entry"] = entries
+    return Outgoing(200, exact.encode(made))
+
+
+def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
+    """The patient summary, as an IPS document or as a page of the same."""
+    question, patient = standing.question, standing.of
+    told = [told for answer in answers for told in answer.told.values()]
+    if told and all(one.failure == "not-checkable" for one in told):
+        bundle.refuse_silence(answers)
+    gateway = ports.settings.gateway
+    material = Material(
+        patient=patient, caller=standing.caller, policy=ports.policy, base=gateway.base, now=ports.now(),
+        answers=tuple(sorted(answers, key=lambda answer: (answer.custodian.organization, answer.source))),
+        request_id=incoming.request_id, language=incoming.language if question.html else gateway.language, profile=question.profile,
+    )
+    if not question.html:
+        return Outgoing(200, document(material))
+    nonce = secrets.token_urlsafe(16)
+    policy = f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return Outgoing(200, html_page(material, material.language, nonce), "text/html; charset=utf-8",
+                    (("content-security-policy", policy),))
+
+
+def _patients(patient: Patient, answers: Sequence[Answer], ports: Ports) -> list[Item]:
+    """The one Patient of the gateway, when a source knows this person."""
+    known = [answer for answer in answers if any(item.type == "Patient" for item in answer.items)]
+    if not known:
+        return []
+    resource = identify(patient, known).resource
+    newest = max((item.fetched for answer in known for item in answer.items if item.type == "Patient"), default="")
+    resource["meta"] = {"lastUpdated": newest, "source": f"{ports.settings.gateway.base}/fhir"}
+    raw = exact.encode(resource)
+    return [Item(raw, patient.id, "Patient", patient.id, ports.settings.gateway.ura, "", "Patient", patient.id, fetched=newest)]
+
+
+def _only(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
+    """The manifest of the record names what is given, not what was found (rule F5)."""
+    ids = {item.id for item in shown}
+    for answer in answers:
+        answer.items = [item for item in answer.items if item.id in ids]
+
+
+Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]
+
+ASSEMBLE: Final[dict[str, Assemble]] = {"search-type": search, "read": read, "match": match, "summary": summary}
+

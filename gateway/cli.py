@@ -1,0 +1,53 @@
+"""The command line: `gateway COMMAND`. stdout is data, stderr is talk; exit codes 0 ok, 1 input not ok, 2 wrong use, 3 could not."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.errors import StartError
+from gateway.version import __version__
+
+# One module a command group in gateway.commands; each is imported when its command runs.
+COMMANDS: Final[Mapping[str, str]] = {
+    "demo": "run a whole simulated region on this machine",
+    "init": "write a commented configuration and keys into a directory",
+    "check": "say what is wrong with configuration, keys, clock, database and sources",
+    "serve": "run the gateway",
+    "token": "get an access token for a registered client whose key is at hand",
+    "map": "translate a source file to FHIR R4",
+    "maps": "check the maps",
+    "validate": "check resources against FHIR R4",
+    "client": "register, list and disable clients",
+    "keys": "list and rotate keys",
+    "db": "bring the database to this version",
+}
+
+
+def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="gateway", description="FHIR R4 gateway for one ROAZ region")
+    parser.add_argument("--version", action="version", version=f"gateway {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = next((word for word in given if not word.startswith("-")), "")
+    for name, summary in COMMANDS.items():
+        added = commands.add_parser(name, help=summary, description=summary)
+        if name == wanted:
+            importlib.import_module(f"gateway.commands.{name}").arguments(added)
+    options = parser.parse_args(given)
+    options.environment = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - read once, here
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except StartError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,123 @@
+"""`gateway check`: say what is wrong before anybody depends on it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from gateway import serving, settings
+from gateway.adapters.dialects import dialect
+from gateway.app import database_url
+from gateway.clock import SystemClock
+from gateway.crypto.ring import KeyRing
+from gateway.errors import StartError
+from gateway.oauth.registered import ClientKeys
+from gateway.policy import build
+from gateway.storage import check_version
+
+_EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--config", type=Path, default=Path("region.toml"))
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line a check; exit 1 when one is not ok."""
+    try:
+        read = settings.load(options.config, options.environment)
+    except StartError as error:
+        print(f"config\twrong\t{error}")
+        return 1
+    directory = options.config.parent
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("config", lambda: f"policy {build(read).revision}"),
+        ("keys", lambda: f"{len(KeyRing.open(directory / read.gateway.keys).keys())} keys"),
+        ("clock", _clock),
+        ("database", lambda: _database(read, directory)),
+        ("clients", lambda: _clients(read, directory)),
+        ("agreements", lambda: _agreements(read)),
+        ("listen", lambda: _listen(read)),
+        *((f"source {row.id}", lambda row=row: _source(row, read)) for row in read.sources),
+    ]
+    wrong = 0
+    for name, check in checks:
+        try:
+            print(f"{name}\tok\t{check()}")
+        except StartError as error:
+            wrong += 1
+            print(f"{name}\twrong\t{error}")
+    print(f"gateway: {wrong or 'nothing'} wrong", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _clock() -> str:
+    now = SystemClock().now()
+    if now < _EARLIEST:
+        message = f"the clock says {now:%Y-%m-%d}, before this program was made; set it"
+        raise StartError(message)
+    return now.isoformat(timespec="seconds")
+
+
+def _database(read: settings.Settings, directory: Path) -> str:
+    url = database_url(read, directory)
+    check_version(url)
+    return url.partition("://")[0]
+
+
+def _clients(read: settings.Settings, directory: Path) -> str:
+    ClientKeys(directory).load(read.clients)
+    return f"{len(read.clients)} in the file"
+
+
+def _agreements(read: settings.Settings) -> str:
+    today = SystemClock().now().date()
+    ending = [row.id for row in read.agreements if today <= row.end < today + timedelta(days=30)]
+    ended = [row.id for row in read.agreements if row.end < today]
+    if ended:
+        message = f"ended, so nothing is shared under it: {', '.join(ended)}"
+        raise StartError(message)
+    return f"{len(read.agreements)} in force" + (f"; within 30 days ends: {', '.join(ending)}" if ending else "")
+
+
+def _listen(read: settings.Settings) -> str:
+    if not serving.is_loopback(read.gateway.listen) and read.gateway.base.startswith("http://"):
+        message = "gateway.base is http while gateway.listen is open to the network; put TLS in front and set base to https"
+        raise StartError(message)
+    serving.bind(read.gateway.listen).close()
+    return read.gateway.listen
+
+
+def _source(row: settings.SourceTable, read: settings.Settings) -> str:
+    if row.kind == "mllp":
+        if not serving.is_loopback(row.listen) and not row.client_certificate:
+            message = "listens to the network without TLS; set client_certificate, client_key and ca_file"
+            raise StartError(message)
+        return f"listens on {row.listen}"
+    dialect(row.dialect)
+    return asyncio.run(_reach(row, read))
+
+
+async def _reach(row: settings.SourceTable, read: settings.Settings) -> str:
+    from gateway.adapters.address import AddressPolicy  # noqa: PLC0415 - the network is needed by this check only
+    from gateway.adapters.http import HttpClient, HttpError, tls_context  # noqa: PLC0415
+
+    tls = tls_context(row.ca_file, row.client_certificate, row.client_key)
+    async with HttpClient(AddressPolicy.of(read.gateway.source_networks)) as http:
+        deadline = asyncio.get_running_loop().time() + 5.0
+        try:
+            answer = await http.request("GET", row.url.rstrip("/") + "/metadata", headers={"accept": "application/fhir+json"},
+                                        body=b"", deadline=deadline, limit_bytes=4_000_000, tls=tls)
+        except HttpError as error:
+            message = f"{row.url} cannot be reached: {error}"
+            raise StartError(message) from None
+    if answer.status != 200:
+        message = f"{row.url}/metadata answered {answer.status}"
+        raise StartError(message)
+    return row.url

@@ -1,0 +1,63 @@
+"""`gateway map FILE`: translate a source file to an R4 collection Bundle, and list what was lost."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gateway.clock import SystemClock
+from gateway.errors import StartError
+from gateway.model import instant
+from mappings.model import NotMappable, Origin, Translation
+from mappings.translation import formats, guess, translate
+from profiles import exact
+
+FORMATS = ("hl7v2", "cda", "hl7v3", "fhir-stu3", "fhir-r4", "csv", "json")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", type=Path, help="the source file")
+    parser.add_argument("--format", choices=FORMATS, help="default: seen from the content")
+    parser.add_argument("--map", default="", help="name of the map; default: chosen by the content")
+    parser.add_argument("--report-file", type=Path, help="where the losses go as JSON; default: a summary on stderr")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Translate; exit 0 also when something was lost, 1 when the file cannot be mapped."""
+    try:
+        body = options.file.read_bytes()
+    except OSError as error:
+        message = f"{options.file}: {error.strerror}"
+        raise StartError(message, 1) from None
+    format_ = options.format or guess(body)
+    if format_ not in formats():
+        message = f"{options.file}: format '{format_ or 'unknown'}' cannot be mapped by this version; possible: {', '.join(formats())}"
+        raise StartError(message, 1)
+    try:
+        translation = translate(body, format_, Origin("00000000", "file", instant(SystemClock().now())), options.map)
+    except NotMappable as error:
+        message = f"{options.file}: {error.path + ': ' if error.path else ''}{error}"
+        raise StartError(message, 1) from None
+    sys.stdout.buffer.write(exact.encode(_collection(translation)) + b"\n")
+    _report(translation, options.report_file)
+    return 0
+
+
+def _collection(translation: Translation) -> dict[str, object]:
+    entries = [{"fullUrl": f"https://roaz-gateway.example/fhir/{resource['resourceType']}/{resource['id']}" if resource.get("id")
+                else f"urn:roaz:file:{position}", "resource": resource} for position, resource in enumerate(translation.resources)]
+    bundle: dict[str, object] = {"resourceType": "Bundle", "type": "collection"}
+    return bundle | {"entry": entries} if entries else bundle
+
+
+def _report(translation: Translation, path: Path | None) -> None:
+    losses = [{"path": loss.path, "kind": loss.kind, "reason": loss.reason} for loss in translation.losses]
+    if path is not None:
+        path.write_bytes(exact.encode({"map": translation.map, "version": translation.version, "losses": losses}) + b"\n")
+    print(f"gateway: {len(translation.resources)} resource(s), {len(losses)} loss(es), map {translation.map or '-'}", file=sys.stderr)
+    if path is None:
+        for loss in translation.losses:
+            print(f"  {loss.path}: {loss.kind}: {loss.reason}", file=sys.stderr)

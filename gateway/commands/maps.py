@@ -1,0 +1,24 @@
+"""`gateway maps check`: find what is wrong in the maps before a message does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mappings.lint import check_maps
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    commands = parser.add_subparsers(dest="what", required=True)
+    commands.add_parser("check", help="check every map that is shipped").set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one line a finding."""
+    del options
+    findings = check_maps()
+    for finding in findings:
+        print(finding)
+    print(f"gateway: {len(findings) or 'no'} finding(s)", file=sys.stderr)
+    return 1 if findings else 0

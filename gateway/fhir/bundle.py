@@ -1,0 +1,158 @@
+"""A searchset Bundle: items spliced as they are, one outcome entry per source that did not answer fully, truthful links."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from consent.disclosure import sentence, visibility
+from gateway.errors import Invalid, Unavailable
+from gateway.fhir.outcome import issue, outcome
+from gateway.fhir.search import DEFAULT_COUNT, Search
+from gateway.model import Answer, Item, Json
+from gateway.ports import Keys
+from gateway.standing import Standing
+from profiles import exact
+
+_TEXTS: Final = {
+    "failed": ("{name} did not answer for {what} ({why}); this list is incomplete",
+               "{name} antwoordde niet voor {what} ({why}); deze lijst is onvolledig"),
+    "refused": ("{name} was not asked for {what}: {why}", "{name} is niet bevraagd voor {what}: {why}"),
+    "anonymous": ("there may be more", "er kan meer zijn"),
+    "incident": ("{count} item(s) of {name} could not be shown safely", "{count} item(s) van {name} niet veilig te tonen"),
+    "stale": ("{name} has not sent anything for longer than expected; its items may be out of date",
+              "{name} heeft langer niets gestuurd dan verwacht; gegevens mogelijk verouderd"),
+    "ignored": ("ignored as asked (handling=lenient): {names}", "genegeerd zoals gevraagd (handling=lenient): {names}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The items of one page and how to get the next."""
+
+    items: Sequence[Item]
+    total: int
+    next: str = ""
+
+
+def page(items: list[Item], search: Search, client: str, scope: str, keys: Keys) -> Page:
+    """Cut one page; a page starts after the last item of the one before, so it is stable under change.
+
+    INVARIANT: a cursor is bound to client and search; it proves nothing about permission, which is decided again.
+
+    Raises:
+        Invalid: `invalid-parameter` for a cursor of another client or search.
+    """
+    if search.count is None and not search.cursor:
+        return Page(items, len(items))
+    if search.count == 0:
+        return Page((), len(items))
+    size = search.count or DEFAULT_COUNT
+    start = _position(items, search.cursor, client, scope, keys) if search.cursor else 0
+    cut = items[start : start + size]
+    more = start + size < len(items)
+    following = _cursor(start + size, cut[-1].id, client, scope, keys) if more else ""
+    return Page(cut, len(items), following)
+
+
+def searchset(shown: Page, url: str, used: Sequence[tuple[str, str]], outcomes: Sequence[Json], base: str) -> bytes:
+    """The Bundle as bytes; items are never parsed and written again."""
+    query = urlencode(list(used), quote_via=quote, safe="|/:,$")
+    links = [{"relation": "self", "url": f"{url}?{query}"}]
+    if shown.next:
+        following = urlencode([*((name, value) for name, value in used), ("_cursor", shown.next)], quote_via=quote, safe="|/:,$")
+        links.append({"relation": "next", "url": f"{url}?{following}"})
+    entries: list[Json] = [
+        {"fullUrl": f"{base}/fhir/{item.type}/{item.id}", "resource": msgspec.Raw(item.raw), "search": {"mode": "match"}}
+        for item in shown.items
+    ]
+    entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
+    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": shown.total, "link": links}
+    if entries:
+        bundle["entry"] = entries
+    return exact.encode(bundle)
+
+
+def remarks(answers: Sequence[Answer], search: Search | None, standing: Standing, overrides: dict[str, object],
+            language: str) -> list[Json]:
+    """One outcome entry per source that did not answer fully, as far as the caller may know (rule A2)."""
+    found: list[Json] = []
+    anonymous = False
+    for answer in sorted(answers, key=lambda answer: (answer.custodian.organization, answer.source)):
+        issues, hidden = _of_source(answer, overrides, language)
+        anonymous = anonymous or hidden
+        if issues:
+            found.append(outcome(*issues))
+    if anonymous:
+        found.append(outcome(issue("information", "suppressed", "consent-refused", _text("anonymous", language))))
+    fixed = sentence(standing.caller.requester.role, language)
+    if fixed:
+        found.append(outcome(issue("information", "informational", "may-be-more", fixed)))
+    if search is not None and search.ignored:
+        text = _text("ignored", language, names=", ".join(search.ignored))
+        found.append(outcome(issue("warning", "not-supported", "unknown-parameter", text)))
+    return found
+
+
+def refuse_silence(answers: Sequence[Answer]) -> None:
+    """Never an empty list that reads as "none": when nobody could answer, say that instead.
+
+    Raises:
+        Unavailable: `decision-unavailable` when nothing could be decided, `sources-unavailable` when every source failed.
+    """
+    told = [told for answer in answers for told in answer.told.values()]
+    failed = [one for one in told if one.state == "failed"]
+    if not failed or len(failed) < len(told):
+        return
+    code = "decision-unavailable" if all(one.failure == "not-checkable" for one in failed) else "sources-unavailable"
+    raise Unavailable(code)
+
+
+def _of_source(answer: Answer, overrides: dict[str, object], language: str) -> tuple[list[Json], bool]:
+    issues: list[Json] = []
+    hidden = False
+    groups: dict[tuple[str, str], list[str]] = {}
+    for category, told in answer.told.items():
+        if told.state == "failed" and (told.decision is None or told.decision.permitted):
+            groups.setdefault(("failed", told.failure), []).append(category)
+        elif told.state != "answered" and told.decision is not None:
+            seen = visibility(told.decision, answer.custodian.facility_type, overrides)  # type: ignore[arg-type]
+            hidden = hidden or seen == "anonymous"
+            if seen == "named":
+                why = told.failure or (told.decision.reasons[0].code if told.decision.reasons else "refused")
+                groups.setdefault(("failed" if told.state == "failed" else "refused", why), []).append(category)
+    for (kind, why), categories in groups.items():
+        text = _text(kind, language, name=answer.custodian_name, what=", ".join(sorted(categories)), why=why)
+        issues.append(issue("warning", "incomplete" if kind == "failed" else "suppressed", f"source-{kind}", text, why))
+    kept_out = [incident for incident in answer.incidents if incident.code != "wrong-patient"]
+    if kept_out:
+        text = _text("incident", language, name=answer.custodian_name, count=str(len(kept_out)))
+        issues.append(issue("warning", "incomplete", "item-kept-out", text))
+    if answer.stale:
+        issues.append(issue("warning", "incomplete", "source-stale", _text("stale", language, name=answer.custodian_name)))
+    return issues, hidden
+
+
+def _text(key: str, language: str, **words: str) -> str:
+    return _TEXTS[key][1 if language == "nl" else 0].format(**words)
+
+
+def _cursor(offset: int, last: str, client: str, scope: str, keys: Keys) -> str:
+    sealed = keys.seal(client, f"{offset}|{last}".encode(), b"cursor|" + scope.encode())
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def _position(items: list[Item], cursor: str, client: str, scope: str, keys: Keys) -> int:
+    try:
+        sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        offset, _, last = keys.unseal(client, sealed, b"cursor|" + scope.encode()).decode().partition("|")
+    except (ValueError, binascii.Error):
+        raise Invalid("invalid-parameter", name="_cursor", why="use the next link as it was given, as the client it was given to") from None
+    at = next((position for position, item in enumerate(items) if item.id == last), None)
+    return min(int(offset), len(items)) if at is None else at + 1

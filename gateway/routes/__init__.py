@@ -1,0 +1,1 @@
+"""The doors: FastAPI routers and, beside them, the raw ASGI FHIR endpoint (`fhir`)."""

@@ -85,7 +85,8 @@ TABLE: Final[dict[str, Row]] = {
     "write-refused": Row(403, "forbidden", "not allowed to write this: {why}", "schrijven niet toegestaan: {why}"),
     "too-many-requests": Row(429, "throttled", "too many requests; try again later", "te veel verzoeken; probeer later"),
     # --- Unavailable ---------------------------------------------------------------------------
-    "internal": Row(500, "exception", "the gateway failed; report the correlation id", "de gateway faalde; meld het correlatienummer"),
+    "internal": Row(500, "exception", "the gateway failed; report the correlation id", "de gateway faalde; meld het correlatienummer",
+                    "server_error"),
     "audit-unavailable": Row(503, "transient", "the audit log cannot be written, so nothing is shown",
                              "het logboek is niet beschikbaar, daarom wordt niets getoond", "temporarily_unavailable"),
     "decision-unavailable": Row(503, "transient", "consent could not be checked; nothing could be decided",

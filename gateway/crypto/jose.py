@@ -240,7 +240,8 @@ def date(claims: Json, name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 <= value <= LATEST:
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - NaN
+    if not number or not 0 <= value <= LATEST:
         message = f"claim '{name}' must be a number of seconds since 1970"
         raise TokenError(message)
     return float(value)

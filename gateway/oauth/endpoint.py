@@ -18,6 +18,7 @@ from gateway.settings import ClientTable
 FORM: Final = "application/x-www-form-urlencoded"
 MAXIMUM_FORM_BYTES: Final = 16_384
 _MAXIMUM_FIELDS: Final = 20
+_MAXIMUM_SCOPES: Final = 100
 # A token, and whether there is one, may not be kept by anything between the gateway and the client.
 HEADERS: Final = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
@@ -88,10 +89,7 @@ async def _issued(fields: dict[str, str], named: _Named, ports: Ports, keys: Cli
     assertion = assertions.read(_required(fields, "client_assertion"))
     client = named.client = await assertions.registered(assertion, fields.get("client_id"), ports)
     said = await assertions.prove(assertion, client, keys, ports)
-    wanted = frozenset(fields["scope"].split(" ")) if fields.get("scope") else frozenset(client.scopes)
-    scopes = granted(wanted, frozenset(client.scopes))
-    if not scopes:
-        raise Invalid("oauth-scope")
+    scopes = _scopes(fields.get("scope", ""), client)
     now = ports.now().timestamp()
     caller = replace(claims.caller(said, client, ports.policy, scopes), token_id=new_id())
     access_token, seconds = ports.tokens.issue(caller, now)
@@ -102,6 +100,18 @@ async def _issued(fields: dict[str, str], named: _Named, ports: Ports, keys: Cli
         "scope": " ".join(sorted(scopes)),
     }
     return TokenAnswer(200, body, client=client.id, caller=replace(caller, expires=int(now) + seconds))
+
+
+def _scopes(wanted: str, client: ClientTable) -> frozenset[str]:
+    """What is asked for and registered; asking for nothing is asking for all that is registered."""
+    registered = frozenset(client.scopes)
+    asked = frozenset(wanted.split(" ")) if wanted else registered
+    if len(asked) > _MAXIMUM_SCOPES:
+        raise Invalid("oauth-request", why=f"more than {_MAXIMUM_SCOPES} scopes; ask fewer")
+    scopes = granted(asked, registered)
+    if not scopes:
+        raise Invalid("oauth-scope")
+    return scopes
 
 
 def _fields(form: bytes, content_type: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from consent.model import Requester
 from gateway.crypto import jose
 from gateway.crypto.ring import KeyRing
-from gateway.errors import Refused
+from gateway.errors import Invalid, Refused
 from gateway.model import Caller
 from gateway.oauth import discovery
 from gateway.policy import Policy
@@ -44,6 +44,9 @@ class AccessTokens:
     def issue(self, caller: Caller, now: float) -> tuple[str, int]:
         """A signed access token that names this caller, and the seconds it lives.
 
+        Raises:
+            Invalid: `oauth-request`, the token would be too large to be sent back.
+
         Spec: RFC 9068 section 2.2; IHE ITI IUA, ITI-71 'JSON Web Token Option'.
         """
         issued = int(now)
@@ -58,7 +61,10 @@ class AccessTokens:
             "scope": " ".join(sorted(caller.scopes)),
             "extensions": {EXTENSION: _said(caller)},
         }
-        return self._keys.sign_jwt(claims, typ=TYPE), self._lifetime_seconds
+        token = self._keys.sign_jwt(claims, typ=TYPE)
+        if len(token) > jose.MAXIMUM_TOKEN_BYTES:
+            raise Invalid("oauth-request", why="scopes and claims do not fit in one token; ask fewer scopes")
+        return token, self._lifetime_seconds
 
     def caller(self, authorization: bytes, now: float) -> Caller:
         """Who an Authorization header proves.

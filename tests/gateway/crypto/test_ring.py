@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.crypto import jose
+from gateway.crypto import jose, keyfiles
 from gateway.crypto.keyfiles import KINDS
 from gateway.crypto.ring import KeyRing, SealError
 from gateway.errors import StartError
@@ -156,8 +156,6 @@ def test_other_systems_fit_too(ring: KeyRing, system: str, value: str) -> None:
 
 def test_longest_id_of_a_late_key_fits(ring: KeyRing, directory: Path) -> None:
     (directory / "patient-id-999.json").unlink(missing_ok=True)
-    from gateway.crypto import keyfiles
-
     keyfiles.write_new(directory, "patient-id", 999)
     late = KeyRing.open(directory, [LOCAL])
     assert len(late.patient_id(LOCAL, "123456789012345")) <= 64
@@ -222,12 +220,21 @@ def test_another_ring_reads_nothing(ring: KeyRing, tmp_path: Path) -> None:
 
 def test_rotated_patient_key_keeps_old_ids_readable(ring: KeyRing) -> None:
     old = ring.patient_id(BSN_SYSTEM, BSN)
-    assert ring.rotate("patient-id", NOW).number == 2
+    assert ring.rotate("patient-id", NOW, renamed=True).number == 2
     new = ring.patient_id(BSN_SYSTEM, BSN)
     assert new.startswith("p2-")
     assert ring.patient_identifier(old) == ring.patient_identifier(new) == (BSN_SYSTEM, BSN)
     assert ring.patient_ids(BSN_SYSTEM, BSN) == (new, old)
     assert [(key.number, key.state) for key in ring.keys() if key.kind == "patient-id"] == [(1, "kept"), (2, "current")]
+
+
+@pytest.mark.parametrize("kind", ["patient-id", "item-id"])
+def test_a_key_that_names_rows_of_the_store_is_not_rotated_alone(ring: KeyRing, kind: str) -> None:
+    before = ring.keys()
+    with pytest.raises(StartError, match="only together with a migration") as caught:
+        ring.rotate(kind)
+    assert caught.value.exit_code == 3
+    assert ring.keys() == before
 
 
 def test_rotating_an_unknown_kind_is_wrong_use(ring: KeyRing) -> None:
@@ -240,7 +247,7 @@ def test_a_replica_follows_a_rotation_elsewhere(ring: KeyRing, directory: Path) 
     replica = KeyRing.open(directory)
     os.utime(directory, ns=(1, 1))
     assert replica.refresh()
-    ring.rotate("patient-id")
+    ring.rotate("patient-id", renamed=True)
     made = ring.patient_id(BSN_SYSTEM, BSN)
     generation = replica.generation
     assert replica.patient_identifier(made) == (BSN_SYSTEM, BSN)
@@ -331,3 +338,38 @@ def test_tokens_of_an_older_key_stay_valid_and_the_newest_signs(ring: KeyRing, d
             assert jose.verify(token, keys, algorithms=["ES256"], types=["at+jwt"]) == {"a": value}
     assert [key["kid"] for key in ring.jwks()["keys"]] == ["token-2", "token-1"]
     assert all(key["use"] == "sig" and key["alg"] == "ES256" and "d" not in key for key in ring.jwks()["keys"])
+
+
+# --- where the directory fails -----------------------------------------------------------------------
+
+
+def test_a_file_is_no_key_directory(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("x")
+    with pytest.raises(StartError, match="the key directory cannot be read") as caught:
+        KeyRing.open(tmp_path / "keys")
+    assert caught.value.exit_code == 3
+
+
+def test_a_key_is_never_written_over_and_no_rest_is_left(ring: KeyRing, directory: Path) -> None:
+    with pytest.raises(StartError, match=r"seal-1\.json: exists already"):
+        keyfiles.write_new(directory, "seal", 1)
+    with pytest.raises(StartError, match=r"seal-1\.json: cannot be written"):
+        keyfiles.write_new(directory / "none", "seal", 1)
+    assert [path.name for path in directory.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_directory_that_went_away_keeps_the_ring_working(ring: KeyRing, directory: Path) -> None:
+    made = ring.patient_id(BSN_SYSTEM, BSN)
+    directory.rename(directory.with_name("moved"))
+    with pytest.raises(StartError, match="no such key directory"):
+        ring.refresh()
+    assert ring.patient_identifier(made) == (BSN_SYSTEM, BSN)
+
+
+def test_memory_of_patients_is_bounded(ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.crypto.ring._REMEMBERED", 2)
+    for number in range(5):
+        ring.patient_identifier(ring.patient_id(LOCAL, str(number)))
+        ring.seal(str(number), b"x")
+    assert len(ring._identifiers) <= 2
+    assert len(ring._sealers) <= 2

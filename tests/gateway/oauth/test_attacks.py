@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey
 
 from gateway.crypto import jose
-from gateway.errors import Unavailable
+from gateway.errors import StartError, Unavailable
 from gateway.oauth import client as client_side
+from gateway.oauth import discovery, endpoint
 from tests.gateway.oauth.world import (
     ALGORITHMS,
     BASE,
@@ -480,6 +482,15 @@ async def test_27_scopes_are_the_intersection(world: World) -> None:
         await refused(world, await world.ask(scope=scope), "invalid_scope", 400)
 
 
+async def test_27_a_token_that_could_not_be_sent_back_is_not_issued(world: World) -> None:
+    many = " ".join(f"system/Patient.rs?category=a{number}" for number in range(101))
+    await refused(world, await world.ask(scope=many), "invalid_request", 400)
+    long = " ".join(f"system/Patient.rs?category={'a' * 400}{number}" for number in range(20))
+    body = await refused(world, await world.ask(scope=long), "invalid_request", 400)
+    assert "ask fewer scopes" in body["error_description"]
+    await granted(await world.ask(scope=long[:400]))
+
+
 async def test_29_credentials_elsewhere_do_not_count(world: World) -> None:
     response = await world.post(headers={"authorization": "Basic cG9zdDp4"}, data={"grant_type": "client_credentials"})
     await refused(world, response)
@@ -553,3 +564,39 @@ async def test_metadata_names_what_is_there(world: World) -> None:
     claims = jose.verify(access, keys, algorithms=["ES256"], types=["at+jwt"])
     assert claims["iss"] == BASE
     assert claims["aud"] == BASE + "/fhir"
+
+
+async def test_the_client_side_says_when_nobody_answers(world: World) -> None:
+    def answers(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=b"<html>")
+
+    def fails(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused", request=request)
+
+    for reply in (answers, fails):
+        with pytest.raises(StartError, match="gave no token") as caught:
+            await client_side.fetch_token(
+                ENDPOINT, "post", PRIVATE, now=lambda: NOW, transport=httpx2.MockTransport(reply)
+            )
+        assert caught.value.exit_code == 3
+
+
+async def test_a_client_of_the_store_with_unusable_keys(world: World) -> None:
+    row = world.settings.clients[0]
+    world.clients.rows["late"] = type(row)(id="late", organization=row.organization, jwks={"keys": []})
+    body = await refused(world, await world.ask(world.assertion("late")))
+    assert "no usable key is registered" in body["error_description"]
+
+
+async def test_a_gateway_without_tokens_gives_none(world: World) -> None:
+    form = urlencode({"grant_type": "client_credentials"}).encode()
+    answer = await endpoint.token(form, endpoint.FORM, replace(world.ports, tokens=None), world.client_keys)
+    assert (answer.status, answer.error, answer.body["error"]) == (500, "internal", "server_error")
+
+
+async def test_smart_configuration_names_what_the_specification_asks(world: World) -> None:
+    found = discovery.smart_configuration(world.settings)
+    assert found["token_endpoint"] == ENDPOINT
+    assert set(found["token_endpoint_auth_signing_alg_values_supported"]) >= set(ALGORITHMS)
+    assert "client-confidential-asymmetric" in found["capabilities"]
+    assert found["code_challenge_methods_supported"] == ["S256"]

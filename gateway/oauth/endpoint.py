@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -15,12 +16,12 @@ from gateway.oauth.tokens import new_id
 from gateway.ports import Ports
 from gateway.settings import ClientTable
 
+log: Final = logging.getLogger("gateway.oauth")
+
 FORM: Final = "application/x-www-form-urlencoded"
 MAXIMUM_FORM_BYTES: Final = 16_384
 _MAXIMUM_FIELDS: Final = 20
 _MAXIMUM_SCOPES: Final = 100
-# A token, and whether there is one, may not be kept by anything between the gateway and the client.
-HEADERS: Final = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +53,29 @@ async def token(form: bytes, content_type: str, ports: Ports, keys: ClientKeys) 
     try:
         return await _issued(_fields(form, content_type), named, ports, keys)
     except GatewayError as error:
-        text = error.text()
-        return TokenAnswer(
-            error.row.status,
-            {"error": error.row.oauth, "error_description": _quotable(text)},
-            client=named.client.id if named.client else "",
-            error=error.code,
-            why=text,
-            retry_after=error.retry_after,
-        )
+        return refusal(error, named.client)
+    except Exception:
+        log.exception("token endpoint failed")
+        return refusal(Unavailable("internal"), named.client)
+
+
+def refusal(error: GatewayError, client: ClientTable | None = None) -> TokenAnswer:
+    """The answer that carries an error, as RFC 6749 section 5.2 asks."""
+    text = error.text()
+    body = {"error": error.row.oauth, "error_description": _quotable(text)}
+    return TokenAnswer(
+        error.row.status,
+        body,
+        client=client.id if client else "",
+        error=error.code,
+        why=text,
+        retry_after=error.retry_after,
+    )
 
 
 def unrecorded(answer: TokenAnswer) -> TokenAnswer:
     """The answer when the record could not be written: no record, no token."""
-    error = Unavailable("audit-unavailable")
-    body = {"error": error.row.oauth, "error_description": _quotable(error.text())}
-    return replace(
-        answer,
-        status=error.row.status,
-        body=body,
-        error=error.code,
-        why=error.text(),
-        caller=None,
-        retry_after=error.retry_after,
-    )
+    return replace(refusal(Unavailable("audit-unavailable")), client=answer.client)
 
 
 async def _issued(fields: dict[str, str], named: _Named, ports: Ports, keys: ClientKeys) -> TokenAnswer:
@@ -118,8 +118,6 @@ def _fields(form: bytes, content_type: str) -> dict[str, str]:
     """The parameters of the form, each at most once."""
     if content_type.partition(";")[0].strip().lower() != FORM:
         raise Invalid("oauth-request", why=f"send the parameters as Content-Type {FORM}")
-    if len(form) > MAXIMUM_FORM_BYTES:
-        raise Invalid("oauth-request", why=f"the form is larger than {MAXIMUM_FORM_BYTES} bytes")
     try:
         pairs = parse_qsl(
             form.decode("ascii"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
 
+from gateway import envelope
+from gateway.errors import Invalid
 from gateway.oauth import discovery, endpoint
 
 router = APIRouter()
@@ -17,18 +19,25 @@ router = APIRouter()
 async def token(request: Request) -> JSONResponse:
     """Answer a token request; nothing is given before it is on the record."""
     state = request.app.state
-    answer = await endpoint.token(
-        await _form(request), request.headers.get("content-type", ""), state.ports, state.client_keys
-    )
-    peer = getattr(request.state, "peer", "") or (request.client.host if request.client else "")
+    headers = dict(request.scope["headers"])
+    trusted = frozenset(state.ports.settings.gateway.trusted_proxies)
+    request_id = envelope.correlation(request.headers.get("x-request-id", "")) or secrets.token_hex(16)
     try:
-        await state.record_token(answer, peer, getattr(request.state, "request_id", ""))
+        asked = await envelope.incoming(
+            request.scope, request.receive, "", trusted, endpoint.MAXIMUM_FORM_BYTES, state.ports.now()
+        )
+        answer = await endpoint.token(asked.body, asked.header(b"content-type"), state.ports, state.client_keys)
+    except Invalid as error:
+        answer = endpoint.refusal(error)
+    try:
+        await state.record_token(answer, envelope.peer(request.scope, headers, trusted), request_id)
     except Exception:  # noqa: BLE001 - whatever went wrong with the record: no record, no token
         answer = endpoint.unrecorded(answer)
-    headers = dict(endpoint.HEADERS)
+    own = {name.decode(): value.decode() for name, value in envelope.SECURITY_HEADERS}
+    own |= {"x-request-id": request_id, "pragma": "no-cache"}
     if answer.retry_after is not None:
-        headers["Retry-After"] = str(answer.retry_after)
-    return JSONResponse(answer.body, answer.status, headers)
+        own["retry-after"] = str(answer.retry_after)
+    return JSONResponse(answer.body, answer.status, own)
 
 
 @router.get("/oauth/jwks", summary="Public keys of the access tokens (JWK Set)")
@@ -42,16 +51,3 @@ async def jwks(request: Request) -> JSONResponse:
 async def metadata(request: Request) -> dict[str, Any]:
     """Where everything is and what is supported."""
     return discovery.server_metadata(request.app.state.ports.settings)
-
-
-async def _form(request: Request) -> bytes:
-    """The body, read no further than a form may be long; one byte more shows that it is too long."""
-    form = b""
-    try:
-        async for part in request.stream():
-            form += part
-            if len(form) > endpoint.MAXIMUM_FORM_BYTES:
-                break
-    except ClientDisconnect:
-        return b""
-    return form[: endpoint.MAXIMUM_FORM_BYTES + 1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+from gateway.errors import StartError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -30,6 +33,11 @@ _NEVER: Final[tuple[Network, ...]] = tuple(
 )
 _NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+_MISREAD: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_PROTECTED: Final = re.compile(
+    r"(?:https://[\w.\-]+|https://\[[\w:.]+\]|http://(?:localhost|127\.0\.0\.1|\[::1\]))(?::\d{1,5})?(?:[/?]|\Z)",
+    re.ASCII | re.IGNORECASE,
+)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -41,12 +49,19 @@ class AddressPolicy:
 
     @classmethod
     def of(cls, networks: Iterable[str]) -> AddressPolicy:
-        """Make a policy of CIDR texts.
+        """Make a policy of CIDR texts, as the configuration gives them.
 
         Raises:
-            ValueError: not a network.
+            StartError: one of them is not a network. Exit code 1.
         """
-        return cls(tuple(ipaddress.ip_network(text) for text in networks))
+        found: list[Network] = []
+        for text in networks:
+            try:
+                found.append(ipaddress.ip_network(text))
+            except ValueError:
+                message = f"gateway.source_networks: '{text}' is not a network such as 10.20.0.0/16"
+                raise StartError(message, 1) from None
+        return cls(tuple(found))
 
     def permits(self, address: str) -> bool:
         """Claim that a resolved address may be connected to; what cannot be read is refused."""
@@ -65,7 +80,7 @@ def origin(url: str) -> Origin | None:
     A URL with user information, a backslash, white space or a control character has no origin here:
     readers disagree on which host such a text names.
     """
-    if "\\" in url or any(character <= " " or character == "\x7f" for character in url):
+    if _MISREAD.search(url):
         return None
     try:
         parts = urlsplit(url)
@@ -85,10 +100,7 @@ def same_origin(one: str, other: str) -> bool:
 
 def is_protected(url: str) -> bool:
     """Claim that what is sent to this URL stays unreadable on the way: TLS, or this machine itself."""
-    found = origin(url)
-    if found is None:
-        return False
-    return found[0] == "https" or found[1] in ("localhost", "127.0.0.1", "::1")
+    return _PROTECTED.match(url) is not None
 
 
 def _unwrapped(address: Address) -> Address:

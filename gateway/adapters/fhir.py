@@ -7,8 +7,9 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote_plus, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from gateway.adapters import searchset, source_auth
 from gateway.adapters.address import is_protected, same_origin
@@ -74,6 +75,8 @@ class FhirSource:
         if not is_protected(table.url):
             message = f"source '{table.id}': url must be https (plain http only on this machine itself)"
             raise StartError(message, 1)
+        # The same few questions come all day: what they make of the dialect is worked out once.
+        self._asked = lru_cache(maxsize=256)(self._dialect.asking)
         self._table = table
         self._url = table.url.rstrip("/")
         self._http = http
@@ -83,13 +86,9 @@ class FhirSource:
         self._authorization = source_auth.authorization(self._asking)
         self._gate = asyncio.Semaphore(CONCURRENT)
         self._known: OrderedDict[str, tuple[tuple[str, ...], float]] = OrderedDict()
+        held = frozenset(table.categories) or self._dialect.categories
+        self.categories = self._dialect.categories & held  # what this source can be asked for
         self.breaker = Breaker()
-
-    @property
-    def categories(self) -> frozenset[str]:
-        """The national data categories this source can be asked for."""
-        held = frozenset(self._table.categories)
-        return self._dialect.categories & held if held else self._dialect.categories
 
     async def fetch(self, question: SourceQuestion) -> AsyncGenerator[Payload | Failure]:
         """Ask for the categories of the question; a query that fails costs its own categories only."""
@@ -105,7 +104,7 @@ class FhirSource:
             await asyncio.gather(asking, return_exceptions=True)
 
     async def _ask(self, question: SourceQuestion, emit: Callable[[Payload | Failure], None]) -> None:
-        queries = self._dialect.asking(question.categories & self.categories, question.types)
+        queries = self._asked(question.categories & self.categories, question.types)
         loop = asyncio.get_running_loop()
         if not queries:
             return
@@ -156,7 +155,7 @@ class FhirSource:
         except HttpError as failure:
             if failure.code == "wrong-patient":
                 # A source that mixes up persons is not believed about anything else either.
-                call.emit(Failure("wrong-patient", query.name, call.question.categories))
+                call.emit(Failure("wrong-patient", query.name, call.question.categories & self.categories))
             else:
                 call.emit(Failure("incomplete" if came else failure.code, query.name, query.categories))
 
@@ -169,7 +168,7 @@ class FhirSource:
             HttpError: a page did not come; `incomplete` when the source says so, the pages go round in a
                 circle, lead elsewhere, or do not end.
         """
-        step = self._step(call, query.method, query.type, ((query.patient, who), *query.parameters, *more))
+        step = self._step(call, query, who, more)
         seen: set[Step] = set()
         for _ in range(PAGES):
             seen.add(step)
@@ -230,11 +229,7 @@ class FhirSource:
         return answer
 
     async def _send(self, call: Call, step: Step) -> HttpAnswer:
-        try:
-            async with asyncio.timeout_at(call.deadline):
-                await self._gate.acquire()
-        except TimeoutError:
-            raise HttpError("timeout") from None
+        await self._turn(call)
         try:
             answer = await self._http.request(
                 step.method,
@@ -252,6 +247,17 @@ class FhirSource:
             self._gate.release()
         self._judge(answer.status >= 500)
         return answer
+
+    async def _turn(self, call: Call) -> None:
+        """Wait until fewer than `CONCURRENT` calls to this source are on their way."""
+        if not self._gate.locked():
+            await self._gate.acquire()
+            return
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await self._gate.acquire()
+        except TimeoutError:
+            raise HttpError("timeout") from None
 
     def _judge(self, in_trouble: bool) -> None:
         if in_trouble:
@@ -279,12 +285,14 @@ class FhirSource:
         fetched = self._clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return Payload(self._dialect.format, body, query, categories, fetched)
 
-    def _step(self, call: Call, method: str, type_: str, parameters: Parameters) -> Step:
+    def _step(self, call: Call, query: Query, who: str, more: Parameters) -> Step:
         """The first call of a query. INVARIANT: the person's identifier stands in a body, never in a URL."""
-        form = urlencode(parameters)
-        if method == "POST" or call.secret in unquote(form):
-            return Step("POST", f"{self._url}/{type_}/_search", form.encode())
-        return Step("GET", f"{self._url}/{type_}?{form}")
+        form = f"{query.patient}={quote_plus(who)}"
+        if fixed := _encoded((*query.parameters, *more)):
+            form = f"{form}&{fixed}"
+        if query.method == "POST" or call.secret in who:
+            return Step("POST", f"{self._url}/{query.type}/_search", form.encode())
+        return Step("GET", f"{self._url}/{query.type}?{form}")
 
     def _following(self, call: Call, step: Step, link: str) -> Step:
         """The call for the next page; a link that repeats the identifier goes into a body, as it should have been.
@@ -313,6 +321,11 @@ class FhirSource:
         for special in "\\,$|":
             value = value.replace(special, "\\" + special)
         return f"{question.patient.system}|{value}"
+
+
+@lru_cache(maxsize=1024)
+def _encoded(parameters: Parameters) -> str:
+    return urlencode(parameters)
 
 
 def _all(queries: Iterable[Query]) -> frozenset[str]:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.adapters.address import LOOPBACK, AddressPolicy, same_origin
 from gateway.adapters.http import HttpAnswer, HttpClient, HttpError, tls_context
+from gateway.errors import StartError
 from tests.attacks.certificates import Authority, Issued
 from tests.attacks.faulty_source import (
     CUT,
@@ -565,6 +566,11 @@ def test_115_121_no_spelling_of_an_inner_address_is_connected_to() -> None:
                                      "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "ff02::1", "x", ""])  # fmt: skip
 def test_115_metadata_and_link_local_stay_shut_whatever_is_configured(address: str) -> None:
     assert not AddressPolicy.of(("0.0.0.0/0", "::/0")).permits(address)
+
+
+def test_115_a_network_that_is_none_stops_the_start() -> None:
+    with pytest.raises(StartError, match=r"'10.0.0.1/8' is not a network"):
+        AddressPolicy.of(("10.0.0.1/8",))
 
 
 def test_115_control_public_addresses_and_configured_networks_are_open() -> None:

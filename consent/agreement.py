@@ -30,11 +30,16 @@ def covers(agreement: Agreement, request: AccessRequest) -> bool:
 
 
 def covering(request: AccessRequest, facts: Facts) -> list[Agreement]:
-    """Find every agreement in force that covers the question; an organization without a name has none."""
+    """Find every agreement in force that covers the question, by id; an organization without identity has none."""
     if not request.requester.organization:
         return []
-    now = facts.now
-    return [one for one in facts.agreements if covers(one, request) and in_force(one, now)]
+    now, organization = facts.now, request.requester.organization
+    found = [
+        one
+        for one in facts.agreements
+        if (organization in one.requesters or ANY in one.requesters) and in_force(one, now) and covers(one, request)
+    ]
+    return sorted(found, key=_name) if len(found) > 1 else found
 
 
 def party(request: AccessRequest, facts: Facts) -> Agreement | None:
@@ -52,3 +57,7 @@ def party(request: AccessRequest, facts: Facts) -> Agreement | None:
 
 def _holds(names: frozenset[str], name: str) -> bool:
     return name in names or ANY in names
+
+
+def _name(agreement: Agreement) -> tuple[str, str, str]:
+    return agreement.id, agreement.basis, agreement.emergency

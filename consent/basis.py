@@ -49,13 +49,21 @@ MISSING: Final = "consent-missing"
 UNKNOWN: Final = "consent-unknown"
 
 
-def judge(agreement: Agreement, heard: Speaking, request: AccessRequest, facts: Facts) -> Verdict:
-    """Say what an agreement allows, given what the patient said.
+Weighed = tuple[Outcome, str, str]  # outcome, code of the reason, deciding statement
+
+
+def judge(
+    agreement: Agreement, heard: Speaking, request: AccessRequest, facts: Facts, known: dict[str, Weighed]
+) -> Verdict:
+    """Say what an agreement allows, given what the patient said; `known` keeps what was weighed, by basis.
 
     INVARIANT: with an unreadable register the answer is never yes; one more objection never opens.
     """
     basis = BASES[agreement.basis]
-    outcome, code, statement = _weigh(basis, heard.certain, request)
+    weighed = known.get(basis.name)
+    if weighed is None:
+        weighed = known[basis.name] = _weigh(basis, heard.certain, request)
+    outcome, code, statement = weighed
     emergency = PURPOSES[request.purpose].emergency
     if emergency and not _emergency_allowed(agreement, request):
         return Verdict("deny", agreement.id, _EMERGENCY_REFUSED)
@@ -71,8 +79,8 @@ def judge(agreement: Agreement, heard: Speaking, request: AccessRequest, facts: 
     return _perhaps(agreement, basis, heard, request) or _deny(agreement, code, statement)
 
 
-def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest) -> tuple[Outcome, str, str]:
-    """Weigh statements by the precedence rules: outcome, code of the reason, deciding statement."""
+def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest) -> Weighed:
+    """Weigh statements by the precedence rules."""
     permits: list[Statement] = []
     objections: list[Statement] = []
     national_no: list[Statement] = []

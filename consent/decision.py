@@ -8,9 +8,9 @@ from typing import Final
 
 from consent import agreement as agreements
 from consent import scopes
-from consent.basis import Verdict, judge
+from consent.basis import Verdict, Weighed, judge
 from consent.categories import IMPERSONAL, obligations_of
-from consent.model import AccessRequest, Decision, Facts, Reason
+from consent.model import AccessRequest, Agreement, Decision, Facts, Reason
 from consent.precedence import speaking
 from consent.purposes import BARRED, PURPOSES
 from consent.roles import ORIGINS, SYSTEM, Role, role_of
@@ -38,12 +38,14 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
 
 
 def _decide(request: AccessRequest, facts: Facts) -> Decision:
-    reasons = tuple(reason for gate in GATES if (reason := _passed(gate, request, facts)) is not None)
+    passed = [_passed(gate, request, facts) for gate in GATES]
+    covering, reason = _covered(request, facts)
+    reasons = tuple(one for one in (*passed, reason) if one is not None)
     if reasons:
         return Decision("deny", reasons)
     if request.custodian is not None and request.action in _READS:
-        return _to_share(request, facts)
-    return Decision("permit", obligations=_obligations(request), agreement=_agreement_to_ask(request, facts))
+        return _to_share(request, facts, covering)
+    return Decision("permit", (), _obligations(request), covering[0].id if covering else "")
 
 
 def _passed(gate: Gate, request: AccessRequest, facts: Facts) -> Reason | None:
@@ -53,15 +55,28 @@ def _passed(gate: Gate, request: AccessRequest, facts: Facts) -> Reason | None:
         return _BROKEN
 
 
-def _to_share(request: AccessRequest, facts: Facts) -> Decision:
+def _covered(request: AccessRequest, facts: Facts) -> tuple[list[Agreement], Reason | None]:
+    try:
+        covering = agreements.covering(request, facts)
+        return covering, _agreement(request, facts, covering)
+    except Exception:  # noqa: BLE001 - as above
+        return [], _BROKEN
+
+
+def _to_share(request: AccessRequest, facts: Facts, covering: list[Agreement]) -> Decision:
     """Ask the patient's statements, under each agreement that covers the question; the best answer counts."""
-    heard = speaking(request, facts)
-    verdicts = [judge(one, heard, request, facts) for one in agreements.covering(request, facts)]
-    best = min(verdicts, key=lambda one: (_RANK[one.outcome], one.per_item, one.agreement))
+    heard, verdicts = speaking(request, facts), []
+    known: dict[str, Weighed] = {}
+    for one in covering:
+        best = judge(one, heard, request, facts, known)
+        if best.outcome == "permit" and not best.per_item:
+            break  # nothing is better, and the next agreement comes later in the alphabet
+        verdicts.append(best)
+    else:
+        best = min(verdicts, key=lambda one: (_RANK[one.outcome], one.per_item))
     if best.outcome == "permit":
-        return Decision(
-            "permit", (), best.obligations | _obligations(request), best.agreement, best.statement, best.per_item
-        )
+        words = best.obligations | _obligations(request)
+        return Decision("permit", (), words, best.agreement, best.statement, best.per_item)
     return Decision(best.outcome, _reasons(verdicts, best), frozenset(), best.agreement, best.statement)
 
 
@@ -78,10 +93,6 @@ def _obligations(request: AccessRequest) -> frozenset[str]:
     if scopes.constraints(request.scopes, request.type, request.action, person=bool(request.requester.person)):
         return words | {"scope-constraint"}
     return words
-
-
-def _agreement_to_ask(request: AccessRequest, facts: Facts) -> str:
-    return min((one.id for one in agreements.covering(request, facts)), default="")
 
 
 def _scope(request: AccessRequest, _facts: Facts) -> Reason | None:
@@ -204,12 +215,12 @@ def _case_fault(request: AccessRequest, facts: Facts) -> str:
     return ""
 
 
-def _agreement(request: AccessRequest, facts: Facts) -> Reason | None:
+def _agreement(request: AccessRequest, facts: Facts, covering: list[Agreement]) -> Reason | None:
     if request.custodian is None and request.category in IMPERSONAL:
         return None
     if request.action in _WRITES:
         return _write_agreement(request, facts)
-    if agreements.covering(request, facts):
+    if covering:
         return None
     return Reason(
         "agreement-missing",
@@ -234,4 +245,4 @@ def _refused(what: str, value: str, why: str, rule: str) -> Reason:
     )
 
 
-GATES: Final[tuple[Gate, ...]] = (_scope, _purpose, _person, _assurance, _role, _case, _agreement)
+GATES: Final[tuple[Gate, ...]] = (_scope, _purpose, _person, _assurance, _role, _case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -128,6 +128,16 @@ class Statement:
     source: str = "consent"  # "consent" | "mitz" | "implied" | "patient-asked" | "objection"
     custodian_types: frozenset[str] = frozenset()  # facility types; counts only when custodian is ANY
     within: frozenset[str] = frozenset()  # ids of the provisions this one is an exception to
+    specificity: tuple[int, ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        """Measure once how specific it is: holder, user, context, then the resource point by point."""
+        holder = 2 if self.custodian != ANY else 1 if self.custodian_types else 0
+        user = 3 if self.persons else 2 if self.requesters else 1 if self.requester_types else 0
+        named = bool(self.items)
+        resource = (self.categories, self.types, self.labels, self.data_start or self.data_end, named)
+        levels = (holder, user, int(bool(self.purposes)), *(int(named or bool(point)) for point in resource))
+        object.__setattr__(self, "specificity", levels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import ge
 
 from consent import dates
-from consent.model import ANY, AccessRequest, Facts, Statement
+from consent.model import ANY, AccessRequest, Custodian, Facts, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,19 @@ class Speaking:
 
 def speaking(request: AccessRequest, facts: Facts) -> Speaking:
     """Sort the statements of this patient and custodian; withdrawn, expired and future ones are not heard."""
-    certain, partial = [], []
+    certain: list[Statement] = []
+    partial: list[Statement] = []
+    custodian, now = request.custodian, facts.now
+    if custodian is None:
+        return Speaking((), ())
+    holders = (custodian.organization, ANY)
     for statement in facts.statements:
-        if statement.patient != request.patient or not _in_force(statement, facts) or not _binds(statement, request):
+        # The cheap tests that leave most statements out come first: this runs for every custodian and category.
+        if statement.custodian not in holders or statement.patient != request.patient:
             continue
-        if not _matches(statement, request):
+        if (statement.start and now < statement.start) or (statement.end and statement.end <= now):
+            continue
+        if not _binds(statement, custodian) or not _matches(statement, request):
             continue
         verdict = _about_item(statement, request)
         if verdict is None:
@@ -44,27 +53,10 @@ def outranks(one: Statement, other: Statement) -> bool:
     """
     if other.id in one.within:
         return one.version == other.version
-    if one.id in other.within:
+    first, second = one.specificity, other.specificity
+    if first == second or one.id in other.within:
         return False
-    first, second = specificity(one), specificity(other)
-    return first != second and all(a >= b for a, b in zip(first, second, strict=True))
-
-
-def specificity(statement: Statement) -> tuple[int, ...]:
-    """Measure how specific a statement is: holder, user, context, then the resource point by point."""
-    holder = 2 if statement.custodian != ANY else 1 if statement.custodian_types else 0
-    user = 3 if statement.persons else 2 if statement.requesters else 1 if statement.requester_types else 0
-    named = bool(statement.items)
-    return (
-        holder,
-        user,
-        bool(statement.purposes),
-        named or bool(statement.categories),
-        named or bool(statement.types),
-        named or bool(statement.labels),
-        named or bool(statement.data_start or statement.data_end),
-        named,
-    )
+    return all(map(ge, first, second))
 
 
 def standing(objections: Iterable[Statement], permits: Iterable[Statement]) -> list[Statement]:
@@ -78,23 +70,22 @@ def standing(objections: Iterable[Statement], permits: Iterable[Statement]) -> l
 
 def most_specific(statements: Iterable[Statement]) -> Statement:
     """Name the statement that decides; ties by id and version, so that order does not matter."""
-    return min(statements, key=lambda one: (tuple(-level for level in specificity(one)), one.id, one.version))
+    first, *others = statements
+    for one in others:
+        if one.specificity > first.specificity or (
+            one.specificity == first.specificity and (one.id, one.version) < (first.id, first.version)
+        ):
+            first = one
+    return first
 
 
-def _in_force(statement: Statement, facts: Facts) -> bool:
-    return (statement.start is None or statement.start <= facts.now) and (
-        statement.end is None or facts.now < statement.end
-    )
-
-
-def _binds(statement: Statement, request: AccessRequest) -> bool:
+def _binds(statement: Statement, custodian: Custodian) -> bool:
     """Claim that it binds this custodian's data: a custodian's statement binds nobody else (C1)."""
-    custodian = request.custodian
-    if custodian is None:
-        return False
-    if statement.custodian != ANY:
-        return statement.custodian == custodian.organization
-    return not statement.custodian_types or custodian.facility_type in statement.custodian_types
+    return (
+        statement.custodian == custodian.organization
+        or not statement.custodian_types
+        or custodian.facility_type in statement.custodian_types
+    )
 
 
 def _matches(statement: Statement, request: AccessRequest) -> bool:
@@ -111,6 +102,8 @@ def _matches(statement: Statement, request: AccessRequest) -> bool:
 
 def _about_item(statement: Statement, request: AccessRequest) -> bool | None:
     """Say whether it speaks about the item; None = the question names no item, so about some perhaps."""
+    if not (statement.items or statement.labels or statement.data_start or statement.data_end):
+        return True
     if statement.labels and not statement.labels & request.labels:
         # Labels are known once items are there: a question that names none leaves it open.
         if request.item is not None or request.labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx2
-from joserfc import jws, jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
+from gateway.crypto import jose
 from gateway.ports import Clock
+from profiles import exact
 
 HEADER: Final = "X-ZV-Context"
+_ALGORITHMS: Final = ("ES256", "ES384")
 _LEEWAY: Final = 5  # seconds two clocks may differ
 
 
@@ -75,8 +76,8 @@ class Door:
     def __init__(self, gateway_base: str, clock: Clock) -> None:
         self.gateway_base = gateway_base
         self.clock = clock
-        self._keys: KeySet | None = None
-        self._kids: frozenset[str] = frozenset()
+        self._keys: jose.PublicKeys | None = None
+        self._fetching = asyncio.Lock()
         self._used: dict[tuple[str, str], float] = {}
 
     async def claims(
@@ -90,34 +91,29 @@ class Door:
         Raises:
             Unproven: not signed by a key of the gateway, not for us, too old, too long-lived, or used before.
         """
-        header, claims = await self._opened(token)
-        if kind and header.get("typ") != kind:
-            message = f"typ must be {kind}"
-            raise Unproven(message)
+        claims = await self._opened(token, kind)
         if claims.get("iss") != issuer or claims.get("aud") not in (audience, [audience]):
             raise Unproven("iss or aud is not what it must be")
         self._in_time(claims, seconds)
         self._once(str(claims.get("jti") or ""), used, float(claims["exp"]))
         return claims
 
-    async def _opened(self, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def _opened(self, token: str, kind: str) -> dict[str, Any]:
         try:
-            kid = jws.extract_compact(token.encode()).headers().get("kid", "")
-            opened = jwt.decode(token, await self._keys_with(kid), algorithms=["ES256", "ES384"])
-        except (JoseError, ValueError, httpx2.HTTPError) as error:
+            parsed = jose.parse(token)
+            return jose.verify(parsed, await self._keys_with(parsed.kid), algorithms=_ALGORITHMS, types=(kind,))
+        except (ValueError, httpx2.HTTPError) as error:
             message = f"the signature cannot be verified ({type(error).__name__})"
             raise Unproven(message) from None
-        return dict(opened.header), dict(opened.claims)
 
-    async def _keys_with(self, kid: str) -> KeySet:
-        if self._keys is None or kid not in self._kids:
-            async with httpx2.AsyncClient(timeout=5) as client:
-                answer = (await client.get(f"{self.gateway_base}/oauth/jwks")).raise_for_status()
-            rows = answer.json()
-            self._keys, self._kids = KeySet.import_key_set(rows), frozenset(row.get("kid", "") for row in rows["keys"])
-        if kid not in self._kids:
-            raise Unproven("kid is not in the key set of the gateway")
-        return self._keys
+    async def _keys_with(self, kid: str | None) -> jose.PublicKeys:
+        """The keys of the gateway; asked for again when it signs with one we have not seen."""
+        async with self._fetching:
+            if self._keys is None or self._keys.find(kid) is None:
+                async with httpx2.AsyncClient(timeout=5) as client:
+                    answer = (await client.get(f"{self.gateway_base}/oauth/jwks")).raise_for_status()
+                self._keys = jose.public_keys(exact.decode(answer.content))
+            return self._keys
 
     def _in_time(self, claims: dict[str, Any], seconds: int) -> None:
         now, issued, expires = self.clock.now().timestamp(), claims.get("iat"), claims.get("exp")

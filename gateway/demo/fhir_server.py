@@ -99,9 +99,8 @@ class FhirServer:
                 self.tokens.check(request.headers.get("authorization", ""), entry)
         except Unproven as error:
             return outcome(401, "login", str(error))
-        pairs = [*query, *self._form(request, body)]
         try:
-            return await self._answer(request, pairs, entry.asker.organization)
+            return await self._answer(request, [*query, *self._form(request, body)], entry.asker.organization)
         except BadSearch as error:
             return outcome(400, "not-supported", str(error))
 

@@ -72,7 +72,7 @@ class TokenEndpoint:
 
     async def _asker(self, assertion: str) -> Asker:
         claims = await self._door.claims(
-            assertion, kind="", issuer=self.client, audience=self.url, seconds=_ASSERTION_SECONDS
+            assertion, kind="JWT", issuer=self.client, audience=self.url, seconds=_ASSERTION_SECONDS
         )
         said = claims.get("extensions", {}).get("hl7-b2b", {}) if isinstance(claims.get("extensions"), dict) else {}
         if claims.get("sub") != self.client or not isinstance(said, dict):

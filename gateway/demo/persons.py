@@ -35,8 +35,9 @@ def vocabulary() -> dict[str, Any]:
     return loaded
 
 
+@cache
 def document(name: str) -> Any:  # noqa: ANN401 - YAML is any value
-    """One YAML file of this package; every scalar stays text, so that 1.50 keeps its digits."""
+    """One YAML file of this package, read once; every scalar stays text, so that 1.50 keeps its digits."""
     # BaseLoader builds only text, lists and mappings: safer than SafeLoader.
     return yaml.load((files("gateway.demo") / name).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
 

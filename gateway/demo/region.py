@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -146,7 +147,6 @@ class Region:
         await hosted.start(server.application(*more))
 
     async def _close(self) -> None:
-        for organization in self.organizations.values():
-            await organization.hosted.stop()
+        await asyncio.gather(*(organization.hosted.stop() for organization in self.organizations.values()))
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

@@ -71,7 +71,7 @@ def _entry(person: Person, source: str, permitted: bool) -> Json:
                 "valueCode": "explicit" if permitted else "care-team",
             },
         ],
-        "subject": {"identifier": _identifier(person)},
+        "subject": {"identifier": identifier(person)},
         "emptyReason": {"coding": [{"system": f"{_TERMINOLOGY}/list-empty-reason", "code": "withheld"}]},
     }
 
@@ -94,7 +94,7 @@ def _consent(person: Person, custodian: str, now: datetime, provision: Json) -> 
         "status": "active",
         "scope": {"coding": [{"system": f"{_TERMINOLOGY}/consentscope", "code": "patient-privacy"}]},
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"identifier": _identifier(person)},
+        "patient": {"identifier": identifier(person)},
         "dateTime": now.isoformat(timespec="seconds"),
         "performer": [
             {"type": "Patient" if by == "patient" else "RelatedPerson", "display": by} for by in person.consentBy
@@ -110,7 +110,8 @@ def _organization(name: str) -> Json:
     return {"type": "Organization", "identifier": {"system": URA_SYSTEM, "value": row["ura"]}, "display": row["name"]}
 
 
-def _identifier(person: Person) -> Json:
+def identifier(person: Person) -> Json:
+    """What a person is found by: the BSN, else the hospital's patient number."""
     if person.bsn:
         return {"system": BSN_SYSTEM, "value": person.bsn}
     system: str = region_tables()["sources"]["hospital"]["number_system"]

@@ -29,6 +29,7 @@ class SectionView:
     lines: tuple[Line, ...]
     remarks: tuple[str, ...]  # what the reader must know first: contradictions, stubs, unconfirmed "none", gaps
     entries: tuple[Item, ...]  # what the section of the document points to
+    sources: tuple[str, ...] = ()  # every source with its state, in words
 
     @property
     def key(self) -> str:
@@ -74,13 +75,14 @@ def assemble(material: Material, language: str) -> Summary:
 
     conflicts = find_conflicts(states, names, words)
     _caution(conflicts, states, material)
-    told = sentence(material.caller.requester.role, words.language)
-    views = [_view(state, conflicts, names, words, find) for state in states]
+    fixed = sentence(material.caller.requester.role, words.language)
+    told: dict[SourceState, str] = {}
+    views = [_view(state, conflicts, names, words, find, told) for state in states]
     views = [_with_people(view, identity, items, words, find) for view in views]
     _move_foreign_entries(views, words)
     return Summary(
         material, words, profile, identity, tuple(view for view in views if _is_shown(view, profile)), items,
-        words.say("fixed", sentence=told[0].lower() + told[1:]) if told else "",
+        words.say("fixed", sentence=fixed[0].lower() + fixed[1:]) if fixed else "",
     )  # fmt: skip
 
 
@@ -133,7 +135,8 @@ def _caution(conflicts: Conflicts, states: Sequence[SectionState], material: Mat
         conflicts.of_item[item.id].extend(cautions(item, kind, encounters, name, material.now.date()))
 
 
-def _view(state: SectionState, conflicts: Conflicts, names: Mapping[str, str], words: Words, find: Find) -> SectionView:
+def _view(state: SectionState, conflicts: Conflicts, names: Mapping[str, str], words: Words, find: Find,
+          told: dict[SourceState, str]) -> SectionView:  # fmt: skip
     def lined(item: Item) -> Line:
         beside = conflicts.of_item.get(item.id)
         return line(item, names.get(item.custodian, item.custodian), words, find, tuple(beside) if beside else ())
@@ -143,14 +146,15 @@ def _view(state: SectionState, conflicts: Conflicts, names: Mapping[str, str], w
     lines = [lined(item) for item in (*state.items, *(state.negatives if shown else ()))]
     remarks = [note.text(words) for note in conflicts.of_section.get(state.section.key, ())]
     if not shown:
-        remarks += [words.say("unconfirmed_none", source=told.source, text=told.text)
-                    for told in map(lined, state.negatives)]  # fmt: skip
+        remarks += [words.say("unconfirmed_none", source=one.source, text=one.text)
+                    for one in map(lined, state.negatives)]  # fmt: skip
     for stub in state.stubs:
         many = "_many" if stub.count > 1 else ""
         remarks.append(words.say(f"stub_{stub.kind}{many}", count=stub.count, source=stub.name))
     return SectionView(
-        state, tuple(_ordered(lines, words)), tuple(remarks), (*state.items, *(state.negatives if shown else ()))
-    )
+        state, tuple(_ordered(lines, words)), tuple(remarks), (*state.items, *(state.negatives if shown else ())),
+        tuple(told.get(row) or told.setdefault(row, source_text(row, words)) for row in state.states),
+    )  # fmt: skip
 
 
 def _ordered(lines: list[Line], words: Words) -> Iterable[Line]:
@@ -196,6 +200,14 @@ def _people(source: str, patient: Json, words: Words, find: Find) -> Iterator[Li
         details = (concept(contact.get("relationship")), words.say("phone", text=telecoms) if telecoms else "")
         yield Line("", "Patient", "", source, person_name(contact.get("name") or {}) or words["unknown"],
                    details=tuple(filter(None, details)), label=words["contact_person"])  # fmt: skip
+
+
+def source_text(row: SourceState, words: Words) -> str:
+    """One source with its state, the reason and the moment of the fetch."""
+    told = f"{row.name or words['source_unnamed']}: {words['state_' + row.state]}"
+    if row.reason:
+        told += f" ({words['reason_' + row.reason]})"
+    return f"{told}, {words['fetched'].lower()} {row.as_of}" if row.as_of else told
 
 
 def gaps(view: SectionView, answers: Iterable[Answer], words: Words) -> Iterator[str]:

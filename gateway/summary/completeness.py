@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -62,10 +62,26 @@ class SectionState:
 
 
 @dataclass(slots=True)
+class _Witness:
+    """One answer, with the states already made of it: sections share them."""
+
+    answer: Answer
+    calm: bool  # every question was answered: the usual case needs no closer look
+    made: dict[tuple[State, str], SourceState] = field(default_factory=dict)
+
+    def row(self, state: State, reason: str) -> SourceState:
+        found = self.made.get((state, reason))
+        if found is None:
+            one = self.answer
+            found = SourceState(state, one.custodian.organization, one.custodian_name, one.source, one.fetched, reason)
+            self.made[state, reason] = found
+        return found
+
+
+@dataclass(slots=True)
 class _Part:
     """What one answer brings to one section."""
 
-    answer: Answer
     data: list[Item] = field(default_factory=list)
     negatives: list[Item] = field(default_factory=list)
     says_none: bool = False
@@ -92,14 +108,20 @@ class _Sight:
         return bool(self.answered) or self.withheld or self.unavailable
 
 
+_NOTHING: Final = _Part()
+_UNASKED: Final = _Sight()
+_ANSWERED: Final = _Sight(answered=1)
+
+
 def complete(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> tuple[SectionState, ...]:
     """Sort everything the sources said into sections, and say per section and source what is missing.
 
     `overrides` is the disclosure table of the region: facility type to visibility of a refusal.
     """
     parts = _sort(answers)
+    witnesses = [_Witness(one, all(told.state == "answered" for told in one.told.values())) for one in answers]
     return tuple(
-        _section_state(section, answers, parts.get(section.key, {}), overrides)
+        _section_state(section, witnesses, parts.get(section.key, {}), overrides)
         for section in SECTIONS
     )  # fmt: skip
 
@@ -108,18 +130,18 @@ def _sort(answers: Iterable[Answer]) -> dict[str, dict[int, _Part]]:
     """Every item in its section, by section key and position of the answer."""
     parts: dict[str, dict[int, _Part]] = {}
 
-    def part(section: Section, position: int, answer: Answer) -> _Part:
-        return parts.setdefault(section.key, {}).setdefault(position, _Part(answer))
+    def part(section: Section, position: int) -> _Part:
+        return parts.setdefault(section.key, {}).setdefault(position, _Part())
 
     for position, answer in enumerate(answers):
         for item in answer.items:
             section = section_of(item)
             if section is not None:
-                _put(part(section, position, answer), section, item)
+                _put(part(section, position), section, item)
         for incident in answer.incidents:
             section = section_of_type(incident.type) if incident.code in _UNSHOWABLE else None
             if section is not None:
-                part(section, position, answer).unsafe += 1
+                part(section, position).unsafe += 1
     return parts
 
 
@@ -138,24 +160,26 @@ def _put(part: _Part, section: Section, item: Item) -> None:
         part.says_none = part.says_none or said == "none"
 
 
-def _section_state(section: Section, answers: Sequence[Answer], parts: Mapping[int, _Part],
+def _section_state(section: Section, witnesses: Sequence[_Witness], parts: Mapping[int, _Part],
                    overrides: Mapping[str, Visibility]) -> SectionState:  # fmt: skip
     states: list[SourceState] = []
     hidden: set[State] = set()
     full: dict[str, bool] = {}  # by custodian
-    says_none = False
-    for position, answer in enumerate(answers):
-        part = parts.get(position) or _Part(answer)
-        sight = _sight(section, answer, overrides)
+    for position, witness in enumerate(witnesses):
+        part = parts.get(position, _NOTHING)
+        if witness.calm:
+            sight = _UNASKED if witness.answer.told.keys().isdisjoint(section.categories) else _ANSWERED
+        else:
+            sight = _sight(section, witness.answer, overrides)
         hidden |= sight.hidden
         if not sight.visible and part.empty:
             continue
-        rows = _rows(section, part, sight)
-        states.extend(rows)
-        says_none = says_none or any(row.state == "none" for row in rows)
-        fully = not sight.withheld and not sight.unavailable and not part.unsafe and not part.masked
-        whole = fully and not answer.stale and not _partial(section, answer)
-        full[answer.custodian.organization] = full.get(answer.custodian.organization, True) and whole
+        weak = _weakness(section, witness.answer)
+        states += [witness.row(state, reason) for state, reason in _told(part, sight, weak)]
+        whole = not (weak or sight.withheld or sight.unavailable or part.unsafe or part.masked)
+        ura = witness.answer.custodian.organization
+        full[ura] = full.get(ura, True) and whole
+    says_none = any(row.state == "none" for row in states)
     states.extend(SourceState(state) for state in sorted(hidden))
     data = tuple(item for part in parts.values() for item in part.data)
     confirmed = says_none and all(full.values()) and not hidden
@@ -168,7 +192,7 @@ def _section_state(section: Section, answers: Sequence[Answer], parts: Mapping[i
         answered=sum(full.values()),
         asked=len(full),
         more=bool(hidden),
-        stubs=tuple(_stubs(parts.values())),
+        stubs=tuple(_stubs(parts, witnesses)),
     )
 
 
@@ -204,31 +228,30 @@ def _seen(told: Told, answer: Answer, overrides: Mapping[str, Visibility]) -> Vi
     return visibility(told.decision, answer.custodian.facility_type, overrides)
 
 
-def _rows(section: Section, part: _Part, sight: _Sight) -> list[SourceState]:
-    """The states of one source: what it told, and beside it what it did not."""
-    answer = part.answer
-    weak = "stale" if answer.stale else "partial" if _partial(section, answer) else ""
-    told: list[tuple[State, str]] = []
+def _told(part: _Part, sight: _Sight, weak: str) -> Iterator[tuple[State, str]]:
+    """The states of one section at one source: what it told, and beside it what it did not."""
     # What cannot be shown is not "not recorded": it is there, and the reader must know.
     withheld, unavailable = sight.withheld or bool(part.masked), sight.unavailable or bool(part.unsafe)
     if part.data:
-        told.append(("data", weak))
+        yield "data", weak
     elif part.negatives or (sight.answered and not part.unsafe and not part.masked):
         whole = not (weak or withheld or unavailable or sight.hidden)
-        told.append(("none" if part.says_none and whole else "unknown", weak))
+        yield ("none" if part.says_none and whole else "unknown"), weak
     if withheld:
-        told.append(("withheld", ""))
+        yield "withheld", ""
     if unavailable:
-        told.append(("unavailable", sight.reason))
-    return [
-        SourceState(state, answer.custodian.organization, answer.custodian_name, answer.source, answer.fetched, reason)
-        for state, reason in told
-    ]
+        yield "unavailable", sight.reason
 
 
-def _partial(section: Section, answer: Answer) -> bool:
-    """Claim that the source's list is partial by design, declared by section key or national category."""
-    return not answer.partial.isdisjoint((section.key, section.code, *section.categories))
+def _weakness(section: Section, answer: Answer) -> str:
+    """Why the source's list cannot count as whole: an overdue feed, or partial by design.
+
+    A source is declared partial by section key, section code or national category.
+    """
+    if answer.stale:
+        return "stale"
+    partial = answer.partial and not answer.partial.isdisjoint((section.key, section.code, *section.categories))
+    return "partial" if partial else ""
 
 
 def _missing(states: Sequence[SourceState]) -> State:
@@ -237,9 +260,10 @@ def _missing(states: Sequence[SourceState]) -> State:
     return "unavailable" if "unavailable" in found else "withheld" if "withheld" in found else "unknown"
 
 
-def _stubs(parts: Iterable[_Part]) -> Iterable[Stub]:
-    for part in parts:
+def _stubs(parts: Mapping[int, _Part], witnesses: Sequence[_Witness]) -> Iterator[Stub]:
+    for position, part in sorted(parts.items()):
+        name = witnesses[position].answer.custodian_name
         if part.unsafe:
-            yield Stub(part.answer.custodian_name, part.unsafe, "unsafe")
+            yield Stub(name, part.unsafe, "unsafe")
         if part.masked:
-            yield Stub(part.answer.custodian_name, part.masked, "masked")
+            yield Stub(name, part.masked, "masked")

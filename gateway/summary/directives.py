@@ -36,7 +36,7 @@ def subject(resource: Json, words: Words) -> str:
 
 
 def outcome(resource: Json) -> str:
-    """ "permit", "deny", "other" or "none"; a declaration not to be resuscitated denies."""
+    """Say "permit", "deny", "other" or "none"; a declaration not to be resuscitated denies."""
     provision = resource.get("provision") or {}
     if modifier(resource, SPECIFICATION_OTHER) is not None:
         return "other"

@@ -44,6 +44,7 @@ class _Draft:
     entries: list[Json] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     ids: dict[str, str] = field(default_factory=dict)
+    states: dict[SourceState, msgspec.Raw] = field(default_factory=dict)
 
     def id(self, name: str) -> str:
         """An id for something the gateway adds itself, the same for the same request."""
@@ -155,7 +156,15 @@ def _section_head(section: Section) -> Json:
     return {"title": title, "code": {"coding": [{"system": section.system, "code": section.code}], "text": title}}
 
 
-def _state_extension(draft: _Draft, row: SourceState) -> Json:
+def _state_extension(draft: _Draft, row: SourceState) -> msgspec.Raw:
+    """The state of a source; the sections share it, so it is written once."""
+    found = draft.states.get(row)
+    if found is None:
+        found = draft.states[row] = msgspec.Raw(exact.encode(_state(draft, row)))
+    return found
+
+
+def _state(draft: _Draft, row: SourceState) -> Json:
     parts: list[Json] = [{"url": "state", "valueCode": row.state}]
     if row.custodian:
         reference = {

@@ -11,10 +11,10 @@ from gateway.summary.assembly import (
     Summary,
     completeness_text,
     gaps,
+    source_text,
     state_text,
     visible_sources,
 )
-from gateway.summary.completeness import SourceState
 from gateway.summary.render import Line
 from gateway.summary.texts import Words
 from profiles.narrative import escape
@@ -39,10 +39,9 @@ def section_text(view: SectionView, summary: Summary) -> Json:
         parts.append(_table((words["item"], words["source"], words["date"], words["recorded"], words["fetched"]),
                             (_line_cells(line, words) for line in view.lines)))  # fmt: skip
     parts += [_paragraph(gap) for gap in gaps(view, summary.material.answers, words)]
-    if view.state.states:
-        parts.append("<ul>")
-        parts += [f"<li>{escape(source_text(row, words))}</li>" for row in view.state.states]
-        parts.append("</ul>")
+    if view.sources:
+        # One escape for all: a line break inside a name becomes another list item and nothing else.
+        parts.append("<ul><li>" + escape("\n".join(view.sources)).replace("\n", "</li><li>") + "</li></ul>")
     return generated(parts, words)
 
 
@@ -51,7 +50,7 @@ def completeness_section(summary: Summary) -> Json:
     words = summary.words
     rows = []
     for view in summary.sections:
-        states = "; ".join(source_text(row, words) for row in view.state.states) or words["none_asked"]
+        states = "; ".join(view.sources) or words["none_asked"]
         rows.append((view.state.section.titles[words.language], words[f"state_{view.state.overall}"],
                      completeness_text(view, words), states))  # fmt: skip
     stubs = [remark for view in summary.sections for remark in view.remarks if view.state.stubs]
@@ -83,14 +82,6 @@ def document_text(summary: Summary) -> Json:
     return generated(parts, words)
 
 
-def source_text(row: SourceState, words: Words) -> str:
-    """One source with its state, the reason and the moment of the fetch."""
-    told = f"{row.name or words['source_unnamed']}: {words['state_' + row.state]}"
-    if row.reason:
-        told += f" ({words['reason_' + row.reason]})"
-    return f"{told}, {words['fetched'].lower()} {row.as_of}" if row.as_of else told
-
-
 def _line_cells(line: Line, words: Words) -> tuple[str, str, str, str, str]:
     told = "; ".join((line.sentence, *(note.text(words) for note in line.notes))) if line.notes else line.sentence
     return told, line.source, line.date or words["no_date"], line.recorded, line.fetched
@@ -102,6 +93,14 @@ def _paragraph(text: str) -> str:
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     parts = ["<table><thead><tr>", *(f"<th>{escape(head)}</th>" for head in heads), "</tr></thead><tbody>"]
-    parts.extend("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>" for cells in rows)
+    cell_of: dict[str, str] = {}  # sources and moments repeat from row to row
+    for cells in rows:
+        parts.append("<tr>")
+        for cell in cells:
+            told = cell_of.get(cell)
+            if told is None:
+                told = cell_of[cell] = f"<td>{escape(cell)}</td>"
+            parts.append(told)
+        parts.append("</tr>")
     parts.append("</tbody></table>")
     return "".join(parts)

@@ -52,20 +52,19 @@ class DocumentProfile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    section: str
-    element: str
-    codes: frozenset[str]
-    national: frozenset[str]
+class _Choice:
+    """The rules for one resource type: by code in an element, else by national category, else the usual section."""
 
-    @property
-    def order(self) -> int:
-        return 0 if self.codes else 1 if self.national else 2
+    coded: Mapping[str, Mapping[str, Section]]
+    national: Mapping[str, Section]
+    usual: Section | None
 
-    def matches(self, item: Item) -> bool:
-        if self.codes:
-            return not self.codes.isdisjoint(codings(item.resource.get(self.element)))
-        return not self.national or item.category in self.national
+    def of(self, item: Item) -> Section | None:
+        for element, sections in self.coded.items():
+            for key in codings(item.resource.get(element)):
+                if key in sections:
+                    return sections[key]
+        return self.national.get(item.category, self.usual)
 
 
 def _expand(code: str) -> str:
@@ -96,6 +95,7 @@ SUPPORT: Final[frozenset[str]] = frozenset(_TABLE["support"]["types"])
 UNDERSTOOD_MODIFIERS: Final[frozenset[str]] = frozenset(_TABLE["modifiers"]["understood"])
 MASKED: Final = _codes(_TABLE["masked"]["codes"])
 MASKED_TYPES: Final[frozenset[str]] = frozenset(_TABLE["masked"]["types"])
+_MASKED_BYTES: Final = tuple(code.rpartition("|")[2].encode() for code in sorted(MASKED))
 ONCE: Final = _codes(_TABLE["once"]["codes"])
 RESUSCITATION: Final = _codes(_TABLE["directives"]["resuscitation"])
 ADMISSION_BOUND: Final[frozenset[str]] = frozenset(_TABLE["directives"]["admission_bound_types"])
@@ -106,15 +106,22 @@ _BY_KEY: Final = {section.key: section for section in SECTIONS}
 
 
 @cache
-def _rules(type_: str) -> tuple[_Rule, ...]:
-    """The rules for one resource type, the most specific first."""
-    rules = [
-        _Rule(row["key"], rule.get("element", ""), _codes(rule.get("codes", [])), frozenset(rule.get("national", [])))
-        for row in _TABLE["sections"]
-        for rule in row["rules"]
-        if rule["type"] == type_ or (rule["type"] == "*" and type_ != "Consent" and type_ not in SUPPORT)
-    ]
-    return tuple(sorted(rules, key=lambda rule: (rule.order, rule.section == "other")))
+def _choice(type_: str) -> _Choice:
+    coded: dict[str, dict[str, Section]] = {}
+    national: dict[str, Section] = {}
+    usual = None if type_ == "Consent" or type_ in SUPPORT else _BY_KEY["other"]
+    for row in reversed(_TABLE["sections"]):  # so that of two rules the first of the table stays
+        section = _BY_KEY[row["key"]]
+        for rule in reversed(row["rules"]):
+            if rule["type"] != type_:
+                continue
+            if "codes" in rule:
+                coded.setdefault(rule["element"], {}).update(dict.fromkeys(_codes(rule["codes"]), section))
+            elif "national" in rule:
+                national.update(dict.fromkeys(rule["national"], section))
+            else:
+                usual = section
+    return _Choice(coded, national, usual)
 
 
 def section_of(item: Item) -> Section | None:
@@ -122,21 +129,19 @@ def section_of(item: Item) -> Section | None:
 
     A Consent that is about sharing (scope patient-privacy) is no clinical item and has no section (rule C1).
     """
-    for rule in _rules(item.type):
-        if rule.matches(item):
-            return _BY_KEY[rule.section]
-    return None
+    return _choice(item.type).of(item)
 
 
 def section_of_type(type_: str) -> Section | None:
     """The section most items of a type belong to, for what cannot be read well enough to choose."""
-    rules = _rules(type_)
-    usual = next((rule for rule in rules if rule.order == 2), rules[0] if rules else None)
-    return _BY_KEY[usual.section] if usual else None
+    choice = _choice(type_)
+    return choice.usual or next((section for by in choice.coded.values() for section in by.values()), None)
 
 
 def claim(section: Section, item: Item) -> Claim:
     """What an item says: a fact, "none known" for all or a part of the section, or "no information"."""
+    if not (section.none or item.negative):
+        return "data"
     codes = set(codings(_code_element(item.resource)))
     if codes & section.none:
         return "none"
@@ -149,7 +154,8 @@ def claim(section: Section, item: Item) -> Claim:
 
 def is_masked(item: Item) -> bool:
     """Claim that an item is of a category that is masked by default (rule E11)."""
-    if item.type not in MASKED_TYPES:
+    # The byte search spares nearly every item the look inside.
+    if item.type not in MASKED_TYPES or not any(code in item.raw for code in _MASKED_BYTES):
         return False
     found = {*codings(item.resource.get("code")), *codings(item.resource.get("category"))}
     return not MASKED.isdisjoint(found)

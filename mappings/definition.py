@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-_STEP: Final = re.compile(r"([A-Za-z_]\w*(?:\[x\])?|\d+)(?:\(([^)]*)\))?(?:[.\-]|\Z)")
+_STEP: Final = re.compile(r"([A-Za-z_]\w*(?:\[x\])?|\d+|\^)(?:\(([^)]*)\))?(?:[.\-]|\Z)")
 _WORDS: Final = frozenset(
     {"from", "type", "with", "concept", "when", "value", "elements", "link", "default", "spec", "arguments"}
 )
@@ -81,6 +81,7 @@ class Definition:
     profile: str
     ignored: dict[str, str]
     after: tuple[str, ...]
+    requires: tuple[str, ...]  # without these target elements the resource says nothing and is not made
     spec: str
 
 
@@ -133,10 +134,9 @@ def line(target: str, value: Any) -> Line:  # noqa: ANN401 - a YAML value
     Raises:
         MapError: an unknown word, or a value of the wrong shape.
     """
-    here = path(target.removesuffix("[x]"))
     if isinstance(value, (str, list)):
         types, many = _types(value)
-        return Line(target, (here,), types, many)
+        return Line(target, (path(target.removesuffix("[x]")),), types, many)
     if not isinstance(value, dict) or not _WORDS.issuperset(value):
         unknown = sorted(set(value) - _WORDS) if isinstance(value, dict) else value
         message = f"{target}: unknown words {unknown}"
@@ -200,6 +200,7 @@ def definition(name: str, content: dict[str, Any]) -> Definition:
             profile=content.get("profile", ""),
             ignored=content.get("ignored", {}),
             after=tuple(content.get("after", [])),
+            requires=tuple(content.get("requires", [])),
             spec=content.get("spec", ""),
         )
     except KeyError as error:

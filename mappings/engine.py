@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mappings.concepts import ConceptMap, Coding, concept_map
+from mappings.concepts import Coding, ConceptMap, concept_map
 from mappings.definition import Definition, Line, MapError, lines
 from mappings.functions import FUNCTIONS, PRIMITIVES
 from mappings.model import Json
@@ -176,10 +176,13 @@ class Compiler:
                     value = convert(reading, container, key)
                     if value is None:
                         continue
-                    if not many:
+                    if target == "*":
+                        out.update(value)
+                    elif not many:
                         out[target] = value
                         return
-                    out.setdefault(target, []).extend(value if isinstance(value, list) else [value])
+                    else:
+                        out.setdefault(target, []).extend(value if isinstance(value, list) else [value])
 
         return searched
 
@@ -226,7 +229,8 @@ class Compiler:
             return FUNCTIONS[line.transform](line.arguments)
         name = line.types[0] if line.types else "string"
         if line.concept:
-            return _coded(concept_map(line.concept), name, self._lazy("CodeableConcept"))
+            whole = self._lazy("CodeableConcept") if "CodeableConcept" in self._declared else PRIMITIVES["string"]
+            return _coded(concept_map(line.concept), name, whole)
         return self._lazy(name)
 
     def _lazy(self, name: str) -> Convert:

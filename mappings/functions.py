@@ -8,9 +8,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from mappings.concepts import renames
-from mappings.formats.er7_time import date_of, date_time_of
+from mappings.er7_functions import ER7_FUNCTIONS
 from mappings.reading import Reading, first
-from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 
 Convert = Callable[[Reading, Any, Any], Any]
 
@@ -181,82 +180,6 @@ def _concept_of_coding(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML valu
     return convert
 
 
-def _er7_date(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
-    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
-        return _er7_moment(reading, container, key, date_of)
-
-    return convert
-
-
-def _er7_date_time(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
-    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
-        return _er7_moment(reading, container, key, lambda text: date_time_of(text, reading.origin.zone))
-
-    return convert
-
-
-def _er7_moment(reading: Reading, container: Any, key: Any, read: Callable[[str], str | None]) -> str | None:  # noqa: ANN401
-    container, key, value = first(container, key)
-    if value in ("", None):
-        return None
-    reading.take(container, key)
-    if value == '""':
-        reading.note((container, key), "note", "explicitly emptied by the sender")
-        return None
-    made = read(value)
-    if made is None:
-        reading.note((container, key), "invalid", "not a date or time of HL7 v2")
-    return made
-
-
-def _bsn_system(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
-    """Name the system of a CX identifier; a BSN that fails the eleven-test is no identifier at all.
-
-    Spec: HL7 Nederland, BSN in CX: assigning authority NLMINBIZA, identifier type NNNLD.
-    """
-    systems = renames(arguments)
-
-    def convert(reading: Reading, container: Any, key: Any) -> dict[str, Any] | None:  # noqa: ANN401
-        node = container[key]
-        if not isinstance(node, dict):
-            return None
-        number = first(node, "1")[2]
-        if not number or number == '""':
-            return None
-        authority, kind = first(node, "4")[2] or "", first(node, "5")[2] or ""
-        reading.take(container, key)
-        if "NLMINBIZA" in authority or kind == "NNNLD":
-            if not passes_elfproef(number.strip()):
-                reading.note((container, key), "invalid", "the BSN fails the eleven-test; left out")
-                return None
-            return {"system": BSN_SYSTEM, "value": number.strip()}
-        made: dict[str, Any] = {"value": number}
-        if kind:
-            made = {
-                "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": kind}]},
-                **made,
-            }
-        system = _authority_system(node, systems)
-        if system:
-            made["system"] = system
-        elif authority:
-            made["assigner"] = {"display": authority}
-        return made
-
-    return convert
-
-
-def _authority_system(node: dict[str, Any], systems: dict[str, str]) -> str | None:
-    authority = node.get("4")
-    parts = authority if isinstance(authority, dict) else {"1": authority or ""}
-    name, universal, kind = (str(parts.get(step, "")) for step in ("1", "2", "3"))
-    if name in systems:
-        return systems[name]
-    if universal and kind == "ISO" and re.fullmatch(r"[0-2](\.\d+)+", universal):
-        return systems.get(f"urn:oid:{universal}", f"urn:oid:{universal}")
-    return universal if kind in {"URI", "URL"} and universal.startswith(("http://", "https://", "urn:")) else None
-
-
 FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "as-is": lambda _: _any,
     "renamed": _renamed,
@@ -265,7 +188,5 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "wrapped": _wrapped,
     "reference": _reference,
     "coding-to-concept": _concept_of_coding,
-    "er7-date": _er7_date,
-    "er7-date-time": _er7_date_time,
-    "er7-identifier": _bsn_system,
+    **ER7_FUNCTIONS,
 }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from mappings.definition import Definition, definition
-from mappings.engine import Compiler
+from mappings.engine import CompiledMap, Compiler
 from mappings.tables import names, table
 
-RESERVED = frozenset({"types", "messages", "profiles"})  # files of a folder that are no maps
+RESERVED = frozenset({"types", "messages", "profiles", "vital-signs"})  # files of a folder that are no maps
 
 
 @cache
@@ -30,3 +30,10 @@ def stu3() -> Compiler:
     for one in definitions("fhir-stu3"):
         compiler.compile(one)
     return compiler
+
+
+@cache
+def hl7v2() -> dict[str, CompiledMap]:
+    """Give the compiled HL7 v2 maps by name."""
+    compiler = Compiler(table("maps/hl7v2/types.yaml"), shadows=False)
+    return {one.name: compiler.compile(one) for one in definitions("hl7v2")}

@@ -46,7 +46,7 @@ class Translation:
     next: str | None = None  # the next page a FHIR searchset names
 
 
-class NotMappable(ValueError):  # noqa: N818 - a claim about the bytes, as NotExact is
+class NotMappable(ValueError):
     """The bytes cannot be read as the format they claim; names element and rule, never content."""
 
     def __init__(self, text: str, path: str = "") -> None:

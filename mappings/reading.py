@@ -11,7 +11,7 @@ from mappings.model import Json, Kind, Loss, Origin
 
 Slot = tuple[Any, Any]  # a container of the source and the key or index of the node in it
 
-SKIPPED: Final = frozenset({"resourceType", "url"})  # names, not content: what they name is reported itself
+SKIPPED: Final = frozenset({"resourceType", "url", "^"})  # names and back links, not content
 
 
 @dataclass(slots=True)

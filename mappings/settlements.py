@@ -7,9 +7,12 @@ from typing import Final
 
 from mappings.model import Json
 from mappings.reading import Reading
+from mappings.tables import table
 
 _OTHER: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TreatmentDirective2.SpecificationOther"
 _COMMENT: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-Comment"
+_LOINC: Final = "http://loinc.org"
+_CATEGORIES: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 _DIRECTIVE_KINDS: Final = "urn:oid:2.16.840.1.113883.2.4.3.11.60.40.4.14.1"
 
 
@@ -49,8 +52,31 @@ def advance_directive(reading: Reading, source: Json, made: Json) -> None:  # no
         made.setdefault("provision", {})["code"] = kinds
 
 
+def observation_kind(reading: Reading, source: Json, made: Json) -> None:  # noqa: ARG001 - one signature a settlement
+    """Say whether a result is a vital sign, a score or laboratory, by its LOINC code.
+
+    Spec: FHIR R4 vital signs profile; nl-core-LaboratoryTestResult.
+    """
+    known = table("maps/hl7v2/vital-signs.yaml")
+    codings = made.get("code", {}).get("coding", [])
+    code = next((one["code"] for one in codings if one.get("system") == _LOINC), "")
+    if code in known["codes"]:
+        category, profile = "vital-signs", known["codes"][code]
+    elif code in known["survey"]:
+        category, profile = "survey", known["survey"][code]
+    else:
+        category, profile = "laboratory", "nl-core-LaboratoryTestResult"
+    made["category"] = [{"coding": [{"system": _CATEGORIES, "code": category}]}]
+    if profile:
+        made["meta"] = {"profile": [table("maps/fhir-r4/profiles.yaml")["base"] + profile]}
+    twin = known["pairs"].get(code)
+    if twin and not any(one.get("code") == twin for one in codings):
+        codings.append({"system": _LOINC, "code": twin})
+
+
 Settlement = Callable[[Reading, Json, Json], None]
 SETTLEMENTS: Final[dict[str, Settlement]] = {
     "treatment-decision": treatment_decision,
     "advance-directive": advance_directive,
+    "observation-kind": observation_kind,
 }

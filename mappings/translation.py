@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from mappings.formats import hl7v2
 from mappings.formats.fhir_bundle import split
 from mappings.formats.fhir_xml import read
+from mappings.messages import translate_message
 from mappings.model import Json, NotMappable, Origin, Translation
 from mappings.profile_claims import claim
 from mappings.upgrade import upgrade
@@ -79,6 +81,10 @@ def _fhir_stu3(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A
     return upgrade(split(root, body), origin)
 
 
+def _hl7v2(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A002, ARG001 - one signature a format
+    return translate_message(hl7v2.read(body), origin)
+
+
 def _root(body: bytes) -> Json:
     if body.lstrip(_BLANK)[:1] == b"<":
         return read(body)
@@ -89,4 +95,4 @@ def _root(body: bytes) -> Json:
 
 
 _Translator = Callable[[bytes, Origin, str], Translation]
-_TRANSLATORS: Final[dict[str, _Translator]] = {"fhir-r4": _fhir_r4, "fhir-stu3": _fhir_stu3}
+_TRANSLATORS: Final[dict[str, _Translator]] = {"fhir-r4": _fhir_r4, "fhir-stu3": _fhir_stu3, "hl7v2": _hl7v2}

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from fastapi import FastAPI
 
-from gateway.adapters.address import AddressPolicy
+from gateway.adapters.address import LOOPBACK, AddressPolicy
 from gateway.adapters.fhir import FhirSource
 from gateway.adapters.http import HttpClient
 from gateway.adapters.mllp import MllpListener
@@ -57,6 +57,7 @@ class Gateway:
     listeners: Mapping[str, MllpListener] = field(default_factory=dict)
     addresses: dict[str, tuple[str, int]] = field(default_factory=dict)  # source id -> where its feed connects
     started: bool = False
+    loading: bool = False  # feeds are still being loaded: alive, not ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI function: FHIR below /fhir without a framework, everything else in FastAPI."""
@@ -160,7 +161,7 @@ async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing
 
 def _addresses(settings: Settings) -> AddressPolicy:
     try:
-        return AddressPolicy.of(settings.gateway.source_networks)
+        return AddressPolicy.of((*settings.gateway.source_networks, *(LOOPBACK if settings.gateway.demo else ())))
     except ValueError as error:
         message = f"gateway.source_networks: {error}"
         raise StartError(message, 1) from None

@@ -32,6 +32,11 @@ def arrive(parts: list[Payload | Failure], place: Place, patient: Patient, ports
     INVARIANT: an item comes out only if its owner is, by the source's own Patient resource, the patient asked for.
     """
     arrival = Arrival(failures=[part for part in parts if isinstance(part, Failure)])
+    if any(failure.code == "wrong-patient" for failure in arrival.failures):
+        # A source that mistakes one person for another is not believed in anything else it sent (attack 77).
+        arrival.incidents.append(Incident("wrong-patient", place.source_id, "Patient"))
+        arrival.failures.append(Failure("wrong-patient", "", frozenset({"*"})))
+        return arrival
     translations: list[tuple[Translation, str]] = []
     for part in parts:
         if isinstance(part, Failure):

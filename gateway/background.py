@@ -13,6 +13,7 @@ from gateway.storage import Stores
 log: Final = logging.getLogger("gateway.background")
 
 PURGE_SECONDS: Final = 600.0
+KEYS_SECONDS: Final = 60.0
 
 
 class Background:
@@ -25,13 +26,20 @@ class Background:
 
     def start(self) -> None:
         """Start every job."""
-        self._tasks = [asyncio.create_task(_repeat("purge", PURGE_SECONDS, self._purge))]
+        self._tasks = [
+            asyncio.create_task(_repeat("purge", PURGE_SECONDS, self._purge)),
+            asyncio.create_task(_repeat("keys", KEYS_SECONDS, self._keys)),
+        ]
 
     async def close(self) -> None:
         """Stop every job and wait until it stopped."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keys(self) -> None:
+        """Take up keys that were rotated, and drop those that were removed."""
+        self._ports.keys.refresh()
 
     async def _purge(self) -> None:
         """Forget ids of pulled items after 24 hours."""

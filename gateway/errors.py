@@ -30,8 +30,8 @@ TABLE: Final[dict[str, Row]] = {
     "malformed-json": Row(400, "structure", "the body is not acceptable JSON: {why}",
                           "de inhoud is geen bruikbare JSON: {why}"),
     "invalid-resource": Row(422, "invariant", "{why}", "{why}"),
-    "bsn-in-url": Row(400, "security", "a BSN may not stand in a URL; send it in the body of POST {type}/_search",
-                      "een BSN mag niet in een URL staan; stuur het in de inhoud van POST {type}/_search"),
+    "bsn-in-url": Row(400, "security", "a BSN may not stand in a URL; send it in the body of POST {{type}}/_search",
+                      "een BSN mag niet in een URL staan; stuur het in de inhoud van POST {{type}}/_search"),
     "patient-required": Row(400, "required", "a clinical search needs exactly one patient: add patient={{id}} or "
                             "POST _search with patient.identifier",
                             "zoeken in zorggegevens vraagt precies één patiënt: voeg patient={{id}} toe of "

@@ -187,6 +187,10 @@ class Keys(Protocol):
         """The id of an item: keyed digest of custodian and native key."""
         ...
 
+    def refresh(self) -> bool:
+        """Read the ring again when it changed; StartError when it is not sound."""
+        ...
+
     def seal(self, custodian: str, plain: bytes, associated: bytes = b"") -> bytes:
         """Encrypt under the key of one custodian or client."""
         ...

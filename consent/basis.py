@@ -74,7 +74,7 @@ def judge(
         return Verdict("unavailable", agreement.id, _REASONS[UNKNOWN])
     obligations = _EMERGENCY_OBLIGATIONS if emergency else _NONE
     per_item = any(one.effect == "deny" for one in heard.partial) and not overridden
-    if outcome == "permit" or emergency:
+    if outcome == "permit" or (emergency and not request.labels & WITHHELD):
         return Verdict("permit", agreement.id, None, statement, per_item, obligations)
     return _perhaps(agreement, basis, heard, request) or _deny(agreement, code, statement)
 

@@ -180,6 +180,13 @@ def _role_allows(role: Role, code: str, request: AccessRequest) -> Reason | None
     return _refused("role", code, "it may not write this resource type", "B7")
 
 
+def _patient(request: AccessRequest, _facts: Facts) -> Reason | None:
+    # Without a patient nobody's objection can be found, so nothing of a custodian is shared.
+    if request.custodian is None or request.patient or request.action in _WRITES:
+        return None
+    return Reason("patient-required", "a custodian is asked about exactly one patient: name the patient", rule="C5")
+
+
 def _case(request: AccessRequest, facts: Facts) -> Reason | None:
     if request.requester.role not in facts.case_required_roles or request.category in IMPERSONAL:
         return None
@@ -245,4 +252,4 @@ def _refused(what: str, value: str, why: str, rule: str) -> Reason:
     )
 
 
-GATES: Final[tuple[Gate, ...]] = (_scope, _purpose, _person, _assurance, _role, _case)
+GATES: Final[tuple[Gate, ...]] = (_scope, _purpose, _person, _assurance, _role, _case, _patient)

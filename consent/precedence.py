@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import ge
 
 from consent import dates
@@ -25,10 +26,11 @@ def speaking(request: AccessRequest, facts: Facts) -> Speaking:
     custodian, now = request.custodian, facts.now
     if custodian is None:
         return Speaking((), ())
-    holders = (custodian.organization, ANY)
+    patient, organization = request.patient, custodian.organization
     for statement in facts.statements:
         # The cheap tests that leave most statements out come first: this runs for every custodian and category.
-        if statement.custodian not in holders or statement.patient != request.patient:
+        holder = statement.custodian
+        if (holder != organization and holder != ANY) or statement.patient != patient:  # noqa: PLR1714 - measured
             continue
         if (statement.start and now < statement.start) or (statement.end and statement.end <= now):
             continue
@@ -53,10 +55,12 @@ def outranks(one: Statement, other: Statement) -> bool:
     """
     if other.id in one.within:
         return one.version == other.version
-    first, second = one.specificity, other.specificity
-    if first == second or one.id in other.within:
-        return False
-    return all(map(ge, first, second))
+    return one.id not in other.within and _above(one.specificity, other.specificity)
+
+
+@lru_cache(maxsize=1024)
+def _above(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    return first != second and all(map(ge, first, second))
 
 
 def standing(objections: Iterable[Statement], permits: Iterable[Statement]) -> list[Statement]:
@@ -65,7 +69,18 @@ def standing(objections: Iterable[Statement], permits: Iterable[Statement]) -> l
     INVARIANT: at equal specificity the objection stands; one more objection never removes another.
     """
     yes = tuple(permits)
-    return [no for no in objections if not any(outranks(permit, no) for permit in yes)]
+    exceptions = any(permit.within for permit in yes)
+    levels = {permit.specificity for permit in yes}
+    return [
+        no
+        for no in objections
+        if not (
+            # Among statements that are no exceptions to each other only the levels count, and few of them differ.
+            any(outranks(permit, no) for permit in yes)
+            if exceptions or no.within
+            else any(_above(level, no.specificity) for level in levels)
+        )
+    ]
 
 
 def most_specific(statements: Iterable[Statement]) -> Statement:

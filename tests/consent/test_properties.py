@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from consent.decision import GATES, decide
 from consent.model import ANY, AccessRequest, Agreement, Custodian, Decision, Emergency, Facts, Statement
-from consent.precedence import outranks
+from consent.precedence import outranks, standing
 from tests.consent.worlds import (
     CASE,
     COORDINATOR,
@@ -154,6 +154,15 @@ def test_outranking_goes_one_way(one: Statement, other: Statement) -> None:
     assert not (
         outranks(one, other) and outranks(other, one) and one.id not in other.within and other.id not in one.within
     )
+
+
+@given(st.lists(statements, max_size=4), st.lists(statements, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_an_objection_stands_unless_one_permit_outranks_it(
+    objections: list[Statement], permits: list[Statement]
+) -> None:
+    plainly = [no for no in objections if not any(outranks(permit, no) for permit in permits)]
+    assert standing(objections, permits) == plainly
 
 
 _garbage = st.recursive(

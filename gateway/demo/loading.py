@@ -89,9 +89,15 @@ async def _post(http: httpx2.AsyncClient, tokens: dict[str, str], registrations:
                 lambda: http.post(f"/fhir/{kind}", content=exact.encode(registration.resource), headers=headers),
             )
 
-    async with asyncio.TaskGroup() as group:
-        for registration in registrations:
-            group.create_task(one(registration))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for registration in registrations:
+                group.create_task(one(registration))
+    except* StartError as refused:
+        first = refused.exceptions[0]
+    else:
+        return
+    raise first
 
 
 async def _insist(what: str, call: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:

@@ -7,13 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from starlette.routing import Route
 
+from gateway.clock import SystemClock
 from gateway.demo import ambulance, configuration, mllp, registrations
 from gateway.demo.configuration import Client
 from gateway.demo.context import AccessLog, AccessLogEntry, Door
@@ -29,14 +29,6 @@ from gateway.ports import Clock
 
 SCENARIOS: Final = ("source-down", "no-consent", "duplicate-bsn")
 _DOWN: Final = "hospital"  # the source that does not listen in scenario source-down
-
-
-class WallClock:
-    """The clock on the wall of the simulated organizations."""
-
-    def now(self) -> datetime:
-        """The current time, UTC."""
-        return datetime.now(UTC)  # noqa: TID251 - these are other organizations, with a clock of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +72,7 @@ class Region:
             raise StartError(message, 2)
         self.scenario = scenario
         self.gateway_base = gateway_base
-        self.clock: Clock = clock or WallClock()
+        self.clock: Clock = clock or SystemClock()
         self.started = self.clock.now()
         self.persons: tuple[Person, ...] = (*persons(self.started), *scenario_persons(scenario, self.started))
         self.organizations: dict[str, Organization] = {}

@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from gateway.clock import SystemClock
 from gateway.crypto import jose
 from gateway.demo.fhir_server import Manner
 from gateway.demo.hosting import Hosted
-from gateway.demo.region import Region, WallClock
+from gateway.demo.region import Region
 
 Json = dict[str, Any]
 PROMPT = {"gp-b": Manner()}  # a GP B that is neither slow nor failing
@@ -49,7 +50,7 @@ class Stand:
         return {"keys": [jose.public_jwk(self.key, "gateway-1", "ES256")]}
 
     def sign(self, claims: Json, typ: str = "context+jwt", key: jose.Key | None = None, kid: str = "gateway-1") -> str:
-        now = int(WallClock().now().timestamp())
+        now = int(SystemClock().now().timestamp())
         said = {"iss": self.base, "iat": now, "exp": now + 60, "jti": secrets.token_urlsafe(8), **claims}
         return jose.sign(said, key or self.key, algorithm="ES256", typ=typ, kid=kid)
 
@@ -60,8 +61,12 @@ class Stand:
         return {"X-ZV-Context": self.context(source, **changes)}
 
     def assertion(self, endpoint: str, **changes: Any) -> str:
-        said = {"organization_id": WHO["subject_organization_id"], "subject_id": WHO["subject_id"],
-                "subject_role": WHO["subject_role"], "purpose_of_use": [WHO["purpose_of_use"]]}
+        said = {
+            "organization_id": WHO["subject_organization_id"],
+            "subject_id": WHO["subject_id"],
+            "subject_role": WHO["subject_role"],
+            "purpose_of_use": [WHO["purpose_of_use"]],
+        }
         claims = {"iss": "roaz-gateway", "sub": "roaz-gateway", "aud": endpoint, "extensions": {"hl7-b2b": said}}
         return self.sign(claims | changes, typ="JWT")
 
@@ -96,7 +101,9 @@ class Asked:
         return await self.http.get(self.base(source) + path, headers=self.gateway.headers(source, **changes))
 
     async def post(self, source: str, path: str, form: dict[str, str], **changes: Any) -> httpx2.Response:
-        return await self.http.post(self.base(source) + path, data=form, headers=self.gateway.headers(source, **changes))
+        return await self.http.post(
+            self.base(source) + path, data=form, headers=self.gateway.headers(source, **changes)
+        )
 
     def number(self, words: str) -> str:
         """The number of the one person whose story holds these words, as local ids carry it."""

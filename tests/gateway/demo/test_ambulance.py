@@ -44,8 +44,14 @@ def test_the_first_person_in_hl7() -> None:
     assert (identity[7], identity[8]) == ("19540312", "F")
     assert admission["NK1"][0][2].endswith("Hendrik^^^^^L")
     values = {row[3].partition("^")[0]: (row[5], row[6].partition("^")[0]) for row in results["OBX"]}
-    assert values == {"8480-6": ("158", "mm[Hg]"), "8462-4": ("94", "mm[Hg]"), "8867-4": ("104", "/min"),
-                      "9279-1": ("20", "/min"), "59408-5": ("95", "%"), "8310-5": ("36.8", "Cel")}
+    assert values == {
+        "8480-6": ("158", "mm[Hg]"),
+        "8462-4": ("94", "mm[Hg]"),
+        "8867-4": ("104", "/min"),
+        "9279-1": ("20", "/min"),
+        "59408-5": ("95", "%"),
+        "8310-5": ("36.8", "Cel"),
+    }
     assert all(row[11] == "F" and row[14] == "20261122110000+0100" for row in results["OBX"])
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.clock import SystemClock
 from gateway.demo.oauth_server import LIFE_SECONDS
-from gateway.demo.region import WallClock
 from tests.fakes import FixedClock
 from tests.gateway.demo.stand import BSN, Asked, ids, running, types
 
@@ -23,8 +23,11 @@ def endpoint(asked: Asked) -> str:
 
 
 async def ask_token(asked: Asked, form: dict[str, str] | None = None, **changes: Any) -> httpx2.Response:
-    usual = {"grant_type": "client_credentials", "client_assertion": asked.gateway.assertion(endpoint(asked), **changes),
-             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}
+    usual = {
+        "grant_type": "client_credentials",
+        "client_assertion": asked.gateway.assertion(endpoint(asked), **changes),
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    }
     return await asked.http.post(endpoint(asked), data=usual | (form or {}))
 
 
@@ -62,7 +65,9 @@ async def test_a_token_is_opaque_short_lived_and_opens_the_record(asked: Asked) 
         ({}, {"extensions": {"hl7-b2b": {"organization_id": "90000201"}}}, "invalid_client"),
     ],
 )
-async def test_no_token_without_a_right_assertion(asked: Asked, form: dict[str, str], changes: dict[str, Any], error: str) -> None:
+async def test_no_token_without_a_right_assertion(
+    asked: Asked, form: dict[str, str], changes: dict[str, Any], error: str
+) -> None:
     answer = await ask_token(asked, form, **changes)
     assert answer.status_code in (400, 401)
     assert answer.json()["error"] == error
@@ -85,7 +90,7 @@ async def test_a_token_is_bound_to_who_asked_for_it(asked: Asked) -> None:
 
 
 async def test_a_token_ends_after_five_minutes() -> None:
-    clock = FixedClock(WallClock().now())
+    clock = FixedClock(SystemClock().now())
     async with running(clock=clock) as asked:
         token = (await ask_token(asked)).json()["access_token"]
         clock.advance(timedelta(seconds=LIFE_SECONDS))
@@ -96,19 +101,38 @@ async def test_a_token_ends_after_five_minutes() -> None:
     ("path", "form", "found"),
     [
         ("/Patient/_search", {"identifier": FIRST, "_include": "Patient:general-practitioner"}, ["Patient"]),
-        ("/Consent/_search", {"patient.identifier": FIRST, "category": "http://snomed.info/sct|11291000146105"}, ["Consent"]),
+        (
+            "/Consent/_search",
+            {"patient.identifier": FIRST, "category": "http://snomed.info/sct|11291000146105"},
+            ["Consent"],
+        ),
         ("/Consent/_search", {"patient.identifier": FIRST, "category": "11341000146107"}, ["Consent"]),
         ("/Condition/_search", {"patient.identifier": FIRST}, ["Condition", "Condition"]),
         ("/Flag/_search", {"patient.identifier": FIRST}, ["Flag"]),
-        ("/MedicationStatement/_search",
-         {"patient.identifier": FIRST, "category": "urn:oid:2.16.840.1.113883.2.4.3.11.60.20.77.5.3|6",
-          "_include": "MedicationStatement:medication"}, ["MedicationStatement", "Medication"]),
-        ("/MedicationRequest/_search",
-         {"patient.identifier": FIRST, "category": "http://snomed.info/sct|16076005",
-          "_include": "MedicationRequest:medication"}, ["MedicationRequest", "Medication"]),
+        (
+            "/MedicationStatement/_search",
+            {
+                "patient.identifier": FIRST,
+                "category": "urn:oid:2.16.840.1.113883.2.4.3.11.60.20.77.5.3|6",
+                "_include": "MedicationStatement:medication",
+            },
+            ["MedicationStatement", "Medication"],
+        ),
+        (
+            "/MedicationRequest/_search",
+            {
+                "patient.identifier": FIRST,
+                "category": "http://snomed.info/sct|16076005",
+                "_include": "MedicationRequest:medication",
+            },
+            ["MedicationRequest", "Medication"],
+        ),
         ("/Observation/$lastn", {"patient.identifier": FIRST, "code": "http://loinc.org|85354-9"}, ["Observation"]),
-        ("/Observation/_search", {"patient.identifier": FIRST, "category": "http://snomed.info/sct|49581000146104"},
-         ["Observation", "Observation"]),
+        (
+            "/Observation/_search",
+            {"patient.identifier": FIRST, "category": "http://snomed.info/sct|49581000146104"},
+            ["Observation", "Observation"],
+        ),
         ("/Encounter/_search", {"patient.identifier": FIRST}, ["Encounter", "Encounter"]),
         ("/Coverage/_search", {"beneficiary.identifier": FIRST}, []),
         ("/ProcedureRequest/_search", {"patient.identifier": FIRST, "status": "active"}, []),
@@ -125,7 +149,9 @@ async def test_queries_by_code(asked: Asked, path: str, form: dict[str, str], fo
 async def test_a_tourist_is_found_by_the_number_of_the_hospital(asked: Asked) -> None:
     (tourist,) = [person for person in asked.region.persons if not person.bsn]
     (row,) = asked.region.settings_tree()["identifier_systems"]
-    answer = await search(asked, "/AllergyIntolerance/_search", {"patient.identifier": f"{row['system']}|{tourist.number}"})
+    answer = await search(
+        asked, "/AllergyIntolerance/_search", {"patient.identifier": f"{row['system']}|{tourist.number}"}
+    )
     assert answer.json()["total"] == 1
 
 

@@ -37,8 +37,19 @@ def test_at_least_fourteen_persons_and_the_first_has_everything() -> None:
     assert len(PERSONS) >= 14
     assert set(first.sources) == {"gp-a", "hospital", "ambulance"}
     kinds = {type(fact).__name__ for chart in first.sources.values() for fact in chart.facts}
-    assert kinds == {"Allergy", "Problem", "Medication", "MedicationAgreement", "Alert", "Directive", "Will", "Pressure",
-                     "Measurement", "Laboratory", "Encounter"}
+    assert kinds == {
+        "Allergy",
+        "Problem",
+        "Medication",
+        "MedicationAgreement",
+        "Alert",
+        "Directive",
+        "Will",
+        "Pressure",
+        "Measurement",
+        "Laboratory",
+        "Encounter",
+    }
     assert first.sources["gp-a"].contacts
 
 
@@ -62,10 +73,11 @@ def test_every_record_survives_json_digit_for_digit_and_refers_only_to_what_it_h
 
 @pytest.mark.parametrize("source", R4)
 def test_every_r4_resource_is_valid(source: str) -> None:
-    found = {one["id"]: [f"{issue.expression}: {issue.text_en}" for issue in validate(one)]
-             for one in resources(source, PERSONS)}
+    found = {
+        one["id"]: [f"{issue.expression}: {issue.text_en}" for issue in validate(one)]
+        for one in resources(source, PERSONS)
+    }
     assert not {key: issues for key, issues in found.items() if issues}
-
 
     for resource in resources("hospital", PERSONS):
         if resource["resourceType"] in ("AllergyIntolerance", "Condition"):
@@ -78,7 +90,9 @@ def test_every_r4_resource_is_valid(source: str) -> None:
 
 def test_no_id_holds_a_bsn() -> None:
     for source in ASKED:
-        assert not any(person.bsn and person.bsn in one["id"] for person in PERSONS for one in resources(source, PERSONS))
+        assert not any(
+            person.bsn and person.bsn in one["id"] for person in PERSONS for one in resources(source, PERSONS)
+        )
 
 
 def test_nothing_anywhere_is_one_explicit_none_and_one_silence() -> None:
@@ -99,8 +113,10 @@ def test_consent_stories() -> None:
 
 def test_two_custodians_disagree_about_the_same_substance() -> None:
     person = named("disagree on an allergy")
-    (gp,), (hospital,) = ([one for one in held(source, person) if one["resourceType"] == "AllergyIntolerance"]
-                          for source in ("gp-a", "hospital"))
+    (gp,), (hospital,) = (
+        [one for one in held(source, person) if one["resourceType"] == "AllergyIntolerance"]
+        for source in ("gp-a", "hospital")
+    )
     assert gp["code"] == hospital["code"]
     assert gp["verificationStatus"]["coding"][0]["code"] == "confirmed"
     assert hospital["verificationStatus"] == "refuted"
@@ -116,8 +132,12 @@ def test_unknown_is_known_nowhere() -> None:
     person = named("unknown in the region")
     assert not person.sources
     for source in ASKED:
-        numbers = {identifier["value"] for one in resources(source, PERSONS) if one["resourceType"] == "Patient"
-                   for identifier in one["identifier"]}
+        numbers = {
+            identifier["value"]
+            for one in resources(source, PERSONS)
+            if one["resourceType"] == "Patient"
+            for identifier in one["identifier"]
+        }
         assert person.bsn not in numbers
 
 
@@ -162,8 +182,15 @@ def test_directives_conflict_and_ja_maar_is_whole() -> None:
 def test_unit_traps_keep_their_digits() -> None:
     person = named("unit traps")
     raw = b"".join(exact.encode(one) for source in ("gp-a", "hospital") for one in held(source, person))
-    for digits in (b'"value":82.50,', b'"value":82500,', b'"value":1.50,', b'"value":0.010,', b'"value":5.50,',
-                   b'"value":99,', b'"comparator":"<"'):
+    for digits in (
+        b'"value":82.50,',
+        b'"value":82500,',
+        b'"value":1.50,',
+        b'"value":0.010,',
+        b'"value":5.50,',
+        b'"value":99,',
+        b'"comparator":"<"',
+    ):
         assert digits in raw, digits
 
 

@@ -8,16 +8,17 @@ from typing import Final
 
 from consent.disclosure import sentence
 from gateway.model import Answer, Item, Json
-from gateway.summary.completeness import SectionState, SourceState, complete
+from gateway.summary.completeness import SectionState, SourceState, State, complete
 from gateway.summary.conflicts import Conflicts, find_conflicts
 from gateway.summary.directives import cautions
 from gateway.summary.identity import Identity, identify
 from gateway.summary.material import Material
 from gateway.summary.render import Find, Line, line, provider
 from gateway.summary.sections import DocumentProfile, document_profile
-from gateway.summary.texts import Words, words_of
+from gateway.summary.texts import Note, Words, words_of
 from gateway.summary.values import concept, person_name
 
+_WEIGHT: Final[Mapping[State, int]] = {"data": 0, "none": 1, "unknown": 2, "withheld": 3, "unavailable": 4}
 _PROVIDERS: Final = frozenset({"PractitionerRole", "Practitioner", "Organization"})
 
 
@@ -35,6 +36,20 @@ class SectionView:
     def key(self) -> str:
         """The key of the section."""
         return self.state.section.key
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """One source in the strip on top."""
+
+    best: SourceState
+    worst: State
+    missing: int  # sections it did not answer, as far as that may be known
+
+    def text(self, words: Words) -> str:
+        """The source in words."""
+        told = source_text(self.best, words)
+        return f"{told}; {words.say('parts_missing', count=self.missing)}" if self.missing else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +101,11 @@ def assemble(material: Material, language: str) -> Summary:
     )  # fmt: skip
 
 
-def visible_sources(summary: Summary) -> tuple[tuple[SourceState, int, int], ...]:
-    """Every source that may be named: its weakest state, sections answered, sections asked."""
-    weight = {"unavailable": 3, "withheld": 2, "unknown": 1, "none": 0, "data": 0}
+def visible_sources(summary: Summary) -> tuple[SourceView, ...]:
+    """Every source that may be named, with what it told at best and how many sections it did not answer.
+
+    INVARIANT: how many it was asked is not told: that would point out who refused anonymously.
+    """
     by_source: dict[tuple[str, str], list[SourceState]] = {}
     for view in summary.sections:
         for row in view.state.states:
@@ -96,11 +113,11 @@ def visible_sources(summary: Summary) -> tuple[tuple[SourceState, int, int], ...
                 by_source.setdefault((row.custodian, row.source), []).append(row)
     result = []
     for rows in by_source.values():
-        bad = max(rows, key=lambda row: weight[row.state])
-        best = next((row for row in rows if row.state == "data"), bad)
-        answered = sum(weight[row.state] < 2 for row in rows)
-        reason = next((row.reason for row in rows if row.reason == "stale"), bad.reason)
-        result.append((replace(bad if weight[bad.state] > 1 else best, reason=reason), answered, len(rows)))
+        best = min(rows, key=lambda row: _WEIGHT[row.state])
+        missing = [row for row in rows if _WEIGHT[row.state] > 2]
+        reason = next((row.reason for row in rows if row.reason == "stale"), best.reason if best in missing else "")
+        worst = max(missing, key=lambda row: _WEIGHT[row.state]).state if missing else best.state
+        result.append(SourceView(replace(best, reason=reason), worst, len(missing)))
     return tuple(result)
 
 
@@ -125,7 +142,10 @@ def _move_foreign_entries(views: list[SectionView], words: Words) -> None:
 
 
 def _caution(conflicts: Conflicts, states: Sequence[SectionState], material: Material) -> None:
-    """Put beside every directive what must be verified before it is followed."""
+    """Put beside every item of an overdue feed that it may be old, and beside every directive what must be verified."""
+    for given in material.answers:
+        for item in given.items if given.stale else ():
+            conflicts.of_item[item.id].append(Note.of("stale", urgent=True))
     by_key = {state.section.key: state for state in states}
     encounters = [item for item in by_key["contacts"].items if item.type == "Encounter"]
     kinds = {answer.custodian.organization: answer for answer in material.answers}

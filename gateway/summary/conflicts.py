@@ -161,7 +161,8 @@ def _duplicates(found: Conflicts, items: Iterable[Item], names: Mapping[str, str
         custodians = dict.fromkeys(item.custodian for item in group)
         if len(custodians) < 2:
             continue
-        for item in group:
+        # Where they contradict each other that is said; "also reported by" beside it would soften it.
+        for item in group if not any(found.of_item.get(one.id) for one in group) else ():
             told = ", ".join(names.get(other, other) for other in custodians if other != item.custodian)
             found.of_item[item.id].append(Note.of("duplicate", told=told))
 

@@ -11,7 +11,6 @@ from gateway.summary.assembly import (
     Summary,
     completeness_text,
     gaps,
-    source_text,
     state_text,
     visible_sources,
 )
@@ -75,10 +74,7 @@ def document_text(summary: Summary) -> Json:
         parts.append(f"<p><b>{escape(summary.fixed)}</b></p>")
     parts += [f"<p><b>{escape(banner.text(words))}</b></p>" for banner in summary.identity.banners]
     if sources:
-        told = (f"<li>{escape(source_text(row, words))}; "
-                f"{escape(words.say('answered_parts', answered=answered, asked=asked))}</li>"
-                for row, answered, asked in sources)  # fmt: skip
-        parts += ["<ul>", *told, "</ul>"]
+        parts += ["<ul>", *(f"<li>{escape(source.text(words))}</li>" for source in sources), "</ul>"]
     return generated(parts, words)
 
 

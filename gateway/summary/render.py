@@ -75,7 +75,7 @@ def line(item: Item, source: str, words: Words, find: Find, notes: tuple[Note, .
         text=said.text or words["unknown"], states=tuple(filter(None, said.states)),
         details=tuple(filter(None, said.details)), label=said.label,
         date=item.date, recorded=item.recorded, fetched=item.fetched,
-        notes=(*notes, *_marks(item)), rank=said.rank, group=said.group,
+        notes=tuple(dict.fromkeys((*notes, *_marks(item)))), rank=said.rank, group=said.group,
     )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from gateway.summary.assembly import (
     assemble,
     completeness_text,
     gaps,
-    source_text,
     state_text,
     visible_sources,
 )
@@ -40,16 +39,19 @@ class Person:
     identifier: str  # the last digits only
 
 
-def page(material: Material, language: str = "nl", nonce: str = "") -> bytes:
-    """Write the summary as one HTML page; `nonce` goes on its only style element (CSP `style-src 'nonce-…'`).
+def page(material: Material, language: str = "", nonce: str = "") -> bytes:
+    """Write the summary as one HTML page.
 
+    `language` is "nl" or "en", empty for that of the material; `nonce` goes on the only style element (CSP
+    `style-src 'nonce-…'`).
     The narrative of a source is never shown; every text is escaped.
 
     Raises:
         Invalid: `patient-ambiguous`; `invalid-parameter` for an unknown profile.
     """
-    summary = assemble(material, "en" if language == "en" else "nl")
+    summary = assemble(material, language or material.language)
     words = summary.words
+    sources = visible_sources(summary)
     html = _template().render(
         words=words,
         nonce=nonce,
@@ -60,9 +62,8 @@ def page(material: Material, language: str = "nl", nonce: str = "") -> bytes:
         moment=words.say("moment", when=material.now.isoformat(timespec="seconds")),
         asked_by=_asked_by(material, words),
         more=summary.more,
-        sources=[(_MARKS[row.state], row.state, source_text(row, words),
-                  words.say("answered_parts", answered=answered, asked=asked))
-                 for row, answered, asked in visible_sources(summary)],
+        sources=[(_MARKS[one.worst], one.worst, one.text(words)) for one in sources],
+        whole=words.say("sources_whole", whole=sum(not one.missing for one in sources), all=len(sources)),
         band=[_section(view, summary) for view in summary.sections if view.state.section.band],
         details=[_section(view, summary) for view in summary.sections if not view.state.section.band],
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.model import Answer, Incident
+from gateway.summary.assembly import assemble
 from gateway.summary.completeness import SectionState, complete
 from tests.gateway.summary.region import (
     NOT_CHECKABLE,
@@ -14,12 +15,11 @@ from tests.gateway.summary.region import (
     answer,
     failed,
     item,
+    material,
     no_allergies,
     refused,
     told,
 )
-
-SILENT = {"G5": "silent"}
 
 
 def allergies(*answers: Answer) -> SectionState:
@@ -48,11 +48,9 @@ def test_the_five_states(answers: list[Answer], expected: str, words: str) -> No
     assert (state.answered, state.asked) == ((0, 1) if expected in ("withheld", "unavailable") else (1, 1))
 
 
-def none_world(**changes: object) -> SectionState:
+def none_world(beside: Answer, *, stale: bool = False) -> SectionState:
     """One hospital that says none explicitly, beside a second custodian."""
-    beside = changes.pop("beside")
-    assert isinstance(beside, Answer)
-    return allergies(answer("hospital", no_allergies("n"), **changes), beside)
+    return allergies(answer("hospital", no_allergies("n"), stale=stale), beside)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +92,9 @@ def test_a_refusal_by_the_patient_is_anonymous_and_counted_nowhere() -> None:
 
 
 def test_two_anonymous_refusals_look_like_one() -> None:
-    refusing = {"categories": told(AllergyIntolerance=refused(REFUSED_BY_PATIENT))}
-    one = allergies(answer("gp"), answer("hospital", **refusing))
-    two = allergies(answer("gp"), answer("hospital", **refusing), answer("ambulance", **refusing))
+    refusing = told(AllergyIntolerance=refused(REFUSED_BY_PATIENT))
+    one = allergies(answer("gp"), answer("hospital", categories=refusing))
+    two = allergies(answer("gp"), answer("hospital", categories=refusing), answer("ambulance", categories=refusing))
     assert one == two
 
 
@@ -162,3 +160,10 @@ def test_a_privacy_consent_is_no_clinical_item() -> None:
     scope = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]}
     consent = item("Consent", "c", {"status": "active", "scope": scope})
     assert not any(state.items for state in complete([answer("gp", consent)], {}))
+
+
+def test_an_overdue_feed_marks_every_item() -> None:
+    given = answer("ambulance", allergy("a"), stale=True)
+    views = assemble(material(given), "nl").sections
+    lines = next(view for view in views if view.key == "allergies").lines
+    assert [note.key for note in lines[0].notes] == ["stale"]

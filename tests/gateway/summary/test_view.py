@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
+from itertools import pairwise
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_landmarks_headings_and_tables(language: str) -> None:
     assert names.count("main") == names.count("h1") == 1
     assert {attributes.get("scope") for tag, attributes in reader.tags if tag == "th"} == {"col", "row"}
     levels = [int(tag[1]) for tag in names if re.fullmatch("h[1-6]", tag)]
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     ids = {attributes["id"] for _, attributes in reader.tags if "id" in attributes}
     assert all(attributes["aria-labelledby"] in ids for _, attributes in reader.tags if "aria-labelledby" in attributes)
     assert "script" not in names
@@ -144,6 +145,12 @@ def test_payloads_stay_text(payload: str) -> None:
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     assert "49" not in "".join(reader.words) or payload != "{{ 7*7 }}"
     assert payload in "".join(reader.words)
+
+
+def test_a_silent_refusal_changes_no_byte_of_the_page() -> None:
+    silent = answer("ggz", categories=dict.fromkeys(told(), refused(REFUSED_BY_PATIENT)))
+    known = answer("gp", person("p"), allergy("a"))
+    assert page(material(known)) == page(material(silent, known))
 
 
 def test_a_page_of_nobody() -> None:

@@ -59,11 +59,11 @@ class Compiler:
             shared = lines(self._declared["Resource"]) if self._shadows else ()
             before = tuple(one for one in shared if one.target not in own or one.target.endswith("xtension"))
             compiled = CompiledMap(definition, self._rules((*definition.lines, *before)))
-            self._maps.setdefault(definition.source, []).append(compiled)
-            return compiled
         except (KeyError, MapError) as error:
             message = f"{definition.name}: {error}"
             raise MapError(message) from None
+        self._maps.setdefault(definition.source, []).append(compiled)
+        return compiled
 
     def _rules(self, found: tuple[Line, ...]) -> tuple[Rule, ...]:
         return tuple(self._rule(one) for one in found)
@@ -100,13 +100,8 @@ class Compiler:
         if line.is_choice:
             return self._choice(line)
         convert = self._converter(line)
-        single = len(line.sources) == 1 and len(line.sources[0].steps) == 1
-        step = line.sources[0].steps[0] if single else None
-        simple = step is not None and not step.filter_key and not line.sources[0].rooted
-        if step is not None and simple:
-            rule = self._direct(line, convert, step.name)
-        else:
-            rule = self._searched(line, convert)
+        name = _child(line)
+        rule = self._direct(line, convert, name) if name else self._searched(line, convert)
         if line.default is None:
             return rule
         target, default = line.target, line.default
@@ -239,7 +234,11 @@ class Compiler:
         if name not in self._declared:
             message = f"unknown type {name!r}"
             raise MapError(message)
-        return lambda reading, container, key: self._named(name)(reading, container, key)
+
+        def later(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
+            return self._named(name)(reading, container, key)
+
+        return later
 
     def _named(self, name: str) -> Convert:
         found = self._converters.get(name)
@@ -279,6 +278,13 @@ class Compiler:
             return None if extension and out.keys() <= {"url"} else out or None
 
         return convert
+
+
+def _child(line: Line) -> str:
+    """Name the one child a line reads, if that is all its path says."""
+    place = line.sources[0]
+    plain = len(line.sources) == 1 and len(place.steps) == 1 and not place.rooted and not place.steps[0].filter_key
+    return place.steps[0].name if plain and line.target != "*" else ""
 
 
 def _first_of(reading: Reading, convert: Convert, node: Any, name: str, value: Any) -> Any:  # noqa: ANN401

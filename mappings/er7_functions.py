@@ -270,13 +270,10 @@ def authority(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     systems = renames(arguments)
 
     def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
-        return _authority(reading, {"4": container[key]}, systems)[0] or _taken(reading, container, key)
+        reading.take(container, key)
+        return _authority(reading, {"4": container[key]}, systems)[0] or None
 
     return convert
-
-
-def _taken(reading: Reading, container: Any, key: Any) -> None:  # noqa: ANN401 - a node of any shape
-    reading.take(container, key)
 
 
 def oid(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
@@ -332,8 +329,10 @@ def place(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a 
 
     def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
         node = container[key] if isinstance(container[key], dict) else {"1": container[key]}
-        reading.take(container, key)
-        parts = [first(node, step)[2] for step in ("4", "7", "8", "1", "2", "3") if step in node]
+        steps = [step for step in ("4", "7", "8", "1", "2", "3") if step in node]
+        for step in steps:
+            reading.take(node, step)
+        parts = [first(node, step)[2] for step in steps]
         text = ", ".join(part for part in parts if part and part != '""')
         return {"display": text} if text else None
 

@@ -37,22 +37,27 @@ def assemble_blood_pressure(resources: list[Json], keys: list[str]) -> tuple[lis
         if code in {_SYSTOLIC, _DIASTOLIC, _MEAN} and "valueQuantity" in resource and "effectiveDateTime" in resource:
             moment = (resource["effectiveDateTime"], resource["status"])
             groups.setdefault(moment, {}).setdefault(code, []).append(position)
-    replaced: dict[int, Json | None] = {}
+    panels: dict[int, Json] = {}
+    joined: set[int] = set()
     for found in groups.values():
         if len(found.get(_SYSTOLIC, ())) == len(found.get(_DIASTOLIC, ())) == 1 and len(found.get(_MEAN, ())) <= 1:
             positions = [found[code][0] for code in (_SYSTOLIC, _DIASTOLIC, _MEAN) if code in found]
-            replaced.update(dict.fromkeys(positions))
-            replaced[positions[0]] = _panel([resources[one] for one in positions])
-    kept = [
-        (resource, key) if position not in replaced else (panel, f"Observation/{panel['id']}")
-        for position, (resource, key) in enumerate(zip(resources, keys, strict=True))
-        if (panel := replaced.get(position)) is not None or position not in replaced
-    ]
-    return [resource for resource, _ in kept], [key for _, key in kept]
+            joined.update(positions)
+            panels[positions[0]] = _panel([resources[one] for one in positions])
+    kept: list[Json] = []
+    names: list[str] = []
+    for position, (resource, key) in enumerate(zip(resources, keys, strict=True)):
+        if position in panels:
+            kept.append(panels[position])
+            names.append(f"Observation/{panels[position]['id']}")
+        elif position not in joined:
+            kept.append(resource)
+            names.append(key)
+    return kept, names
 
 
 def _panel(parts: list[Json]) -> Json:
-    shared = {name: parts[0][name] for name in _SHARED if name in parts[0]}
+    shared: Json = {name: parts[0][name] for name in _SHARED if name in parts[0]}
     notes = [note for part in parts for note in part.get("note", [])]
     identifiers = [one for part in parts for one in part.get("identifier", [])]
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,12 @@ from mappings.upgrade import upgrade
 from profiles.exact import NotExact, decode
 
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
+# Names and systems that STU3 has and R4 has not.
+_STU3: Final = re.compile(
+    rb'"http://hl7\.org/fhir/(?:v[23]/|observation-category"|condition-category")|fhir\.nl/fhir/StructureDefinition/nl-core-'
+    rb'|nictiz\.nl/fhir/StructureDefinition/(?:BgZ-|code-specification"|practitionerrole-reference")'
+    rb'|"(?:assertedDate|notGiven|notDone|taken)"\s*:|"clinicalStatus"\s*:\s*"'
+)
 _FRAMING: Final = b"\x0b\r\n\t \xef\xbb\xbf"
 
 
@@ -52,7 +59,9 @@ def guess(body: bytes) -> str:
     if start[:3] in {b"MSH", b"FHS", b"BHS"}:
         return "hl7v2"
     if start[:1] == b"{" and b'"resourceType"' in start:
-        return "fhir-r4"
+        return "fhir-stu3" if _STU3.search(start) else "fhir-r4"
+    if start[:1] == b"<" and b"http://hl7.org/fhir" in start[:2000]:
+        return "fhir-stu3"
     message = f"the bytes look like none of {', '.join(formats())}; name the format"
     raise NotMappable(message)
 

@@ -67,7 +67,7 @@ def read(body: bytes) -> Message:
     if len(body) > MAXIMUM_BYTES:
         message = f"longer than {MAXIMUM_BYTES} bytes"
         raise NotMappable(message)
-    raw = body.strip(b"\x0b\x1c\r\n")
+    raw = _unframed(body)
     delimiters = _delimiters(raw)
     charset = _charset(raw, delimiters)
     try:
@@ -87,6 +87,11 @@ def read(body: bytes) -> Message:
     if sum(name == "MSH" for name, _ in segments) != 1:
         raise NotMappable("one message at a time: a second MSH", "MSH")
     return Message(segments, delimiters, charset)
+
+
+def _unframed(body: bytes) -> bytes:
+    """Take off what MLLP and careless editors put around a message."""
+    return body.strip(b"\x0b\x1c\r\n").removeprefix(b"\xef\xbb\xbf")
 
 
 def _delimiters(raw: bytes) -> Delimiters:
@@ -213,11 +218,11 @@ def acknowledge(message: bytes, code: Acknowledgment, text: str = "", *, now: st
     Spec: HL7 v2.5 2.9.2 'Message acknowledgment', original mode; 2.14.1 MSA.
     """
     try:
-        marks = _delimiters(message.strip(b"\x0b\x1c\r\n"))
+        marks = _delimiters(_unframed(message))
     except NotMappable:
         marks = Delimiters()
     fields = [field.decode("latin-1") for field in _fields(message)]
-    trigger = (fields[8].split(marks.component) + ["", ""])[1]
+    trigger = [*fields[8].split(marks.component), ""][1]
     kind = marks.component.join(("ACK", trigger, "ACK")) if trigger else "ACK"
     separators = marks.component + marks.repetition + marks.escape + marks.subcomponent
     header = ["MSH", separators, fields[4], fields[5], fields[2], fields[3], now, "", kind, control_id]
@@ -235,8 +240,7 @@ def _escape(text: str, marks: Delimiters) -> str:
 
 def _fields(body: bytes) -> list[bytes]:
     """Split MSH as far as it goes, padded to twelve fields, without control characters."""
-    raw = body[:MAXIMUM_BYTES].strip(b"\x0b\x1c\r\n")
-    first = re.split(rb"[\r\n]", raw[:4096], maxsplit=1)[0]
+    first = re.split(rb"[\r\n]", _unframed(body[:4096]), maxsplit=1)[0]
     parts = first.split(first[3:4]) if first[:3] == b"MSH" and len(first) > 3 else []
     clean = [re.sub(rb"[\x00-\x1f\x7f]", b"", part)[:250] for part in parts]
     return clean + [b""] * (12 - len(clean)) if len(clean) < 12 else clean

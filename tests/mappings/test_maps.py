@@ -1,0 +1,136 @@
+"""The maps as data: they lint clean, the linter sees mistakes, and the engine reports what it did not read."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mappings.definition import MapError, conditions, definition, line, path
+from mappings.engine import Compiler
+from mappings.linting import _definition, check_maps
+from mappings.model import Loss, Origin
+from mappings.reading import Reading
+
+ORIGIN = Origin("90000001", "source", "2026-01-05T10:00:00+01:00")
+TYPES: dict[str, Any] = {
+    "Element": {"id": "string", "extension": ["Extension"]},
+    "Backbone": {},
+    "Resource": {"id": "id"},
+    "Extension": {"url": "uri", "value[x]": "string | code"},
+    "Coding": {"system": "uri", "code": "code"},
+    "CodeableConcept": {"coding": ["Coding"], "text": "string"},
+}
+
+
+def run(elements: dict[str, Any], source: dict[str, Any], **more: Any) -> tuple[dict[str, Any], list[Loss]]:
+    found = definition("test", {"version": 1, "source": "X", "target": "Y", "elements": elements, **more})
+    reading = Reading({"resourceType": "X", **source}, ORIGIN)
+    made = Compiler(TYPES, shadows=True).compile(found).run(reading, reading.root)
+    return made, reading.losses("X", frozenset(found.ignored))
+
+
+def test_all_maps_lint_clean() -> None:
+    assert check_maps() == []
+
+
+def test_a_line_copies_and_what_is_not_read_is_reported_at_its_highest_node() -> None:
+    made, losses = run({"name": "string"}, {"name": "a", "other": {"deep": [{"x": 1}]}, "two": [1]})
+    assert made == {"resourceType": "Y", "name": "a"}
+    assert [(loss.path, loss.kind) for loss in losses] == [("X.other", "unmapped"), ("X.two", "unmapped")]
+
+
+def test_an_ignored_entry_silences() -> None:
+    assert run({}, {"other": "x"}, ignored={"other": "said elsewhere"})[1] == []
+
+
+def test_a_value_of_the_wrong_type_is_a_loss_and_never_an_error() -> None:
+    elements = {"a": "string", "b": "boolean", "c": "date", "d": "CodeableConcept", "e": ["Coding"], "f": "decimal"}
+    made, losses = run(elements, {"a": 1, "b": "x", "c": "2026-13-01", "d": "y", "e": [None, 3], "f": {}})
+    assert made == {"resourceType": "Y"}
+    assert {loss.kind for loss in losses} == {"invalid"} | ({"unmapped"} & {loss.kind for loss in losses})
+    assert {loss.path for loss in losses} >= {"X.a", "X.b", "X.c", "X.d", "X.e[1]"}
+
+
+@pytest.mark.parametrize("text", ["1.50", "0.10", "100", "-3.000", "1234567890.12345678901234567890", "1E-7"])
+def test_decimals_keep_their_digits(text: str) -> None:
+    made, _ = run({"v": "decimal"}, {"v": text})
+    assert str(made["v"]) == text
+    assert run({"v": "decimal"}, {"v": Decimal(text)})[0]["v"] == Decimal(text)
+
+
+def test_extensions_of_primitives_travel_along() -> None:
+    shadow = {"extension": [{"url": "http://x", "valueString": "y"}]}
+    made, losses = run({"to": {"type": "date", "from": "from"}}, {"from": "2026", "_from": shadow})
+    assert made == {"resourceType": "Y", "to": "2026", "_to": shadow}
+    assert losses == []
+
+
+def test_an_extension_a_line_reads_is_not_copied_as_well() -> None:
+    elements = {"a": {"type": "string", "from": "extension(http://x).valueString"}, "extension": ["Extension"]}
+    source = {"extension": [{"url": "http://x", "valueString": "y"}, {"url": "http://z", "valueCode": "c"}]}
+    made, losses = run(elements, source)
+    assert made["a"] == "y"
+    assert made["extension"] == [{"url": "http://z", "valueCode": "c"}]
+    assert losses == []
+
+
+def test_an_unknown_code_is_reported_and_the_original_stays() -> None:
+    elements = {"s": {"type": "CodeableConcept", "concept": "allergy-status"}}
+    made, losses = run(elements, {"s": "weird"})
+    assert {"system": "http://terminology.hl7.org/CodeSystem/v2-0438", "code": "weird"} in made["s"]["coding"]
+    assert [loss.kind for loss in losses] == ["unknown-code"]
+    assert "weird" not in losses[0].reason
+
+
+def test_the_first_line_whose_condition_holds_wins() -> None:
+    elements = {
+        "s": [{"from": "no", "with": "constant", "arguments": "not-done", "when": "no = true"}, {"type": "code"}]
+    }
+    assert run(elements, {"no": True, "s": "completed"})[0]["s"] == "not-done"
+    assert run(elements, {"no": False, "s": "completed"})[0]["s"] == "completed"
+
+
+@pytest.mark.parametrize("text", ["a..b", "a(", "-1", "a b"])
+def test_what_is_no_path_is_refused(text: str) -> None:
+    with pytest.raises(MapError):
+        path(text)
+
+
+def test_conditions_are_read_in_words() -> None:
+    (one,) = conditions("not extension(url=Verified).x")
+    assert one.negated
+    assert one.path.steps[0].filter_value == "Verified"
+    (two,) = conditions("a.b in x, y")
+    assert two.values == ("x", "y")
+
+
+def test_the_linter_names_each_mistake() -> None:
+    elements = {
+        "a": "Nonsense",
+        "b": {"with": "nonsense"},
+        "c": {"type": "code", "concept": "nonsense"},
+        "d": [{"type": "code", "default": "x"}, {"type": "code", "from": "e"}],
+    }
+    content = {
+        "version": 1,
+        "source": "X",
+        "target": "Y",
+        "elements": elements,
+        "requires": ["z"],
+        "after": ["nonsense"],
+    }
+    problems = "\n".join(_definition(definition("test", content), TYPES))
+    for word in (
+        "no specification",
+        "settlement",
+        "requires 'z'",
+        "unknown type",
+        "unknown transform",
+        "missing code map",
+        "never reached",
+    ):
+        assert word in problems
+    with pytest.raises(MapError, match="unknown words"):
+        line("a", {"form": "typo"})

@@ -1,0 +1,216 @@
+"""STU3 zib2017 becomes R4 nl-core: statuses, directives, medication and measurements keep what they mean."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mappings.model import NotMappable, Origin, Translation
+from mappings.translation import guess, translate
+from profiles.exact import decode, encode
+from profiles.validation import validate
+
+ORIGIN = Origin("90000001", "hospital", "2026-01-05T10:00:00+01:00")
+NL = "http://nictiz.nl/fhir/StructureDefinition/"
+EXAMPLES = Path(__file__).parent / "data" / "fhir-stu3"
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+DIRECTIVE = "zib-TreatmentDirective-"
+
+
+def stu3(resource: dict[str, Any]) -> Translation:
+    return translate(encode(resource), "fhir-stu3", ORIGIN)
+
+
+def one(resource: dict[str, Any]) -> dict[str, Any]:
+    result = stu3({"id": "x", **resource})
+    assert [str(issue) for issue in validate(result.resources[0]) if issue.is_error] == []
+    return result.resources[0]
+
+
+def coded(system: str, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.input.json")), ids=lambda p: p.name)
+def test_examples(example: Path) -> None:
+    result = translate(example.read_bytes(), "fhir-stu3", ORIGIN)
+    expected = decode(example.with_name(example.name.replace(".input.", ".expected.")).read_bytes())
+    assert list(result.resources) == expected["resources"]
+    assert [[loss.path, loss.kind] for loss in result.losses] == expected["losses"]
+
+
+def directive(decision: str | None, restriction: str = "") -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "resourceType": "Consent",
+        "status": "active",
+        "category": [coded("http://snomed.info/sct", "11291000146105")],
+        "patient": {"reference": "Patient/p"},
+        "policy": [{"uri": "http://wetten.overheid.nl/"}],
+        "extension": [
+            {"url": f"{NL}{DIRECTIVE}Treatment", "valueCodeableConcept": coded("http://snomed.info/sct", "89666000")}
+        ],
+    }
+    if decision:
+        permitted = coded("urn:oid:2.16.840.1.113883.2.4.3.11.60.40.4", decision)
+        made["modifierExtension"] = [{"url": f"{NL}{DIRECTIVE}TreatmentPermitted", "valueCodeableConcept": permitted}]
+    if restriction:
+        made["except"] = [
+            {"type": "deny", "extension": [{"url": f"{NL}{DIRECTIVE}Restrictions", "valueString": restriction}]}
+        ]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("decision", "restriction", "kind", "text"),
+    [
+        ("JA", "", "permit", None),
+        ("NEE", "", "deny", None),
+        ("JA_MAAR", "Maximaal 48 uur beademen.", None, "Maximaal 48 uur beademen."),
+        ("JA_MAAR", "", None, "Ja, maar met beperkingen"),
+        ("JA", "Alleen na overleg.", None, "Alleen na overleg."),
+        (None, "", None, "Besluit onbekend"),
+        ("WEET_NIET", "", None, "Besluit onbekend"),
+    ],
+)
+def test_a_treatment_directive_says_exactly_what_it_said(
+    decision: str | None, restriction: str, kind: str | None, text: str | None
+) -> None:
+    made = one(directive(decision, restriction))
+    assert made["provision"].get("type") == kind
+    others = [x["valueString"] for x in made.get("modifierExtension", []) if x["url"].endswith("SpecificationOther")]
+    assert others == ([text] if text else [])
+    assert made["scope"]["coding"][0]["code"] == "treatment"
+    assert [c["code"] for c in made["category"][0]["coding"]] == ["129125009", "11291000146105"]
+    assert made["meta"]["profile"] == [NL + "nl-core-TreatmentDirective2"]
+
+
+def test_a_refusal_with_restrictions_stays_a_refusal_and_keeps_its_text() -> None:
+    made = one(directive("NEE", "Tenzij reversibel."))
+    assert made["provision"]["type"] == "deny"
+    assert made["extension"][0]["valueString"] == "Tenzij reversibel."
+
+
+def test_an_allergy_entered_in_error_is_not_active() -> None:
+    made = one({"resourceType": "AllergyIntolerance", "clinicalStatus": "active", "verificationStatus": "entered-in-error",
+                "patient": {"reference": "Patient/p"}})  # fmt: skip
+    assert "clinicalStatus" not in made
+    assert made["verificationStatus"]["coding"][0]["code"] == "entered-in-error"
+
+
+def test_a_refuted_problem_stays_refuted() -> None:
+    made = one({"resourceType": "Condition", "verificationStatus": "refuted", "subject": {"reference": "Patient/p"},
+                "assertedDate": "2019", "context": {"reference": "Encounter/e"}})  # fmt: skip
+    assert made["verificationStatus"]["coding"][0]["code"] == "refuted"
+    assert made["recordedDate"] == "2019"
+    assert made["encounter"]["reference"] == "Encounter/e"
+
+
+@pytest.mark.parametrize(
+    ("status", "taken", "expected"),
+    [
+        ("active", "y", "active"),
+        ("active", "n", "not-taken"),
+        ("active", "unk", "unknown"),
+        ("stopped", "unk", "stopped"),
+        ("entered-in-error", "n", "entered-in-error"),
+        ("entered-in-error", "y", "entered-in-error"),
+        ("completed", "na", "completed"),
+    ],
+)
+def test_taken_and_status_become_one(status: str, taken: str, expected: str) -> None:
+    made = one({"resourceType": "MedicationStatement", "status": status, "taken": taken,
+                "medicationCodeableConcept": {"text": "m"}, "subject": {"reference": "Patient/p"},
+                "category": coded("urn:oid:2.16.840.1.113883.2.4.3.11.60.20.77.5.3", "6")})  # fmt: skip
+    assert made["status"] == expected
+    assert [c["code"] for c in made["category"]["coding"]] == ["422979000", "6"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag", "when"), [("Procedure", "notDone", {}), ("Immunization", "notGiven", {"date": "2020"})]
+)
+def test_what_was_not_done_never_becomes_done(kind: str, flag: str, when: dict[str, Any]) -> None:
+    who = {"subject": {"reference": "Patient/p"}, "patient": {"reference": "Patient/p"}}
+    who.pop("patient" if kind == "Procedure" else "subject")
+    base = {"resourceType": kind, "status": "completed", **who, **when}
+    if kind == "Immunization":
+        base["vaccineCode"] = {"text": "v"}
+    assert one({**base, flag: True})["status"] == "not-done"
+    assert one({**base, flag: False})["status"] == "completed"
+
+
+def test_measurements_keep_digits_and_members() -> None:
+    body = b"""{"resourceType":"Observation","id":"o","status":"final","code":{"text":"t"},"comment":"rustig",
+      "valueQuantity":{"value":1.50,"unit":"kg"},"related":[{"type":"has-member","target":{"reference":"Observation/m"}},
+      {"type":"replaces","target":{"reference":"Observation/r"}}]}"""
+    result = translate(body, "fhir-stu3", ORIGIN)
+    assert b'"value":1.50' in encode(result.resources[0])
+    assert result.resources[0]["hasMember"] == [{"reference": "Observation/m"}]
+    assert result.resources[0]["note"] == [{"text": "rustig"}]
+    assert [loss.path for loss in result.losses] == ["Observation.related[1]"]
+
+
+def test_a_request_keeps_its_name_everywhere() -> None:
+    result = stu3({"resourceType": "Bundle", "type": "searchset", "entry": [
+        {"resource": {"resourceType": "ProcedureRequest", "id": "r", "status": "active", "intent": "order",
+                      "subject": {"reference": "Patient/p"}}},
+        {"resource": {"resourceType": "Procedure", "id": "q", "status": "completed", "subject": {"reference": "Patient/p"},
+                      "basedOn": [{"reference": "ProcedureRequest/r"}]}}]})  # fmt: skip
+    assert result.keys == ("ServiceRequest/r", "Procedure/q")
+    assert result.resources[1]["basedOn"] == [{"reference": "ServiceRequest/r"}]
+
+
+def test_a_type_without_map_is_a_loss() -> None:
+    result = stu3({"resourceType": "Questionnaire", "id": "q"})
+    assert result.resources == ()
+    assert [loss.kind for loss in result.losses] == ["unmapped"]
+
+
+def test_xml_reads_like_json() -> None:
+    xml = b"""<Patient xmlns="http://hl7.org/fhir"><id value="p"/><active value="true"/><name><given value="A"/></name>
+      <birthDate><extension url="http://hl7.org/fhir/StructureDefinition/data-absent-reason">
+      <valueCode value="unknown"/></extension></birthDate></Patient>"""
+    (made,) = translate(xml, "fhir-stu3", ORIGIN).resources
+    assert made["active"] is True
+    assert made["name"] == [{"given": ["A"]}]
+    assert made["_birthDate"]["extension"][0]["valueCode"] == "unknown"
+    assert guess(xml) == "fhir-stu3"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<", b"<a/>", b'<!DOCTYPE x [<!ENTITY a "b">]><Patient xmlns="http://hl7.org/fhir"/>', b"{", b"",
+     b'<Patient xmlns="http://hl7.org/fhir">' + b"<x>" * 100 + b"</x>" * 100 + b"</Patient>"],
+)  # fmt: skip
+def test_hostile_bytes_are_refused(body: bytes) -> None:
+    with pytest.raises(NotMappable):
+        translate(body, "fhir-stu3", ORIGIN)
+
+
+@pytest.mark.real_inputs
+def test_real_inputs_run_and_are_valid_r4() -> None:
+    if not SHARED.exists():
+        pytest.skip("third-party examples are not beside the project")
+    files = [
+        *(SHARED / "nl-bgz-msz2-stu3" / "resources").glob("*.xml"),
+        *(SHARED / "pairs" / "stu3-r4-ms").glob("*.input.json"),
+    ]
+    mapped = refused = losses = 0
+    # Inputs that lack what R4 demands: templates for dates, references to what is not contained, unstructured agents.
+    wanting = ("BgZ-Metadata", "Provenance", "MedicationStatement.input")
+    for file in files:
+        started = time.perf_counter()
+        try:
+            result = translate(file.read_bytes(), "fhir-stu3", ORIGIN)
+        except NotMappable:
+            refused += 1
+            continue
+        assert time.perf_counter() - started < 2
+        mapped, losses = mapped + len(result.resources), losses + len(result.losses)
+        for resource in result.resources:
+            errors = [str(issue) for issue in validate(resource) if issue.is_error]
+            assert not errors or file.name.startswith(wanting), (file.name, errors)
+    print(f"{len(files)} files: {mapped} resources, {losses} losses, {refused} refused")
+    assert mapped >= 100

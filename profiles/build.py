@@ -31,7 +31,7 @@ _RANGES: Final = {
 # The published base64 expression backtracks without bound; the published text ones let control characters through.
 _TEXT: Final = r"[^\x00-\x08\x0b\x0c\x0e-\x1f]+"
 _STRICTER: Final = {
-    "base64Binary": r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
+    "base64Binary": r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})",
     "string": _TEXT,
     "markdown": _TEXT,
     "uri": r"[^\s\x00-\x1f]+",

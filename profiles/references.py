@@ -32,7 +32,7 @@ def check_reference(value: Json, targets: tuple[str, ...], at: Path, walk: Walk)
     elif type(literal) is str:
         shown = literal_type(literal)
     if shown and type(declared) is str and declared in definitions().resources and declared != shown:
-        walk.add("reference-type", (at, ".type"))
+        walk.add("reference-type", at)
     shown = shown or (declared if type(declared) is str and declared in definitions().resources else None)
     if targets and shown and shown not in targets:
         walk.add("reference-target", (at, ".reference" if literal else ".type"), ", ".join(targets))

@@ -6,6 +6,7 @@ accepted here: the full check then decides. So a yes is final and a no means not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
@@ -56,34 +57,39 @@ def surely_valid(resource: Json) -> bool:
 @cache
 def _compiled(kind: str) -> jsonschema_rs.Draft4Validator:
     # Draft 4, because there 1.0 is not an integer.
-    keywords = {"narrative": _keyword(_is_clean), "ordered": _keyword(is_ordered), "agreeing": _keyword(_agrees)}
     return jsonschema_rs.Draft4Validator(
-        _Writer(definitions()).schema(kind), keywords=keywords, pattern_options=jsonschema_rs.RegexOptions()
+        _Writer(definitions()).schema(kind), keywords=_KEYWORDS, pattern_options=jsonschema_rs.RegexOptions()
     )
 
 
-def _keyword(claim: Any) -> type:  # noqa: ANN401 - a predicate on any JSON value
+def _keyword(claim: Callable[[Any, Any], bool]) -> type:
+    """Make a claim about an instance, given the value of the keyword, into a keyword of the schema."""
+
     class Keyword:
-        def __init__(self, *_: Any) -> None:  # noqa: ANN401 - the protocol of the library
-            pass
+        def __init__(self, _: Any, value: Any, __: Any) -> None:  # noqa: ANN401 - the protocol of the library
+            self._value = value
 
         def is_valid(self, instance: Any) -> bool:  # noqa: ANN401 - JSON is any value
-            return bool(claim(instance))
+            return claim(instance, self._value)
 
         def validate(self, instance: Any) -> None:  # noqa: ANN401 - JSON is any value
-            if not claim(instance):
+            if not claim(instance, self._value):
                 raise ValueError("not as it should be")
 
     return Keyword
 
 
-def _is_clean(div: Any) -> bool:  # noqa: ANN401 - JSON is any value
-    return type(div) is str and not problems(div)
-
-
 def _agrees(reference: Any) -> bool:  # noqa: ANN401 - JSON is any value
     shown = literal_type(reference["reference"])
     return shown is None or shown == reference["type"] or reference["type"] not in definitions().resources
+
+
+_KEYWORDS: Final = {
+    "narrative": _keyword(lambda div, _: type(div) is str and not problems(div)),
+    "ordered": _keyword(lambda period, _: is_ordered(period)),
+    "agreeing": _keyword(lambda reference, _: _agrees(reference)),
+    "within": _keyword(lambda number, limits: type(number) is int and limits[0] <= number <= limits[1]),
+}
 
 
 class _Writer:
@@ -307,6 +313,7 @@ def _scalar(primitive: Primitive) -> Json:
     if primitive.json == "decimal":
         return {"type": "number"}
     if primitive.json == "integer":
-        return {"type": "integer", "minimum": primitive.least, "maximum": primitive.most}
+        # The library does not compare integers of thousands of digits, so Python does.
+        return {"type": "integer", "within": [primitive.least, primitive.most]}
     schema = _text(_CALENDAR.get(primitive.name) or primitive.pattern or ".+")
     return schema | ({"maxLength": primitive.longest} if primitive.longest else {})

@@ -207,7 +207,9 @@ def _sibling(member: Member) -> PropertyCheck:
 
 
 def _element(value: Any, has_value: bool, at: Path, walk: Walk) -> None:  # noqa: ANN401 - JSON is any value
-    if type(value) is dict and not has_value and "extension" not in value:
+    if type(value) is dict and has_value and value.keys() == {"id"}:
+        _compiled("Element").properties["id"](value["id"], value, at, walk)
+    elif type(value) is dict and not has_value and "extension" not in value:
         walk.add("ele-1", at)
     else:
         _check_object("Element", value, at, walk)

@@ -275,6 +275,8 @@ class Compiler:
             out: Json = {}
             for rule in rules:
                 rule(reading, node, out)
+            if "_line" in out:
+                out["_line"] += [None] * (len(out.get("line", ())) - len(out["_line"]))
             return None if extension and out.keys() <= {"url"} else out or None
 
         return convert

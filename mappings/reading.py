@@ -121,6 +121,8 @@ class Reading:
             return f"{where}[{key}]", plain
         if self.er7 and not key.isdigit():
             return key, key
+        if self.er7 and len(node) == 1 and key == "1" and where:
+            return where, f"{plain}.1"  # a field without components is named as the field
         separator = "-" if self.er7 and plain.isalnum() else "."
         return (f"{where}{separator}{key}" if where else key), (f"{plain}{separator}{key}" if plain else key)
 

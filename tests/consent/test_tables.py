@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import timeit
 from typing import Any
 
@@ -223,6 +224,8 @@ def test_an_organization_without_identity_has_no_agreement() -> None:
 
 def microseconds(call: Any) -> float:
     """The quietest of many runs: what the code costs, not what the neighbors do."""
+    if sys.gettrace() is not None:
+        pytest.skip("a tracer is at work: times say nothing")
     return min(timeit.repeat(call, number=50, repeat=60)) / 50 * 1e6
 
 

@@ -117,7 +117,11 @@ def curl_lines(shown: Shown) -> list[tuple[str, str]]:
             _post(f"{base}/Patient/\\$summary", "COORDINATOR", _parameters(first)),
         ),
         (
-            "one custodian refused by the patient: the summary says what may be missing, and why",
+            "a patient without BSN, by the hospital's own number and birth date",
+            _post(f"{base}/Patient/\\$summary", "PHYSICIAN", _parameters(_without_bsn(shown.region.persons))),
+        ),
+        (
+            "one custodian refused by the patient: the summary says that there may be more",
             _post(f"{base}/Patient/\\$summary", "PHYSICIAN", _parameters(refused)),
         ),
         (
@@ -144,8 +148,16 @@ def _refused(persons: tuple[Person, ...]) -> Person:
     return next(person for person in persons if any("deny" in said for said in person.consents.values()))
 
 
+def _without_bsn(persons: tuple[Person, ...]) -> Person:
+    return next(person for person in persons if not person.bsn)
+
+
 def _parameters(person: Person) -> Json:
-    return {"resourceType": "Parameters", "parameter": [{"name": "identifier", "valueIdentifier": identifier(person)}]}
+    asked = [
+        {"name": "identifier", "valueIdentifier": identifier(person)},
+        {"name": "birthDate", "valueDate": person.birthDate},
+    ]
+    return {"resourceType": "Parameters", "parameter": asked}
 
 
 def _post(url: str, role: str, body: Json, more: str = "") -> str:

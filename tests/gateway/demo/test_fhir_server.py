@@ -227,6 +227,7 @@ async def test_digits_survive_the_wire(asked: Asked) -> None:
     assert {"82.50", "5.50", "88", "1.50"} == values
 
 
+@pytest.mark.slow
 async def test_gp_b_is_slow_and_sometimes_fails_for_its_own_patients_only() -> None:
     async with running(manners={"gp-b": Manner(delay=0.1, fail_every=3)}) as asked:
         loop = asyncio.get_running_loop()

@@ -89,6 +89,7 @@ async def test_a_token_is_bound_to_who_asked_for_it(asked: Asked) -> None:
     assert (await search(asked, "/Flag/_search", form, token)).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_token_ends_after_five_minutes() -> None:
     clock = FixedClock(SystemClock().now())
     async with running(clock=clock) as asked:

@@ -177,6 +177,7 @@ class Taking:
         return JSONResponse({}, 201)
 
 
+@pytest.mark.slow
 async def test_loading_posts_everything_with_the_token_of_its_custodian_consents_first() -> None:
     gateway = Taking(troubles=3)
     await gateway.start()

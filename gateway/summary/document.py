@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
@@ -29,6 +29,10 @@ _EMPTY_REASON: Final = "http://terminology.hl7.org/CodeSystem/list-empty-reason"
 _PARTICIPANT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _EMPTY: Final = {"none": "nilknown", "withheld": "withheld", "unavailable": "unavailable"}
 _REFERENCE: Final = re.compile(rb'"reference"\s*:\s*"([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})"')
+_LOST: Final = (
+    b'"_reference":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason",'
+    b'"valueCode":"unknown"}]}'
+)
 _ABSENT: Final[dict[str, list[Json]]] = json.loads(
     files(__package__).joinpath("absent.json").read_text(encoding="utf-8")
 )
@@ -41,7 +45,7 @@ class _Draft:
     summary: Summary
     base: str
     namespace: UUID
-    entries: list[Json] = field(default_factory=list)
+    entries: list[tuple[str, Json | Item]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     ids: dict[str, str] = field(default_factory=dict)
     states: dict[SourceState, msgspec.Raw] = field(default_factory=dict)
@@ -59,19 +63,35 @@ class _Draft:
 
     def splice(self, item: Item) -> str:
         """Add an item by its exact bytes; give the reference to it."""
-        return self._put(f"{item.type}/{item.id}", msgspec.Raw(item.raw))
+        return self._put(f"{item.type}/{item.id}", item)
 
-    def _put(self, reference: str, resource: Any) -> str:  # noqa: ANN401 - a dict, or bytes to splice
+    def _put(self, reference: str, resource: Json | Item) -> str:
         if reference not in self.seen:
             self.seen.add(reference)
-            self.entries.append({"fullUrl": f"{self.base}/fhir/{reference}", "resource": resource})
+            self.entries.append((reference, resource))
         return reference
+
+    def written(self) -> Iterator[Json]:
+        """Every entry as it goes out."""
+        for reference, resource in self.entries:
+            body = msgspec.Raw(self._settled(resource.raw)) if isinstance(resource, Item) else resource
+            yield {"fullUrl": f"{self.base}/fhir/{reference}", "resource": body}
+
+    def _settled(self, raw: bytes) -> bytes:
+        """The bytes of an item; only a reference to what did not come along says so instead of leading nowhere.
+
+        What was withheld leaves no id behind this way (rule A2), and no digit of the rest is touched.
+        """
+        if all(found.decode("ascii") in self.seen for found in _REFERENCE.findall(raw)):
+            return raw
+        return _REFERENCE.sub(lambda found: found[0] if found[1].decode("ascii") in self.seen else _LOST, raw)
 
 
 def document(material: Material) -> bytes:
     """Write the summary as a document Bundle (IPS, or the profile the caller named).
 
-    INVARIANT: the bytes depend on the material only; each item stands in it exactly as `Item.raw`.
+    INVARIANT: the bytes depend on the material only; each item stands in it exactly as `Item.raw`, but for references
+    to what did not come along.
 
     Raises:
         Invalid: `patient-ambiguous`; `invalid-parameter` for an unknown profile.
@@ -98,7 +118,7 @@ def document(material: Material) -> bytes:
         "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{draft.id('bundle')}"},
         "type": "document",
         "timestamp": _instant(material),
-        "entry": [whole, *draft.entries],
+        "entry": [whole, *draft.written()],
     }
     if not bundle["meta"]:
         del bundle["meta"]

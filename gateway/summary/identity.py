@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,7 +52,8 @@ def identify(patient: Patient, answers: Sequence[Answer]) -> Identity:
     _death(resource, sources, banners)
     _multiple_birth(resource, sources, banners)
     _families(sources, banners)
-    general_practitioners = list(_general_practitioners(sources))
+    came = {f"{item.type}/{item.id}" for answer in answers for item in answer.items}
+    general_practitioners = list(_general_practitioners(sources, came))
     if general_practitioners:
         resource["generalPractitioner"] = general_practitioners
     return Identity(resource, tuple(banners), sources)
@@ -137,11 +139,14 @@ def _families(sources: Sequence[tuple[str, Json]], banners: list[Note]) -> None:
         banners.append(Note.of("name-differs", told="; ".join(families.values()), urgent=True))
 
 
-def _general_practitioners(sources: Sequence[tuple[str, Json]]) -> Iterator[Json]:
+def _general_practitioners(sources: Sequence[tuple[str, Json]], came: AbstractSet[str]) -> Iterator[Json]:
+    """Every GP once; a reference to what did not come along keeps its words only."""
     seen: set[str] = set()
     for _, source in sources:
-        for reference in source.get("generalPractitioner") or ():
+        for given in source.get("generalPractitioner") or ():
+            kept = given.get("reference") in came
+            reference = given if kept else {name: value for name, value in given.items() if name != "reference"}
             key = str(reference.get("reference") or reference.get("display") or reference.get("identifier"))
-            if key not in seen:
+            if reference.keys() - {"type"} and key not in seen:
                 seen.add(key)
                 yield reference

@@ -103,7 +103,9 @@ def _allergy(resource: Json, words: Words, _: Find) -> Said:
         told = concept(reaction.get("manifestation")) or str(reaction.get("description", ""))
         if told:
             severity = reaction.get("severity")
-            said.details.append(words.say("reaction", text=f"{told} ({severity})" if severity else told))
+            said.details.append(
+                words.say("reaction", text=f"{told} ({words.code('severity', severity)})" if severity else told)
+            )
     said.details += notes(resource, words)
     over = code(resource.get("verificationStatus")) in ("refuted", "entered-in-error") or code(
         resource.get("clinicalStatus")

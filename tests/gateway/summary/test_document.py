@@ -180,6 +180,22 @@ def test_only_what_something_refers_to_travels_along() -> None:
     assert "Practitioner/stranger" not in types
 
 
+def test_a_reference_to_what_did_not_come_along_leads_nowhere_and_says_so() -> None:
+    lost = observation("o", value="1.50")
+    lost.raw = (
+        lost.raw[:-1] + b',"performer":[{"reference":"Organization/withheld","type":"Organization","display":"Lab"}]}'
+    )
+    whole = bundle(material(answer("gp", person("p", generalPractitioner=[{"reference": "PractitionerRole/x"}]), lost)))
+    assert validate(whole) == ()
+    text = exact.encode(whole)
+    assert b"Organization/withheld" not in text
+    assert b"PractitionerRole/x" not in text
+    assert b'"value":1.50' in text
+    shown = next(one["resource"] for one in whole["entry"] if one["resource"]["resourceType"] == "Observation")
+    assert shown["performer"][0]["display"] == "Lab"
+    Bundle.model_validate_json(text)
+
+
 def test_the_first_section_says_what_is_missing_without_extensions() -> None:
     first = composition(bundle(rich()))["section"][0]
     assert first["title"] == "Volledigheid"

@@ -36,7 +36,7 @@ def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, po
     used = [("_id" if type_ == "Patient" else "patient", patient.id), *asked.used]
     scope = f"{type_}?{used}"
     shown = bundle.page(matching, asked, standing.caller.requester.client, scope, ports.keys)
-    outcomes = bundle.remarks(answers, asked, standing, dict(ports.policy.disclosure), incoming.language)
+    outcomes = bundle.remarks(answers, asked, standing, ports.policy.disclosure, incoming.language)
     _only(answers, shown.items)
     return Outgoing(200, bundle.searchset(shown, f"{base}/fhir/{type_}", used, outcomes, base))
 
@@ -73,7 +73,7 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
         {"fullUrl": f"{base}/fhir/Patient/{item.id}", "resource": item.resource,
          "search": {"extension": [grade], "mode": "match", "score": 1}} for item in found
     ]
-    outcomes = bundle.remarks(answers, None, standing, dict(ports.policy.disclosure), incoming.language)
+    outcomes = bundle.remarks(answers, None, standing, ports.policy.disclosure, incoming.language)
     entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
     made: Json = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
     if entries:
@@ -88,10 +88,11 @@ def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, p
     if told and all(one.failure == "not-checkable" for one in told):
         bundle.refuse_silence(answers)
     gateway = ports.settings.gateway
+    language = (incoming.language if incoming.header(b"accept-language") else gateway.language) if question.html else gateway.language
     material = Material(
         patient=patient, caller=standing.caller, policy=ports.policy, base=gateway.base, now=ports.now(),
         answers=tuple(sorted(answers, key=lambda answer: (answer.custodian.organization, answer.source))),
-        request_id=incoming.request_id, language=incoming.language if question.html else gateway.language, profile=question.profile,
+        request_id=incoming.request_id, language=language, profile=question.profile,
     )
     if not question.html:
         return Outgoing(200, document(material))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from consent.decision import decide
-from consent.model import Case, Decision, Facts
-from gateway.errors import TABLE, Refused
+from consent.model import Case, Decision, Facts, Statement
+from gateway.errors import TABLE, Refused, Unavailable
 from gateway.model import Caller, Patient, Question
 from gateway.ports import Ports
 from gateway.standing import Standing
@@ -25,28 +27,35 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     type_ = question.types[0] if question.interaction != "summary" else "Patient"
     decisions = [decide(standing.request(type_, category), facts) for category in sorted(_asked(question))]
     if not any(decision.permitted for decision in decisions):
-        raise refusal(decisions[0], caller, type_, question.action)
+        raise refusal(decisions[0])
     return standing
 
 
 async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
     """Add what has been said about sharing this patient's data, read at the newest revision (rule C5)."""
-    statements = await ports.consents.statements(patient.id)
+    known = True
+    statements: tuple[Statement, ...] = ()
+    try:
+        statements = await ports.consents.statements(patient.id)
+    except (Unavailable, ValueError):  # a register that cannot be read says neither yes nor no (rule A3)
+        known = False
     standing.patient = patient
-    standing.facts = replace(standing.facts, statements=statements, case_required_roles=ports.policy.case_roles)
+    standing.facts = replace(standing.facts, statements=statements, statements_known=known,
+                             case_required_roles=ports.policy.case_roles)
     if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
         standing.case = await _open_case(standing.caller, patient.id, ports)
     standing.decisions.clear()
 
 
-def refusal(decision: Decision, caller: Caller, type_: str, action: str) -> Refused:
+def refusal(decision: Decision) -> Refused | Unavailable:
     """The error a caller sees; patient-side reasons collapse to one code (rule A4)."""
     reason = next((reason for reason in decision.reasons if reason.side == "caller"), None)
     if reason is None:
         return Refused("consent-refused")
-    code = reason.code if reason.code in TABLE else "agreement-missing"
-    return Refused(code, why=reason.text, needed=f"system/{type_}.{action}", purpose=caller.purpose or "none",
-                   role=caller.requester.role or "none")
+    if reason.code not in TABLE:  # a gate that broke is a defect of ours, not of the caller
+        return Unavailable("internal")
+    words: Mapping[str, Any] = dict(reason.words)
+    return Refused(reason.code, **words)
 
 
 def _asked(question: Question) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The straight line: every question runs through `retrieve`; what flows in runs through its sibling `gateway.intake`.
 
-recorded( authenticate → authorize → identify → localize → intent → ask* → assemble )
-ask*, per custodian, at the same time, under one deadline:  permitted → fetch → translate → screen
+recorded( authenticate → authorize → identify → localize → permitted → intent → ask* → assemble )
+ask*, per custodian, at the same time, under one deadline:  fetch → translate → screen
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from gateway.identification import confirm, identify
 from gateway.localization import localize
 from gateway.model import Answer, Incoming, Outgoing, Place, Question
 from gateway.ports import Ports
-from gateway.retrieval import fetch, held, issued, permitted, permitted_categories
+from gateway.retrieval import fetch, held, issued, permitted
 from gateway.screening import fail, screen
 from gateway.standing import Standing
 
 Read = Callable[[Incoming, Ports], Question]
+Plan = tuple[Place, Answer]  # a place, and which of its categories may be asked
 Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]
 
 
@@ -41,25 +42,26 @@ async def retrieve(incoming: Incoming, interaction: str, type_: str, read: Read,
         await inform(standing, patient, ports)
         record.case = standing.case.id if standing.case else ""
         places = await localize(identified, question, ports)
-        remote = [(place.custodian.organization, place.source_id) for place in places if not place.held]
-        if remote:
-            await record.intent(remote)
-        answers = [answer async for answer in ask(places, standing, ports)]
+        plans = [(place, permitted(place, standing)) for place in places]
+        remote = [place for place, answer in plans if not place.held and answer.open_categories]
+        if remote:  # what the gateway holds itself needs one record only
+            await record.intent([(place.custodian.organization, place.source_id) for place in remote])
+        answers = [answer async for answer in ask(plans, standing, ports)]
         record.answers = answers = confirm(patient, answers, ports)
         outgoing = assemble(standing, answers, incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, ports.now())
         return outgoing
 
 
-async def ask(places: Sequence[Place], standing: Standing, ports: Ports) -> AsyncIterator[Answer]:
-    """Ask every place at the same time; yield each answer as it comes.
+async def ask(plans: Sequence[Plan], standing: Standing, ports: Ports) -> AsyncIterator[Answer]:
+    """Ask every place that may be asked, at the same time; yield each answer as it comes.
 
     A caller that stops listening cancels the sources.
     """
-    if len(places) == 1:  # a read by id, or a patient known in one place: no task needed
-        yield await _answer(places[0], standing, ports)
+    if len(plans) == 1:  # a read by id, or a patient known in one place: no task needed
+        yield await _answer(*plans[0], standing, ports)
         return
-    tasks = [asyncio.ensure_future(_answer(place, standing, ports)) for place in places]
+    tasks = [asyncio.ensure_future(_answer(place, answer, standing, ports)) for place, answer in plans]
     try:
         for finished in asyncio.as_completed(tasks):
             yield await finished
@@ -68,15 +70,13 @@ async def ask(places: Sequence[Place], standing: Standing, ports: Ports) -> Asyn
             task.cancel()
 
 
-async def _answer(place: Place, standing: Standing, ports: Ports) -> Answer:
-    answer = permitted(place, standing)
-    categories = permitted_categories(answer)
-    if not categories:
+async def _answer(place: Place, answer: Answer, standing: Standing, ports: Ports) -> Answer:
+    if not answer.open_categories:
         return answer
     if place.held:
         screen(await held(place, standing, answer, ports), answer, standing)
         return answer
-    arrival = arrive(await fetch(place, categories, standing, ports), place, standing.of, ports)
+    arrival = arrive(await fetch(place, answer.open_categories, standing, ports), place, standing.of, ports)
     answer.note(arrival)
     screen(arrival.items, answer, standing)
     fail(answer, arrival.failures)

@@ -273,6 +273,11 @@ class Answer:
     map: str = ""
     birth_dates: tuple[str, ...] = ()  # of this patient at this source, to see that it is one person
 
+    @property
+    def open_categories(self) -> frozenset[str]:
+        """The categories that may be asked, and were not refused or failed so far."""
+        return frozenset(category for category, told in self.told.items() if told.state == "answered")
+
     def note(self, arrival: Arrival) -> None:
         """Keep what arrived with the items."""
         self.incidents.extend(arrival.incidents)

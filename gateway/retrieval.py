@@ -42,11 +42,6 @@ def permitted(place: Place, standing: Standing) -> Answer:
     return answer
 
 
-def permitted_categories(answer: Answer) -> frozenset[str]:
-    """The categories that may be asked."""
-    return frozenset(category for category, told in answer.told.items() if told.state == "answered")
-
-
 async def fetch(place: Place, categories: frozenset[str], standing: Standing, ports: Ports) -> list[Payload | Failure]:
     """Everything the source sends before the deadline; what did not come is a Failure for its categories."""
     source = ports.sources.get(place.source_id)

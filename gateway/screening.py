@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
+from consent.scopes import satisfies
 from gateway.membership import SUPPORTING, supports
 from gateway.model import Answer, Failure, Incident, Item, Told
 from gateway.standing import Standing
+from profiles import exact
 
+# Elements that are masked while the rest of the resource is shown.
+_CONTACT: Final = {"Patient": {"address", "telecom", "contact"}, "RelatedPerson": {"address", "telecom"}}
 _REFERENCE: Final = re.compile(rb'"reference":"([A-Z][A-Za-z]{2,40}/[A-Za-z0-9\-.]{1,64})"')
 
 
@@ -32,13 +37,28 @@ def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
         else:
             decision = standing.share_item(answer.custodian, item)
             if decision.permitted:
-                kept.append(item)
+                kept.extend(_obliged(item, decision.obligations, answer, standing))
             elif answer.told[item.category].state == "answered":
                 refused[item.category] = Told("refused", decision)
     answer.told.update({category: told for category, told in refused.items()
                         if not any(item.category == category for item in kept)})
     answer.items.extend(kept)
     answer.items.extend(_supported(kept, supporting))
+
+
+def _obliged(item: Item, obligations: frozenset[str], answer: Answer, standing: Standing) -> list[Item]:
+    """Do what the decision obliges to: apply the constraint of a scope, mask what is masked by default (rule E11)."""
+    if not obligations:
+        return [item]
+    if "scope-constraint" in obligations and not satisfies(item.resource, standing.constraints(item.type)):
+        return []
+    if "mask" not in obligations:
+        return [item]
+    if item.type in _CONTACT:  # who the person is stays; where they live and can be reached does not
+        shown = {name: value for name, value in item.resource.items() if name not in _CONTACT[item.type]}
+        return [replace(item, raw=exact.encode(shown), _resource=shown)]
+    answer.incidents.append(Incident("masked", answer.source, item.type))
+    return []
 
 
 def fail(answer: Answer, failures: Iterable[Failure]) -> None:

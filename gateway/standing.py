@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field, replace
 
+from consent import scopes
 from consent.decision import decide
 from consent.model import AccessRequest, Case, Custodian, Decision, Facts
 from gateway.model import Caller, Context, Item, Patient, Question
@@ -44,6 +45,11 @@ class Standing:
             return decision
         request = self.request(item.type, item.category, custodian, item.labels)
         return decide(replace(request, item=item.id, item_date=item.date or None), self.facts)
+
+    def constraints(self, type_: str) -> tuple[scopes.Clauses, ...] | None:
+        """What the scope demands of each resource of a type, when it is a constrained one."""
+        person = bool(self.caller.requester.person)
+        return scopes.constraints(self.caller.scopes, type_, self.question.action, person=person)
 
     def context(self) -> Context:
         """Who asks and why, for one source (rule B6); the request id is fresh, so that sources cannot be linked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from consent.disclosure import sentence, visibility
+from consent.model import Visibility
 from gateway.errors import Invalid, Unavailable
 from gateway.fhir.outcome import issue, outcome
 from gateway.fhir.search import DEFAULT_COUNT, Search
@@ -26,6 +27,7 @@ _TEXTS: Final = {
     "refused": ("{name} was not asked for {what}: {why}", "{name} is niet bevraagd voor {what}: {why}"),
     "anonymous": ("there may be more", "er kan meer zijn"),
     "incident": ("{count} item(s) of {name} could not be shown safely", "{count} item(s) van {name} niet veilig te tonen"),
+    "masked": ("{count} item(s) of {name} are masked", "{count} item(s) van {name} zijn afgeschermd"),
     "stale": ("{name} has not sent anything for longer than expected; its items may be out of date",
               "{name} heeft langer niets gestuurd dan verwacht; gegevens mogelijk verouderd"),
     "ignored": ("ignored as asked (handling=lenient): {names}", "genegeerd zoals gevraagd (handling=lenient): {names}"),
@@ -79,7 +81,7 @@ def searchset(shown: Page, url: str, used: Sequence[tuple[str, str]], outcomes: 
     return exact.encode(bundle)
 
 
-def remarks(answers: Sequence[Answer], search: Search | None, standing: Standing, overrides: dict[str, object],
+def remarks(answers: Sequence[Answer], search: Search | None, standing: Standing, overrides: Mapping[str, Visibility],
             language: str) -> list[Json]:
     """One outcome entry per source that did not answer fully, as far as the caller may know (rule A2)."""
     found: list[Json] = []
@@ -114,7 +116,7 @@ def refuse_silence(answers: Sequence[Answer]) -> None:
     raise Unavailable(code)
 
 
-def _of_source(answer: Answer, overrides: dict[str, object], language: str) -> tuple[list[Json], bool]:
+def _of_source(answer: Answer, overrides: Mapping[str, Visibility], language: str) -> tuple[list[Json], bool]:
     issues: list[Json] = []
     hidden = False
     groups: dict[tuple[str, str], list[str]] = {}
@@ -122,7 +124,7 @@ def _of_source(answer: Answer, overrides: dict[str, object], language: str) -> t
         if told.state == "failed" and (told.decision is None or told.decision.permitted):
             groups.setdefault(("failed", told.failure), []).append(category)
         elif told.state != "answered" and told.decision is not None:
-            seen = visibility(told.decision, answer.custodian.facility_type, overrides)  # type: ignore[arg-type]
+            seen = visibility(told.decision, answer.custodian.facility_type, overrides)
             hidden = hidden or seen == "anonymous"
             if seen == "named":
                 why = told.failure or (told.decision.reasons[0].code if told.decision.reasons else "refused")
@@ -130,7 +132,11 @@ def _of_source(answer: Answer, overrides: dict[str, object], language: str) -> t
     for (kind, why), categories in groups.items():
         text = _text(kind, language, name=answer.custodian_name, what=", ".join(sorted(categories)), why=why)
         issues.append(issue("warning", "incomplete" if kind == "failed" else "suppressed", f"source-{kind}", text, why))
-    kept_out = [incident for incident in answer.incidents if incident.code != "wrong-patient"]
+    masked = sum(incident.code == "masked" for incident in answer.incidents)
+    if masked:
+        text = _text("masked", language, name=answer.custodian_name, count=str(masked))
+        issues.append(issue("information", "suppressed", "item-masked", text))
+    kept_out = [incident for incident in answer.incidents if incident.code in {"malformed-item", "unknown-modifier", "no-patient"}]
     if kept_out:
         text = _text("incident", language, name=answer.custodian_name, count=str(len(kept_out)))
         issues.append(issue("warning", "incomplete", "item-kept-out", text))

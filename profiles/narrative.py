@@ -115,7 +115,7 @@ _BIDI: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u2
 def clean(div: str) -> str | None:
     """Give a narrative of another system in a form that is safe to show, or nothing when it cannot be read.
 
-    Text is never lost except that of scripts, styles, forms and embedded objects. Links lose their target, images
+    Text is never lost except that of scripts, styles and embedded objects. Links lose their target, images
     from elsewhere become their description.
     INVARIANT: the result holds only allowed elements and attributes and asks for nothing outside itself.
     """

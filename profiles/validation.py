@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from profiles.exact import Json
@@ -39,6 +40,12 @@ def accepts(resource: Json) -> bool:
         if _entries_accepted(resource):
             return True
     return not any(issue.is_error for issue in validate(resource))
+
+
+def prepare(kinds: Iterable[str]) -> None:
+    """Compile the fast check of resource types before the first one arrives; about 30 ms each."""
+    for kind in kinds:
+        surely_valid({"resourceType": kind})
 
 
 def _entries_accepted(resource: Json) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from profiles.definitions import definitions
 from profiles.exact import Json, decode
 from profiles.schema import _compiled, surely_valid
-from profiles.validation import accepts, validate
+from profiles.validation import accepts, prepare, validate
 from tests.profiles.examples import ALL, OBSERVATION, PATIENT
 from tests.profiles.mutants import mutants, places
 
@@ -72,7 +72,7 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_two_tiers_agree_on_any_change(data: st.DataObject) -> None:
     resource = deepcopy(ALL[data.draw(st.sampled_from(sorted(ALL)))])
@@ -105,6 +105,11 @@ def test_two_tiers_agree_on_any_change(data: st.DataObject) -> None:
 
 def _microseconds(function: Any) -> float:
     return min(timeit.repeat(function, number=100, repeat=7)) * 10_000
+
+
+def test_types_can_be_prepared_and_unknown_ones_do_no_harm() -> None:
+    prepare(["Patient", "NoSuchType"])
+    assert surely_valid(PATIENT)
 
 
 def test_the_fast_tier_is_fast() -> None:

@@ -13,6 +13,7 @@ from gateway.demo.organizations import region_tables
 from gateway.demo.persons import vocabulary
 
 SOURCE: Final = "ambulance"
+_TRIPS: Final = "&2.16.840.1.113883.2.4.3.32.5&ISO"  # who gives out trip numbers
 _ESCAPES: Final = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"})
 
 
@@ -36,18 +37,16 @@ def messages(persons: Sequence[Person], now: datetime) -> list[Written]:
 
 def _trip(person: Person, chart: Chart, trip: Trip, now: datetime) -> Iterator[Written]:
     identity = _identity(person)
-    visit = _segment("PV1", {1: "1", 2: "E", 19: _text(trip.number), 44: _stamp(trip.start)})
+    visit = _segment("PV1", {1: "1", 2: "E", 19: f"{_text(trip.number)}^^^{_TRIPS}^VN", 44: _stamp(trip.start)})
     kin = [_kin(position, contact) for position, contact in enumerate(chart.contacts, start=1)]
     reason = _segment("PV2", {3: f"^{_text(trip.complaint)}"})
     event = _segment("EVN", {2: _stamp(trip.start)})
     yield _message("ADT^A04^ADT_A01", f"{trip.number}-A", now, [event, identity, *kin, visit, reason])
-    order = _segment(
-        "OBR", {1: "1", 3: _text(trip.number), 4: "8716-3^Vitale functies^LN", 7: _stamp(trip.start), 25: "F"}
-    )
+    order = _segment("OBR", {1: "1", 3: _text(trip.number), 4: "8716-3^Vitale functies^LN", 7: _stamp(trip.start)})
     results = [
         _segment("OBX", {1: str(position), **fields}) for position, fields in enumerate(_results(chart), start=1)
     ]
-    yield _message("ORU^R01^ORU_R01", f"{trip.number}-R", now, [identity, visit, order, *results])
+    yield _message("ORU^R01^ORU_R01", f"{trip.number}-R", now, [identity, order, *results])
 
 
 def _message(kind: str, control_id: str, now: datetime, segments: list[str]) -> Written:
@@ -79,7 +78,7 @@ def _kin(position: int, contact: Contact) -> str:
         {
             1: str(position),
             2: f"{_text(name.last)}&{_text(name.prefix)}&{_text(name.family)}^{_text(name.given)}^^^^^L",
-            3: f"{contact.relation.code}^{_text(contact.relation.display)}^RoleCode",
+            3: f"{vocabulary()['kin'][contact.relation.code]}^{_text(contact.relation.display)}^HL70063",
             5: f"{_text(contact.phone)}^PRN^PH" if contact.phone else "",
         },
     )

@@ -170,8 +170,9 @@ def result(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a
         if kind == "TM" and (clock := _clock(text_of(reading, node["5"], 0))):
             return {"valueTime": clock}
         texts = [text for index in range(len(node["5"])) if (text := text_of(reading, node["5"], index))]
-        unit = _unit(reading, node).get("unit", "")
         joined = "\n".join(texts)
+        # A number sent as text needs its unit; words do not, and then the unit is reported as not read.
+        unit = _unit(reading, node).get("unit", "") if any(char.isdigit() for char in joined) else ""
         return {"valueString": f"{joined} {unit}".strip()} if joined else None
 
     return convert

@@ -11,6 +11,7 @@ from mappings.tables import table
 _LOINC: Final = "http://loinc.org"
 _SYSTOLIC, _DIASTOLIC, _MEAN = "8480-6", "8462-4", "8478-0"
 _SHARED: Final = (
+    "basedOn",
     "status",
     "category",
     "subject",

@@ -92,7 +92,7 @@ class Reading:
         touched, unread = False, []
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             slot = (id(node), key)
-            if key in SKIPPED or (slot in self.taken and slot not in self.notes):
+            if self._is_settled(slot, value):
                 touched = touched or key not in SKIPPED
                 continue
             path, bare = self._named(node, key, where, plain)
@@ -112,6 +112,27 @@ class Reading:
         if touched or not where:
             found.extend(Loss(path, "unmapped", "no line of the map reads this") for path in unread)
         return touched
+
+    def _is_settled(self, slot: tuple[int, Any], value: Any) -> bool:  # noqa: ANN401 - a node of any shape
+        """Claim that one node was read as a whole, or everything in it was."""
+        if slot[1] in SKIPPED:
+            return True
+        return slot not in self.notes and (
+            slot in self.taken or (isinstance(value, (dict, list)) and self._is_read(value))
+        )
+
+    def _is_read(self, node: Any) -> bool:  # noqa: ANN401 - a node of any shape
+        """Claim that nothing below is worth a report: the usual case, so no names are made for it."""
+        identity, taken, notes = id(node), self.taken, self.notes
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            slot = (identity, key)
+            if slot in notes:
+                return False
+            if slot in taken or key in SKIPPED or value in ("", None):
+                continue
+            if not isinstance(value, (dict, list)) or not self._is_read(value):
+                return False
+        return True
 
     def _named(self, node: Any, key: Any, where: str, plain: str) -> tuple[str, str]:  # noqa: ANN401
         """Name a child for people ("PID-3[2].4", "code.coding[0]") and plainly, for `ignored` entries."""

@@ -32,7 +32,7 @@ def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Transl
         body: the bytes as they arrived.
         format: one of `formats()`.
         origin: where they came from.
-        map: name of the map to use when a format has several; empty chooses by content.
+        map: the map that must do it, as `Translation.map` names it; empty accepts what the content chooses.
 
     Raises:
         NotMappable: unknown format or map, or bytes that cannot be read as the format.
@@ -41,7 +41,11 @@ def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Transl
     if translator is None:
         message = f"unknown format; possible are {', '.join(formats())}"
         raise NotMappable(message, "format")
-    return translator(body, origin, map)
+    translation = translator(body, origin)
+    if map and map != translation.map:
+        message = f"these bytes are read by map {translation.map}"
+        raise NotMappable(message, "map")
+    return translation
 
 
 def formats() -> tuple[str, ...]:
@@ -66,7 +70,7 @@ def guess(body: bytes) -> str:
     raise NotMappable(message)
 
 
-def _fhir_r4(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A002, ARG001 - one signature a format
+def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one signature a format
     try:
         root = decode(body)
     except NotExact as error:
@@ -85,12 +89,12 @@ def _fhir_r4(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A00
     )
 
 
-def _fhir_stu3(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A002, ARG001 - one signature a format
+def _fhir_stu3(body: bytes, origin: Origin) -> Translation:
     root = _root(body)
     return upgrade(split(root, body), origin)
 
 
-def _hl7v2(body: bytes, origin: Origin, map: str) -> Translation:  # noqa: A002, ARG001 - one signature a format
+def _hl7v2(body: bytes, origin: Origin) -> Translation:
     return translate_message(hl7v2.read(body), origin)
 
 
@@ -103,5 +107,5 @@ def _root(body: bytes) -> Json:
         raise NotMappable(str(error)) from None
 
 
-_Translator = Callable[[bytes, Origin, str], Translation]
+_Translator = Callable[[bytes, Origin], Translation]
 _TRANSLATORS: Final[dict[str, _Translator]] = {"fhir-r4": _fhir_r4, "fhir-stu3": _fhir_stu3, "hl7v2": _hl7v2}

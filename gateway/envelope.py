@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 BODY_SECONDS: Final = 10.0
 MAXIMUM_HEADERS_BYTES: Final = 32_768
 _ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_SINGLE: Final = frozenset({b"authorization", b"content-length", b"host", b"content-type"})
 _NINE: Final = re.compile(r"\d{9}")
 _TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -38,38 +40,46 @@ def correlation(text: str) -> str:
     return text
 
 
-async def incoming(scope: Scope, receive: Receive, base: str, trusted: frozenset[str], limit: int, now: datetime) -> Incoming:
-    """Read one request completely, within bounds of size and time.
-
-    Raises:
-        Invalid: `bad-request` (two Authorization headers, no Host, a body that stops), `too-large`.
-    """
-    headers: dict[bytes, bytes] = {}
-    size = 0
-    for name, value in scope["headers"]:
-        size += len(name) + len(value)
-        if name in headers and name in {b"authorization", b"content-length", b"host", b"content-type"}:
-            raise Invalid("bad-request", why=f"header {name.decode('latin-1')} is given twice")
-        headers[name] = value
-    if size > MAXIMUM_HEADERS_BYTES:
-        raise Invalid("bad-request", why="the headers are too large")
-    if b"host" not in headers:
-        raise Invalid("bad-request", why="header host is missing")
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit():
-        raise Invalid("bad-request", why="content-length is not a number")
-    if int(length) > limit:
-        raise Invalid("too-large", limit=str(limit))
-    body = await _body(receive, limit) if int(length) or b"transfer-encoding" in headers else b""
+def announced(scope: Scope, base: str, trusted: frozenset[str], now: datetime) -> Incoming:
+    """One request without its body, before anything of it is judged: enough for a record of what is refused."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
     request_id = correlation(headers.get(b"x-request-id", b"").decode("latin-1")) or secrets.token_hex(16)
     trace = headers.get(b"traceparent", b"").decode("latin-1")
     return Incoming(
         method=scope["method"], path=scope["path"][len(base):].lstrip("/"), query=scope["query_string"].decode("latin-1"),
-        headers=headers, body=body, peer=peer(scope, headers, trusted), request_id=request_id,
+        headers=headers, body=b"", peer=peer(scope, headers, trusted), request_id=request_id,
         correlation_id=correlation(headers.get(b"x-correlation-id", b"").decode("latin-1"))
         or (trace[3:35] if _TRACE.fullmatch(trace) else request_id),
         received=now, language=language(headers.get(b"accept-language", b"")),
     )
+
+
+async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) -> Incoming:
+    """The same request with its body, read completely within bounds of size and time.
+
+    Raises:
+        Invalid: `bad-request` (two Authorization headers, no Host, a body that stops), `too-large`.
+    """
+    seen: set[bytes] = set()
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name in _SINGLE:
+            if name in seen:
+                raise Invalid("bad-request", why=f"header {name.decode('latin-1')} is given twice")
+            seen.add(name)
+    if size > MAXIMUM_HEADERS_BYTES:
+        raise Invalid("bad-request", why="the headers are too large")
+    if b"host" not in seen:
+        raise Invalid("bad-request", why="header host is missing")
+    length = asked.headers.get(b"content-length", b"0")
+    if not length.isdigit():
+        raise Invalid("bad-request", why="content-length is not a number")
+    if int(length) > limit:
+        raise Invalid("too-large", limit=str(limit))
+    if not int(length) and b"transfer-encoding" not in asked.headers:
+        return asked
+    return replace(asked, body=await _body(receive, limit))
 
 
 def language(header: bytes) -> str:

@@ -138,7 +138,7 @@ def _summary(incoming: Incoming, route: Route, url: Parameters, ports: Ports) ->
     else:
         patient, body = None, _parameters(incoming)
         found = next((entry for entry in body if entry.get("name") == "identifier"), None)
-        identifier = (found or {}).get("valueIdentifier") or {}
+        identifier = _object((found or {}).get("valueIdentifier"))
         text = str((found or {}).get("valueString", ""))
         system, _, value = text.partition("|") if text else (identifier.get("system", ""), "", identifier.get("value", ""))
         birth = next((str(entry.get("valueDate", "")) for entry in body if entry.get("name") in {"birthDate", "birthdate"}), "")
@@ -156,10 +156,11 @@ def _summary(incoming: Incoming, route: Route, url: Parameters, ports: Ports) ->
 def _match(incoming: Incoming, ports: Ports) -> Question:
     body = _parameters(incoming)
     entry = next((entry for entry in body if entry.get("name") == "resource"), {})
-    resource = entry.get("resource") or {}
+    resource = _object(entry.get("resource"))
     if resource.get("resourceType") != "Patient":
         raise Invalid("invalid-resource", expression="Parameters.parameter", why="give a Patient in parameter 'resource'")
-    identifiers = [entry for entry in resource.get("identifier") or () if isinstance(entry, dict)]
+    listed = resource.get("identifier")
+    identifiers = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     chosen = next((entry for entry in identifiers if entry.get("system") == BSN_SYSTEM), next(iter(identifiers), {}))
     birth = str(resource.get("birthDate", ""))
     if not birth:
@@ -237,3 +238,5 @@ def _parameters(incoming: Incoming, *, optional: bool = False) -> list[Json]:
     return entries
 
 
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway import assembly
 from gateway.audit.journal import recorded
-from gateway.envelope import Receive, Scope, Send, incoming, respond, unless_gone
+from gateway.envelope import Receive, Scope, Send, announced, received, respond, unless_gone
 from gateway.errors import GatewayError, Unavailable
 from gateway.exchange import retrieve
 from gateway.fhir import capability, reading
@@ -42,24 +42,23 @@ class FhirApp:
         """Answer one request."""
         settings = self.ports.settings.gateway
         started = asyncio.get_running_loop().time()
-        request_id, correlation_id, name = "-", "-", "unrouted"
+        asked = announced(scope, self.prefix, frozenset(settings.trusted_proxies), self.ports.now())
+        name = "unrouted"
         try:
-            asked = await incoming(scope, receive, self.prefix, frozenset(settings.trusted_proxies),
-                                   settings.maximum_body_bytes, self.ports.now())
-            request_id, correlation_id = asked.request_id, asked.correlation_id
+            asked = await received(asked, scope, receive, settings.maximum_body_bytes)
             found = route(asked.method, asked.path)
             name = found.interaction.name
             work = self._run(asked, found)
             answer = await (unless_gone(work, receive) if name in _LONG else work)
         except GatewayError as error:
-            answer = rendered(error, asked.language if request_id != "-" else "en", request_id)
-            if name == "unrouted" and request_id != "-":
+            answer = rendered(error, asked.language, asked.request_id)
+            if name == "unrouted":
                 answer = await self._unrouted(asked, error, answer)
         except Exception:  # a defect: the text goes nowhere, the correlation id leads to the log
-            log.exception("request failed", extra={"request": request_id})
-            answer = rendered(Unavailable("internal"), "en", request_id)
+            log.exception("request failed", extra={"request": asked.request_id})
+            answer = rendered(Unavailable("internal"), asked.language, asked.request_id)
         if answer is not None:
-            await respond(send, answer, request_id, correlation_id, head=scope["method"] == "HEAD")
+            await respond(send, answer, asked.request_id, asked.correlation_id, head=scope["method"] == "HEAD")
             self.metrics.request(name, answer.status, asyncio.get_running_loop().time() - started)
 
     async def _run(self, asked: Incoming, found: Route) -> Outgoing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,22 +18,19 @@ router = APIRouter()
 async def token(request: Request) -> JSONResponse:
     """Answer a token request; nothing is given before it is on the record."""
     state = request.app.state
-    headers = dict(request.scope["headers"])
     trusted = frozenset(state.ports.settings.gateway.trusted_proxies)
-    request_id = envelope.correlation(request.headers.get("x-request-id", "")) or secrets.token_hex(16)
+    asked = envelope.announced(request.scope, "", trusted, state.ports.now())
     try:
-        asked = await envelope.incoming(
-            request.scope, request.receive, "", trusted, endpoint.MAXIMUM_FORM_BYTES, state.ports.now()
-        )
+        asked = await envelope.received(asked, request.scope, request.receive, endpoint.MAXIMUM_FORM_BYTES)
         answer = await endpoint.token(asked.body, asked.header(b"content-type"), state.ports, state.client_keys)
     except Invalid as error:
         answer = endpoint.refusal(error)
     try:
-        await state.record_token(answer, envelope.peer(request.scope, headers, trusted), request_id)
+        await state.record_token(answer, asked.peer, asked.request_id)
     except Exception:  # noqa: BLE001 - whatever went wrong with the record: no record, no token
         answer = endpoint.unrecorded(answer)
     own = {name.decode(): value.decode() for name, value in envelope.SECURITY_HEADERS}
-    own |= {"x-request-id": request_id, "pragma": "no-cache"}
+    own |= {"x-request-id": asked.request_id, "pragma": "no-cache"}
     if answer.retry_after is not None:
         own["retry-after"] = str(answer.retry_after)
     return JSONResponse(answer.body, answer.status, own)

@@ -148,8 +148,10 @@ def _only_once(found: Conflicts, state: SectionState, names: Mapping[str, str], 
             found.put(state.section.key, group, Note.of("conflict-value", urgent=True, what=what, told=told))
 
 
-def _duplicates(found: Conflicts, items: Iterable[Item], names: Mapping[str, str]) -> None:
+def _duplicates(found: Conflicts, items: Sequence[Item], names: Mapping[str, str]) -> None:
     """Link what several custodians say alike; every copy stays."""
+    if len({item.custodian for item in items}) < 2:
+        return
     alike: dict[tuple[str, str, str, str], list[Item]] = defaultdict(list)
     for item in items:
         resource = item.resource
@@ -159,12 +161,13 @@ def _duplicates(found: Conflicts, items: Iterable[Item], names: Mapping[str, str
             alike[item.type, key, item.date[:10], str(resource.get("valueQuantity", ""))].append(item)
     for group in alike.values():
         custodians = dict.fromkeys(item.custodian for item in group)
-        if len(custodians) < 2:
-            continue
         # Where they contradict each other that is said; "also reported by" beside it would soften it.
-        for item in group if not any(found.of_item.get(one.id) for one in group) else ():
-            told = ", ".join(names.get(other, other) for other in custodians if other != item.custodian)
-            found.of_item[item.id].append(Note.of("duplicate", told=told))
+        if len(custodians) < 2 or any(item.id in found.of_item for item in group):
+            continue
+        notes = {one: Note.of("duplicate", told=", ".join(names.get(other, other) for other in custodians if other != one))
+                 for one in custodians}  # fmt: skip
+        for item in group:
+            found.of_item[item.id].append(notes[item.custodian])
 
 
 def _name(item: Item, names: Mapping[str, str]) -> str:

@@ -49,6 +49,7 @@ class _Draft:
     seen: set[str] = field(default_factory=set)
     ids: dict[str, str] = field(default_factory=dict)
     states: dict[SourceState, msgspec.Raw] = field(default_factory=dict)
+    references: dict[str, list[str]] = field(default_factory=dict)
 
     def id(self, name: str) -> str:
         """An id for something the gateway adds itself, the same for the same request."""
@@ -74,17 +75,25 @@ class _Draft:
     def written(self) -> Iterator[Json]:
         """Every entry as it goes out."""
         for reference, resource in self.entries:
-            body = msgspec.Raw(self._settled(resource.raw)) if isinstance(resource, Item) else resource
+            body = msgspec.Raw(self._settled(resource)) if isinstance(resource, Item) else resource
             yield {"fullUrl": f"{self.base}/fhir/{reference}", "resource": body}
 
-    def _settled(self, raw: bytes) -> bytes:
+    def references_of(self, item: Item) -> list[str]:
+        """What an item refers to."""
+        key = f"{item.type}/{item.id}"
+        found = self.references.get(key)
+        if found is None:
+            found = self.references[key] = [one.decode("ascii") for one in _REFERENCE.findall(item.raw)]
+        return found
+
+    def _settled(self, item: Item) -> bytes:
         """The bytes of an item; only a reference to what did not come along says so instead of leading nowhere.
 
         What was withheld leaves no id behind this way (rule A2), and no digit of the rest is touched.
         """
-        if all(found.decode("ascii") in self.seen for found in _REFERENCE.findall(raw)):
-            return raw
-        return _REFERENCE.sub(lambda found: found[0] if found[1].decode("ascii") in self.seen else _LOST, raw)
+        if self.seen.issuperset(self.references_of(item)):
+            return item.raw
+        return _REFERENCE.sub(lambda found: found[0] if found[1].decode("ascii") in self.seen else _LOST, item.raw)
 
 
 def document(material: Material) -> bytes:
@@ -222,7 +231,7 @@ def _support(draft: _Draft) -> None:
     wanted = [reference["reference"] for reference in draft.summary.identity.resource.get("generalPractitioner", ())
               if "reference" in reference]  # fmt: skip
     while open_ or wanted:
-        wanted += [found.decode("ascii") for item in open_ for found in _REFERENCE.findall(item.raw)]
+        wanted += [found for item in open_ for found in draft.references_of(item)]
         fresh = dict.fromkeys(reference for reference in wanted if reference not in draft.seen)
         found = (items[reference] for reference in fresh if reference in items)
         open_, wanted = [item for item in found if item.type in SUPPORT and not unsafe(item)], []

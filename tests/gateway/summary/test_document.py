@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
+from consent.model import Custodian
 from gateway.errors import Invalid
 from gateway.model import Answer, Json, Patient
 from gateway.summary.document import SECTION_SOURCE, document
@@ -304,14 +305,22 @@ def test_a_document_is_made_within_its_budget() -> None:
         answers = []
         for number in range(10):
             given = answer("gp", *(observation(f"o{number}-{n}", value="1.50") for n in range(10)), source=f"s{number}")
-            given.custodian_name = f"Bron {number}"
+            given.custodian, given.custodian_name = Custodian(f"9000{number:04}", "V4"), f"Bron {number}"
+            for one in given.items:
+                one.custodian = given.custodian.organization
             answers.append(given)
         return material(*answers)
 
-    best = 1.0
-    for _ in range(15):
-        made = region()
+    def measured(work: Callable[[], object]) -> float:
         start = time.process_time()
-        document(made)
-        best = min(best, time.process_time() - start)
-    assert best < 0.012, f"{best * 1000:.1f} ms; budget 4 ms, slack x3 for a shared machine"
+        work()
+        return time.process_time() - start
+
+    def loop() -> None:
+        total = 0
+        for number in range(100_000):
+            total += number
+
+    best = min(measured(lambda made=region(): document(made)) for _ in range(15))  # type: ignore[misc]
+    slower = max(1.0, min(measured(loop) for _ in range(5)) / 0.005)  # than the machine the budget was set for
+    assert best < 0.004 * 3 * slower, f"{best * 1000:.1f} ms on a machine {slower:.1f}x slower; budget 4 ms, slack x3"

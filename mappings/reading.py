@@ -144,6 +144,8 @@ class Reading:
             return key, key
         if self.er7 and len(node) == 1 and key == "1" and where:
             return where, f"{plain}.1"  # a field without components is named as the field
+        if not self.er7 and not (key.isascii() and key.lstrip("_").isalnum()):
+            key = "?"  # a name no FHIR element has may be anything, also content
         separator = "-" if self.er7 and plain.isalnum() else "."
         return (f"{where}{separator}{key}" if where else key), (f"{plain}{separator}{key}" if plain else key)
 

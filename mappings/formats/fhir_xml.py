@@ -11,6 +11,7 @@ from mappings.model import Json, NotMappable
 _FHIR: Final = "{http://hl7.org/fhir}"
 _XHTML: Final = "{http://www.w3.org/1999/xhtml}"
 _DEPTH: Final = 64
+_LISTS: Final = {"Bundle": ("entry", "link"), "OperationOutcome": ("issue",)}  # read before any map is chosen
 
 
 def read(body: bytes) -> Json:
@@ -32,7 +33,11 @@ def read(body: bytes) -> Json:
         raise NotMappable("a document type is not allowed in FHIR XML")
     if not isinstance(root.tag, str) or not root.tag.startswith(_FHIR):
         raise NotMappable("the root is not in the FHIR namespace")
-    return _resource(root, 0)
+    resource = _resource(root, 0)
+    for name in _LISTS.get(resource["resourceType"], ()):
+        if isinstance(resource.get(name), dict):
+            resource[name] = [resource[name]]
+    return resource
 
 
 def _resource(element: Any, depth: int) -> Json:  # noqa: ANN401 - lxml

@@ -179,6 +179,29 @@ def test_xml_reads_like_json() -> None:
     assert guess(xml) == "fhir-stu3"
 
 
+def test_an_xml_bundle_with_one_entry_is_read() -> None:
+    xml = b"""<Bundle xmlns="http://hl7.org/fhir"><type value="searchset"/><entry><fullUrl value="https://s/Patient/p"/>
+      <resource><Patient><id value="p"/><gender value="male"/></Patient></resource></entry></Bundle>"""
+    result = translate(xml, "fhir-stu3", ORIGIN)
+    assert result.keys == ("Patient/p",)
+    assert result.resources[0]["gender"] == "male"
+
+
+def test_contained_resources_are_lifted_too() -> None:
+    medication = {"resourceType": "Medication", "id": "m", "ingredient": [{"itemCodeableConcept": {"text": "i"},
+                  "amount": {"numerator": {"value": 500}}}]}  # fmt: skip
+    made = one({"resourceType": "MedicationRequest", "intent": "order", "contained": [medication],
+                "medicationReference": {"reference": "#m"}, "subject": {"reference": "Patient/p"}})  # fmt: skip
+    assert made["contained"][0]["ingredient"][0]["strength"] == {"numerator": {"value": 500}}
+
+
+def test_a_loss_never_repeats_content_that_stands_as_a_name() -> None:
+    result = stu3(
+        {"resourceType": "Patient", "id": "p", "Jan de Vries": "x", "name": [{"Jan Pieters": "y", "family": "z"}]}
+    )
+    assert [loss.path for loss in result.losses] == ["Patient.name[0].?", "Patient.?"]
+
+
 @pytest.mark.parametrize(
     "body",
     [b"<", b"<a/>", b'<!DOCTYPE x [<!ENTITY a "b">]><Patient xmlns="http://hl7.org/fhir"/>', b"{", b"",

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.demo.ambulance import Written
+from gateway.errors import StartError
 
 _START: Final = b"\x0b"
 _END: Final = b"\x1c\r"
 _LONGEST_ACK: Final = 65_536
 
 
-class NotAcknowledgedError(Exception):
+class NotAcknowledgedError(StartError):
     """A message was not taken; the text names the acknowledgment code and the control id, no content."""
 
 
@@ -50,7 +51,7 @@ async def _insist(connection: _Connection, message: Written, attempts: int, paus
             return message.control_id
         if said == "AE":
             break  # sending the same again cannot help
-    text = f"message {message.control_id}: {said}"
+    text = f"HL7 v2 message {message.control_id} was not acknowledged: {said}"
     raise NotAcknowledgedError(text)
 
 

@@ -47,7 +47,8 @@ async def retrieve(incoming: Incoming, interaction: str, type_: str, read: Read,
         if remote:  # what the gateway holds itself needs one record only
             await record.intent([(place.custodian.organization, place.source_id) for place in remote])
         answers = [answer async for answer in ask(plans, standing, ports)]
-        record.answers = answers = confirm(patient, answers, ports)
+        record.answers = answers
+        answers = confirm(patient, answers, ports)
         outgoing = assemble(standing, answers, incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, ports.now())
         return outgoing

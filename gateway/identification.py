@@ -52,5 +52,7 @@ def confirm(patient: Patient, answers: list[Answer], ports: Ports) -> list[Answe
     given = parse(patient.birth_date)
     if given is not None and any(same_day(given, date) is False for date in dates):
         ports.misses.count(patient.id, ports.now())
+        for answer in answers:
+            answer.items.clear()
         return []
     return answers

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from gateway.audit.record import Asked, Kind, Record, Shown, encode
 from gateway.errors import GatewayError, Unavailable
-from gateway.model import Answer, Caller, Incoming, Patient
+from gateway.model import Answer, Caller, Incoming, Patient, instant
 from gateway.ports import Issued, Ports
-
-
-def instant(moment: datetime) -> str:
-    """A FHIR instant with milliseconds."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Recorded:
@@ -105,6 +99,8 @@ async def refused(record: Recorded) -> None:
             await record.ports.audit.append(encode(_sum(record, address, count)))
         if not counted.within:
             return
+    for answer in record.answers:
+        answer.items.clear()  # nothing of it was given, so nothing of it is in the manifest
     await record.ports.audit.append(encode(record.record("refusal", record.custodians())))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mappings.lint import check_maps
+from mappings.linting import check_maps
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import datetime
 from typing import Final, Literal
@@ -18,6 +19,8 @@ from gateway.ports import Message, Ports
 from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import translate
 from profiles.identifiers import BSN_SYSTEM
+
+log: Final = logging.getLogger("gateway.intake")
 
 # HL7 v2 MSA-1 in original mode. Spec: HL7 v2.5 2.9.2.
 Code = Literal["AA", "AE", "AR"]
@@ -38,11 +41,17 @@ async def push(source_id: str, body: bytes, peer: str, ports: Ports) -> bytes:
     digest = hashlib.sha256(body).hexdigest()
     try:
         translation = translate(body, "hl7v2", Origin(source.custodian, source_id, instant(now)))
-        key = translation.facts["control-id"]
+        key = translation.facts["control"]
         state, reason, items, entries = await _understood(translation, source_id, ports, now)
         code, text = _ACCEPTED, "" if state == "accepted" else reason
     except NotMappable as error:
         key, state, reason, items, entries = control_id(body) or digest[:20], "dead", f"{error.path} {error}".strip(), [], []
+        code, text = _ERROR, reason
+    except Unavailable as error:
+        return acknowledge(body, _REJECTED, error.text(), now=instant(now), control_id=secrets.token_hex(10))
+    except Exception:  # a defect of a map must not lose the message: it is kept as it came, and can be mapped again
+        log.exception("message not translated", extra={"source": source_id})
+        key, state, reason, items, entries = control_id(body) or digest[:20], "dead", "the translation failed", [], []
         code, text = _ERROR, reason
     message = Message(source_id, source.custodian, key, digest, body, now, state, reason)
     try:

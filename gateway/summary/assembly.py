@@ -157,9 +157,11 @@ def _caution(conflicts: Conflicts, states: Sequence[SectionState], material: Mat
 
 def _view(state: SectionState, conflicts: Conflicts, names: Mapping[str, str], words: Words, find: Find,
           told: dict[SourceState, str]) -> SectionView:  # fmt: skip
+    negative = {item.id for item in state.negatives}
+
     def lined(item: Item) -> Line:
-        beside = conflicts.of_item.get(item.id)
-        return line(item, names.get(item.custodian, item.custodian), words, find, tuple(beside) if beside else ())
+        beside = tuple(conflicts.of_item.get(item.id, ()))
+        return line(item, names.get(item.custodian, item.custodian), words, find, beside, negative=item.id in negative)
 
     # "None known" of one source stays out of the entries while the others are silent: an entry alone reads as the truth.
     shown = bool(state.items) or state.overall == "none"
@@ -244,7 +246,8 @@ def state_text(view: SectionView, words: Words) -> str:
     if view.state.overall == "data":
         return ""
     absent = view.key == "directives"
-    told = words[f"text_{view.state.overall}"]
+    unconfirmed = view.state.overall == "unknown" and view.state.negatives
+    told = words["text_unconfirmed"] if unconfirmed else words[f"text_{view.state.overall}"]
     return f"{words['directives_absent']} {told}" if absent else told
 
 

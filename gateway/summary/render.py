@@ -64,11 +64,16 @@ class Line:
         return "; ".join((head, *self.states, *self.details))
 
 
-def line(item: Item, source: str, words: Words, find: Find, notes: tuple[Note, ...] = ()) -> Line:
-    """Put one item in words; `source` is the name of its custodian, `notes` what others say about it."""
+def line(
+    item: Item, source: str, words: Words, find: Find, notes: tuple[Note, ...] = (), *, negative: bool = False
+) -> Line:
+    """Put one item in words.
+
+    `source` is the name of its custodian, `notes` what others say about it; `negative` when it says "none known".
+    """
     resource = item.resource
     said = _TYPES.get(item.type, _other)(resource, words, find)
-    if item.negative:
+    if negative or item.negative:
         said.text = words.say("none_known", text=said.text)
     return Line(
         id=item.id, type=item.type, custodian=item.custodian, source=source,

@@ -1,0 +1,46 @@
+"""`python -m benchmarks [read|summary|start|all] [--json FILE] [--quick]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import read, start, summary
+
+BENCHMARKS = {"read": read, "summary": summary, "start": start}
+
+
+def main() -> int:
+    """Measure, print the tables, and write them as JSON when asked. A missed target is shown, not hidden, and no error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="measure the gateway; see benchmarks/README.md"
+    )
+    parser.add_argument("which", nargs="?", choices=[*BENCHMARKS, "all"], default="all")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round there as well")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    options = parser.parse_args()
+    reports = []
+    for name in BENCHMARKS if options.which == "all" else (options.which,):
+        benchmark = BENCHMARKS[name]
+        size = benchmark.quick() if options.quick else benchmark.Size()
+        with tempfile.TemporaryDirectory(prefix="gateway-bench-") as directory:
+            report = benchmark.run(Path(directory), size)
+        reports.append(report)
+        print(report.text(), flush=True)
+        print(
+            f"load of the machine (1 min): {os.getloadavg()[0]:.1f}, Python {platform.python_version()}\n", flush=True
+        )
+    if options.json:
+        options.json.write_text(
+            json.dumps([report.as_object() for report in reports], indent=1) + "\n", encoding="utf-8"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

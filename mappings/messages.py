@@ -63,6 +63,7 @@ class _Resources:
         self._reading = reading
         self._message = message
         self._counts: dict[str, int] = {}
+        self._rooted: dict[Path, str] = {}  # parts of keys that are the same for the whole message
         self.resources: list[Json] = []
         self.keys: list[str] = []
         self.losses: list[Loss] = []
@@ -87,7 +88,7 @@ class _Resources:
             self._keep(definition, node, made)
 
     def _keep(self, definition: Definition, node: Json, made: Json) -> None:
-        identity = _identity(self._reading, definition, node)
+        identity = self._identity(definition, node)
         count = self._counts[identity] = self._counts.get(identity, 0) + 1
         made["id"] = identity if count == 1 else f"{identity}-{count}"
         key = f"{definition.target}/{made['id']}"
@@ -95,14 +96,21 @@ class _Resources:
         self.resources.append(made)
         self.keys.append(key)
 
-
-def _identity(reading: Reading, definition: Definition, node: Json) -> str:
-    """Name a resource by what its sender calls it; where it has no name, by its content."""
-    values = [_name(reading, node, place) for place in definition.key]
-    own = [value for value, place in zip(values, definition.key, strict=True) if not place.rooted]
-    if not any(own):
-        values.append(_flat(node))
-    return digest("\x1f".join([reading.origin.source, definition.target, *values]).encode())
+    def _identity(self, definition: Definition, node: Json) -> str:
+        """Name a resource by what its sender calls it; where it has no name, by its content."""
+        values, own = [self._reading.origin.source, definition.target], False
+        for place in definition.key:
+            value = self._rooted.get(place) if place.rooted else None
+            if value is None:
+                value = _name(self._reading, node, place)
+                if place.rooted:
+                    # Without a number the patient is known by all of PID: two unknown patients never share a key.
+                    value = self._rooted[place] = value or _flat(self._reading.root["PID"])
+            values.append(value)
+            own = own or (not place.rooted and value != "")
+        if not own:
+            values.append(_flat(node))
+        return digest("\x1f".join(values).encode())
 
 
 def _name(reading: Reading, node: Json, place: Path) -> str:

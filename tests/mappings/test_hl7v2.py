@@ -102,6 +102,18 @@ def test_keys_are_the_same_at_every_arrival_and_hold_no_bsn() -> None:
     assert not any("999990019" in key for key in adt().keys)
 
 
+def test_keys_of_two_patients_never_meet() -> None:
+    visit, result = (
+        "PV1|1|E|||||||||||||||||||||||||||||||||||||||||" + "|20260105100000",
+        "OBX|1|NM|8310-5^T^LN||37.5|Cel|||||F|||20260105",
+    )
+    first, second, third, fourth = (
+        set(adt(pid, visit, result).keys)
+        for pid in (PID, PID.replace("P123", "P124"), "PID|1||||Onbekend^Man", "PID|1||||Onbekend^Vrouw")
+    )
+    assert len(first | second | third | fourth) == 12
+
+
 @pytest.mark.parametrize(
     ("trigger", "status", "contact"),
     [("A01", "in-progress", "true"), ("A03", "finished", "true"), ("A05", "planned", "true"), ("A11", "cancelled", None),

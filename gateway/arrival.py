@@ -155,7 +155,8 @@ class _Stamp:
         resource["id"] = id_
         _rewrite(resource, self._reference)
         _clean_narrative(resource)
-        shown_native = native if not self.locals or native not in self.locals else id_
+        # A key that could identify a person is shown as its keyed digest: message numbers, the person's own number.
+        shown_native = id_ if self.place.held or native in self.locals or self.patient.value in native else native
         self._meta(resource, shown_native, fetched)
         return Item(
             raw=exact.encode(resource), id=id_, type=type_, patient=self.patient.id,

@@ -16,6 +16,7 @@ from gateway.summary.document import document
 from gateway.summary.identity import identify
 from gateway.summary.material import Material
 from gateway.summary.view import page as html_page
+from gateway.version import __version__
 from profiles import exact
 
 
@@ -73,6 +74,7 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
         {"fullUrl": f"{base}/fhir/Patient/{item.id}", "resource": item.resource,
          "search": {"extension": [grade], "mode": "match", "score": 1}} for item in found
     ]
+    _only(answers, found)
     outcomes = bundle.remarks(answers, None, standing, ports.policy.disclosure, incoming.language)
     entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
     made: Json = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
@@ -92,7 +94,8 @@ def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, p
     material = Material(
         patient=patient, caller=standing.caller, policy=ports.policy, base=gateway.base, now=ports.now(),
         answers=tuple(sorted(answers, key=lambda answer: (answer.custodian.organization, answer.source))),
-        request_id=incoming.request_id, language=language, profile=question.profile,
+        request_id=incoming.request_id, language=language, profile=question.profile, gateway_name=gateway.name,
+        gateway_version=__version__, operator=gateway.operator, operator_ura=gateway.ura,
     )
     if not question.html:
         return Outgoing(200, document(material))
@@ -115,10 +118,14 @@ def _patients(patient: Patient, answers: Sequence[Answer], ports: Ports) -> list
 
 
 def _only(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
-    """The manifest of the record names what is given, not what was found (rule F5)."""
+    """The manifest of the record names what is given, not what was found (rule F5).
+
+    The one Patient of the gateway is made of those of the sources, so these are what was given.
+    """
     ids = {item.id for item in shown}
+    person = any(item.type == "Patient" for item in shown)
     for answer in answers:
-        answer.items = [item for item in answer.items if item.id in ids]
+        answer.items = [item for item in answer.items if item.id in ids or (person and item.type == "Patient")]
 
 
 Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from gateway.fhir.interactions import CLINICAL
 from gateway.ports import Ports
 from gateway.storage import Stores
+from profiles.validation import prepare
 
 log: Final = logging.getLogger("gateway.background")
 
@@ -29,6 +31,7 @@ class Background:
         self._tasks = [
             asyncio.create_task(_repeat("purge", PURGE_SECONDS, self._purge)),
             asyncio.create_task(_repeat("keys", KEYS_SECONDS, self._keys)),
+            asyncio.create_task(asyncio.to_thread(prepare, CLINICAL)),  # so that the first caller does not wait for it
         ]
 
     async def close(self) -> None:

@@ -57,7 +57,7 @@ def decode_any(raw: bytes) -> Any:  # noqa: ANN401 - JSON is any value
     if (b"\\u0" in raw or b"\\b" in raw or b"\\f" in raw) and _CONTROL.search(raw):
         message = "control character in a string"
         raise NotExact(message)
-    if raw.count(b"[") + raw.count(b"{") > MAXIMUM_DEPTH and _depth(value) > MAXIMUM_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") > MAXIMUM_DEPTH and _is_deep(value):
         message = f"nested deeper than {MAXIMUM_DEPTH} levels"
         raise NotExact(message)
     # A duplicate key would be dropped by the decoder. The same bytes after encoding again prove that nothing
@@ -81,16 +81,19 @@ def _refuse_duplicate_keys(raw: bytes) -> None:
     json.loads(raw, object_pairs_hook=unique, parse_float=str, parse_int=str)
 
 
-def _depth(value: Any) -> int:  # noqa: ANN401 - JSON is any value
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        node, level = stack.pop()
-        deepest = max(deepest, level)
-        if isinstance(node, dict):
-            stack.extend((child, level + 1) for child in node.values())
-        elif isinstance(node, list):
-            stack.extend((child, level + 1) for child in node)
-    return deepest
+def _is_deep(value: Any) -> bool:  # noqa: ANN401 - JSON is any value
+    """Claim more than `MAXIMUM_DEPTH` levels; walks level by level, because this runs on every Bundle."""
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if node.__class__ is dict else node)
+            if child.__class__ is dict or child.__class__ is list
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _without_content(error: Exception) -> str:

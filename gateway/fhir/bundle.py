@@ -51,8 +51,6 @@ def page(items: list[Item], search: Search, client: str, scope: str, keys: Keys)
     Raises:
         Invalid: `invalid-parameter` for a cursor of another client or search.
     """
-    if search.count is None and not search.cursor:
-        return Page(items, len(items))
     if search.count == 0:
         return Page((), len(items))
     size = search.count or DEFAULT_COUNT

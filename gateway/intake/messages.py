@@ -8,14 +8,13 @@ import secrets
 from datetime import datetime
 from typing import Final, Literal
 
-from mappings.formats.hl7v2 import acknowledge, control_id
-
 from consent.model import Custodian
 from gateway.arrival import receive
 from gateway.audit.record import Asked, Record, Shown, encode
 from gateway.errors import Unavailable
 from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
 from gateway.ports import Message, Ports
+from mappings.formats.hl7v2 import acknowledge, control_id
 from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import translate
 from profiles.identifiers import BSN_SYSTEM

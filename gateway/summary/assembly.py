@@ -16,7 +16,7 @@ from gateway.summary.material import Material
 from gateway.summary.render import Find, Line, line, provider
 from gateway.summary.sections import DocumentProfile, document_profile
 from gateway.summary.texts import Note, Words, words_of
-from gateway.summary.values import concept, person_name
+from gateway.summary.values import concept, moment, person_name
 
 _WEIGHT: Final[Mapping[State, int]] = {"data": 0, "none": 1, "unknown": 2, "withheld": 3, "unavailable": 4}
 _PROVIDERS: Final = frozenset({"PractitionerRole", "Practitioner", "Organization"})
@@ -229,7 +229,7 @@ def source_text(row: SourceState, words: Words) -> str:
     told = f"{row.name or words['source_unnamed']}: {words['state_' + row.state]}"
     if row.reason:
         told += f" ({words['reason_' + row.reason]})"
-    return f"{told}, {words['fetched'].lower()} {row.as_of}" if row.as_of else told
+    return f"{told}, {words['fetched'].lower()} {moment(row.as_of)}" if row.as_of else told
 
 
 def gaps(view: SectionView, answers: Iterable[Answer], words: Words) -> Iterator[str]:

@@ -15,6 +15,7 @@ from gateway.summary.sections import SECTIONS, Section, claim, is_masked, sectio
 State = Literal["data", "none", "unknown", "withheld", "unavailable"]
 
 _UNSHOWABLE: Final = frozenset({"unknown-modifier", "malformed-item"})  # incidents that leave a stub (E10)
+_MASKED: Final = frozenset({"masked"})  # and those of items masked by their label (E11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,12 @@ def _sort(answers: Iterable[Answer]) -> dict[str, dict[int, _Part]]:
             if section is not None:
                 _put(part(section, position), section, item)
         for incident in answer.incidents:
-            section = section_of_type(incident.type) if incident.code in _UNSHOWABLE else None
-            if section is not None:
+            section = section_of_type(incident.type) if incident.code in _UNSHOWABLE | _MASKED else None
+            if section is None:
+                continue
+            if incident.code in _MASKED:
+                part(section, position).masked += 1
+            else:
                 part(section, position).unsafe += 1
     return parts
 

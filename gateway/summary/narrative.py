@@ -16,6 +16,7 @@ from gateway.summary.assembly import (
 )
 from gateway.summary.render import Line
 from gateway.summary.texts import Words
+from gateway.summary.values import moment
 from profiles.narrative import escape
 
 _OPEN: Final = '<div xmlns="http://www.w3.org/1999/xhtml" lang="{0}" xml:lang="{0}">'
@@ -68,7 +69,7 @@ def document_text(summary: Summary) -> Json:
     """The narrative of the whole document: who, when, which sources, and what to watch for."""
     words = summary.words
     sources = visible_sources(summary)
-    parts = [_paragraph(words.say("moment", when=summary.material.now.isoformat(timespec="seconds")))]
+    parts = [_paragraph(words.say("moment", when=moment(summary.material.now.isoformat(timespec="seconds"))))]
     parts.append(_paragraph(words.say("document_intro", count=len(sources)) if sources else words["no_source"]))
     if summary.fixed:
         parts.append(f"<p><b>{escape(summary.fixed)}</b></p>")

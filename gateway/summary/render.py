@@ -13,6 +13,7 @@ from gateway.summary.values import (
     code,
     concept,
     extension,
+    moment,
     notes,
     period,
     person_name,
@@ -79,7 +80,7 @@ def line(
         id=item.id, type=item.type, custodian=item.custodian, source=source,
         text=said.text or words["unknown"], states=tuple(filter(None, said.states)),
         details=tuple(filter(None, said.details)), label=said.label,
-        date=item.date, recorded=item.recorded, fetched=item.fetched,
+        date=item.date, recorded=item.recorded, fetched=moment(item.fetched),
         notes=tuple(dict.fromkeys((*notes, *_marks(item)))), rank=said.rank, group=said.group,
     )  # fmt: skip
 

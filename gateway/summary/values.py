@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from gateway.model import Json
 from gateway.summary.texts import Words
+from profiles import dates
 
 # Resources come from foreign systems: any value may be of any type, so these functions take Any and look.
 
@@ -96,6 +98,15 @@ def person_name(name: Any) -> str:  # noqa: ANN401 - see above
         return str(name["text"])
     parts = (*(name.get("prefix") or ()), *(name.get("given") or ()), name.get("family") or "")
     return " ".join(str(part) for part in parts if part)
+
+
+@lru_cache(maxsize=1024)
+def moment(instant: str) -> str:
+    """When this gateway did something, on the clock of the reader; dates of the source itself are shown as sent."""
+    found = dates.parse(instant)
+    if found is None or found.instant is None:
+        return instant
+    return found.instant.astimezone(dates.LOCAL).strftime("%d-%m-%Y %H:%M")
 
 
 def notes(resource: Json, words: Words) -> Iterator[str]:

@@ -22,7 +22,7 @@ from gateway.summary.assembly import (
 )
 from gateway.summary.material import Material
 from gateway.summary.texts import Words
-from gateway.summary.values import person_name
+from gateway.summary.values import moment, person_name
 from profiles.dates import age_on, parse
 
 _MARKS: Final = {"data": "●", "none": "○", "unknown": "?", "withheld": "◐", "unavailable": "✕"}  # never color alone
@@ -59,7 +59,7 @@ def page(material: Material, language: str = "", nonce: str = "") -> bytes:
         fixed=summary.fixed,
         person=_person(summary),
         banners=[banner.text(words) for banner in summary.identity.banners],
-        moment=words.say("moment", when=material.now.isoformat(timespec="seconds")),
+        moment=words.say("moment", when=moment(material.now.isoformat(timespec="seconds"))),
         asked_by=_asked_by(material, words),
         more=summary.more,
         sources=[(_MARKS[one.worst], one.worst, one.text(words)) for one in sources],

@@ -263,6 +263,12 @@ class World:
         self.cases.kept[case.id] = (case, b'{"resourceType":"Task","status":"in-progress"}')
         return case
 
+    def with_source_down(self, *names: str, code: str = "connection") -> World:
+        """The same world in which some sources do not answer."""
+        for name in names:
+            self.charts[name].fails = code
+        return self
+
     def token(self, caller: Caller) -> str:
         return self.tokens.issue(caller, self.clock.now().timestamp())[0]
 

@@ -13,6 +13,8 @@ from gateway.model import Incoming, Json, Patient, Question
 from gateway.ports import Ports
 from profiles import exact
 from profiles.identifiers import BSN_SYSTEM, Bsn, passes_elfproef
+from profiles.validation import accepts as accepts_resource
+from profiles.validation import validate
 
 JSON_TYPES: Final = ("application/fhir+json", "application/json", "text/json", "application/json+fhir")
 HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
@@ -21,6 +23,7 @@ _SELECTORS: Final = frozenset({"patient", "subject", "patient.identifier", "subj
 _NINE: Final = re.compile(r"(?<!\d)\d{9}(?!\d)")
 _BSN_WORD: Final = "namingsystem/bsn"
 _BSN_OID: Final = "2.16.840.1.113883.2.4.6.3"
+_SHAPE: Final = frozenset({"expected-array", "expected-object", "expected-scalar", "primitive-type", "null-value", "too-deep"})
 _MAXIMUM_PARAMETERS: Final = 100
 
 Parameters = list[tuple[str, str]]
@@ -98,7 +101,16 @@ def resource_body(incoming: Incoming, *types: str) -> Json:
         raise Invalid("malformed-json", why=str(error)) from None
     if resource.get("resourceType") not in types:
         raise Invalid("invalid-resource", expression="resourceType", why=f"expected resourceType {' or '.join(types)}")
+    if not accepts_resource(resource):
+        _refuse_wrong_shape(resource)
     return resource
+
+
+def _refuse_wrong_shape(resource: Json) -> None:
+    """A body may be incomplete, for its reader says best what is missing; an element of another JSON type is refused here."""
+    for issue in validate(resource):
+        if issue.rule in _SHAPE:
+            raise Invalid("invalid-resource", expression=issue.expression, why=issue.text_en)
 
 
 def patient_by(system: str, value: str, birth_date: str, ports: Ports, expression: str = "") -> Patient:

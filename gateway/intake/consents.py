@@ -31,26 +31,33 @@ async def update(write: Write) -> Outgoing:
         Invalid: `not-found`, `conflict`, `invalid-resource`.
         Refused: `write-refused`.
     """
-    found = await write.ports.consents.get(write.id)
-    if found is None:
-        raise Invalid("not-found", what="this consent")
+    _, _, owner = await _own(write)
     match = re.fullmatch(r'(?:W/)?"(\d{1,9})"', write.incoming.header(b"if-match"))
     if match is None:
         raise Invalid("conflict", why='give If-Match: W/"<version>" of the version you read')
-    return await _keep(write, write.id, int(match[1]), found[2])
+    return await _keep(write, write.id, int(match[1]), owner)
 
 
 async def read(write: Write) -> Outgoing:
     """Read a Consent: by the custodians it binds, and by whoever recorded it."""
+    version, raw, _ = await _own(write)
+    return Outgoing(200, raw, headers=(("etag", f'W/"{version}"'),))
+
+
+async def _own(write: Write) -> tuple[int, bytes, str]:
+    """The kept version, bytes and patient of a consent.
+
+    INVARIANT: to anybody else it does not exist: an objection of the patient cannot be ended from elsewhere (rule C6).
+    """
     found = await write.ports.consents.get(write.id)
     if found is None:
         raise Invalid("not-found", what="this consent")
-    version, raw, _ = found
-    consent = exact.decode(raw)
-    own = write.caller.requester.organization
-    if own not in {statement.custodian for statement in _statements(consent, "", write.id, version)} and own != _recorder(consent):
+    consent = exact.decode(found[1])
+    # A withdrawn consent says nothing any more, and still is of those it was about.
+    bound = {statement.custodian for statement in _statements(consent | {"status": "active"}, "", write.id, found[0])}
+    if write.caller.requester.organization not in bound | {_recorder(consent)}:
         raise Invalid("not-found", what="this consent")
-    return Outgoing(200, raw, headers=(("etag", f'W/"{version}"'),))
+    return found
 
 
 async def _keep(write: Write, id_: str, expected: int | None, owner: str = "") -> Outgoing:

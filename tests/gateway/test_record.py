@@ -160,9 +160,7 @@ QUESTIONS: dict[str, Any] = {
     "malformed": lambda world: world.post("Patient/$match", b"{", content_type="application/fhir+json"),
     "too large": lambda world: world.post("Patient/$match", b"{" * 200_000),
     "wrong method": lambda world: world.request("DELETE", "Patient/x"),
-    "source down": lambda world: world.with_source_down("gp").search(),
-        [setattr(chart, "fails", "status") for chart in world.charts.values()] and world.search()
-    ),
+    "sources down": lambda world: world.with_source_down("gp", "hospital", "mental").search(),
 }
 
 

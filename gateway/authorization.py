@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from consent.decision import decide
 from consent.model import Case, Decision, Facts, Statement
 from gateway.errors import TABLE, Refused, Unavailable
 from gateway.model import Caller, Patient, Question
@@ -23,12 +22,17 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     case = await _case(caller, question, ports)
     facts = Facts(now=ports.now(), agreements=ports.policy.agreements, case_required_roles=_case_roles(question, case, ports),
                   policy_revision=ports.policy.revision)
-    standing = Standing(caller, question, facts, case, question.patient)
+    patient = question.patient.id if question.patient else ""
+    decisions = ports.episodes.decisions(caller.token_id, patient, case, facts)
+    standing = Standing(caller, question, facts, case, question.patient, decisions)
     type_ = question.types[0] if question.interaction != "summary" else "Patient"
-    decisions = [decide(standing.request(type_, category), facts) for category in sorted(_asked(question))]
-    if not any(decision.permitted for decision in decisions):
-        raise refusal(decisions[0])
-    return standing
+    first: Decision | None = None
+    for category in _asked(question):
+        decision = standing.ask(category, type_)
+        if decision.permitted:
+            return standing
+        first = first or decision
+    raise refusal(first or Decision("deny"))
 
 
 async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
@@ -44,7 +48,7 @@ async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
                              case_required_roles=ports.policy.case_roles)
     if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
         standing.case = await _open_case(standing.caller, patient.id, ports)
-    standing.decisions.clear()
+    standing.decisions = ports.episodes.decisions(standing.caller.token_id, patient.id, standing.case, standing.facts)
 
 
 def refusal(decision: Decision) -> Refused | Unavailable:
@@ -58,9 +62,9 @@ def refusal(decision: Decision) -> Refused | Unavailable:
     return Refused(reason.code, **words)
 
 
-def _asked(question: Question) -> frozenset[str]:
-    """The categories of which one must be open; a summary stands or falls with the patient."""
-    return frozenset({"Patient"}) if question.interaction == "summary" else question.categories
+def _asked(question: Question) -> tuple[str, ...]:
+    """The categories of which one must be open, in a stable order; a summary stands or falls with the patient."""
+    return ("Patient",) if question.interaction == "summary" else tuple(sorted(question.categories))
 
 
 def _case_roles(question: Question, case: Case | None, ports: Ports) -> frozenset[str]:

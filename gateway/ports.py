@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from consent.model import Case, Statement
+from gateway.episodes import Episodes
 from gateway.model import Caller, Failure, IndexEntry, Item, Payload, SourceQuestion
 from gateway.policy import Policy
 from gateway.settings import ClientTable, Settings
@@ -235,6 +236,7 @@ class Ports:
     sources: Mapping[str, Source]
     refusals: Counts  # refusals of unknown callers, per address
     misses: Counts  # birth dates that did not match, per patient id (attack 163)
+    episodes: Episodes = field(default_factory=Episodes, kw_only=True)  # decisions taken on the same facts
     tokens: Tokens | None = field(default=None, kw_only=True)  # None = no token is accepted
 
     def now(self) -> datetime:

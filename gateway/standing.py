@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from consent import scopes
 from consent.decision import decide
 from consent.model import AccessRequest, Case, Custodian, Decision, Facts
+from gateway.episodes import Decisions
 from gateway.model import Caller, Context, Item, Patient, Question
-
-Key = tuple[str, str, str, frozenset[str]]
 
 
 @dataclass(slots=True)
@@ -22,7 +21,7 @@ class Standing:
     facts: Facts
     case: Case | None = None
     patient: Patient | None = None  # known after identification
-    decisions: dict[Key, Decision] = field(default_factory=dict)
+    decisions: Decisions = field(default_factory=dict)  # shared by the requests of one episode
 
     @property
     def of(self) -> Patient:
@@ -32,11 +31,11 @@ class Standing:
 
     def share(self, custodian: Custodian, category: str, type_: str, labels: frozenset[str] = frozenset()) -> Decision:
         """May this custodian share this category, as this type, with these labels?"""
-        key = (custodian.organization, category, type_, labels)
-        decision = self.decisions.get(key)
-        if decision is None:
-            decision = self.decisions[key] = decide(self.request(type_, category, custodian, labels), self.facts)
-        return decision
+        return self._decided(custodian.organization, category, type_, labels, custodian)
+
+    def ask(self, category: str, type_: str) -> Decision:
+        """May this caller ask for this category at all?"""
+        return self._decided("", category, type_, frozenset(), None)
 
     def share_item(self, custodian: Custodian, item: Item) -> Decision:
         """May this very item be shared? Asked again only when a statement names items or dates."""
@@ -59,6 +58,15 @@ class Standing:
             responsible=caller.responsible, purpose=caller.purpose, case=self.case.id if self.case else caller.case,
             request_id=secrets.token_hex(16),
         )
+
+    def _decided(
+        self, organization: str, category: str, type_: str, labels: frozenset[str], custodian: Custodian | None
+    ) -> Decision:
+        key = (self.question.action, organization, category, type_, labels)
+        decision = self.decisions.get(key)
+        if decision is None:
+            decision = self.decisions[key] = decide(self.request(type_, category, custodian, labels), self.facts)
+        return decision
 
     def request(self, type_: str, category: str, custodian: Custodian | None = None,
                 labels: frozenset[str] = frozenset()) -> AccessRequest:

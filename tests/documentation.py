@@ -35,6 +35,7 @@ REMARKS: Final = {
         "a feed has been silent for longer than expected; its items may be out of date",
     ),
     "item-kept-out": ("warning", "incomplete", "items of a source could not be shown safely"),
+    "item-masked": ("information", "suppressed", "items of a source are masked by their label; the rest is shown"),
     "consent-refused": ("information", "suppressed", "there may be more; says nothing about where or what"),
     "may-be-more": ("information", "informational", "the fixed sentence that stands on every answer for this role"),
     "unknown-parameter": (

@@ -30,7 +30,7 @@ def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, po
     question, patient = standing.question, standing.of
     type_, base = question.types[0], ports.settings.gateway.base
     asked = understand(type_, question.parameters, lenient=question.lenient)
-    bundle.refuse_silence(answers)
+    bundle.refuse_silence(answers, ports.policy.disclosure)
     found = _patients(patient, answers, ports) if type_ == "Patient" else [
         item for answer in answers for item in answer.items if item.type == type_]
     matching = ordered([item for item in found if asked.matches(item)], asked, type_)
@@ -52,11 +52,11 @@ def read(standing: Standing, answers: Sequence[Answer], incoming: Incoming, port
     question, patient = standing.question, standing.of
     if question.types[0] == "Patient" and question.patient is not None:
         found = _patients(patient, answers, ports)
-        bundle.refuse_silence(answers)
+        bundle.refuse_silence(answers, ports.policy.disclosure)
     else:
         found = [item for answer in answers for item in answer.items if item.id == question.item]
         if not found:
-            bundle.refuse_silence(answers)
+            bundle.refuse_silence(answers, ports.policy.disclosure)
     if not found:
         raise Invalid("item-expired")
     _only(answers, found)
@@ -86,9 +86,7 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
 def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
     """The patient summary, as an IPS document or as a page of the same."""
     question, patient = standing.question, standing.of
-    told = [told for answer in answers for told in answer.told.values()]
-    if told and all(one.failure == "not-checkable" for one in told):
-        bundle.refuse_silence(answers)
+    bundle.refuse_undecided(answers, ports.policy.disclosure)
     gateway = ports.settings.gateway
     language = (incoming.language if incoming.header(b"accept-language") else gateway.language) if question.html else gateway.language
     material = Material(

@@ -16,7 +16,7 @@ from consent.model import Visibility
 from gateway.errors import Invalid, Unavailable
 from gateway.fhir.outcome import issue, outcome
 from gateway.fhir.search import DEFAULT_COUNT, Search
-from gateway.model import Answer, Item, Json
+from gateway.model import Answer, Item, Json, Told
 from gateway.ports import Keys
 from gateway.standing import Standing
 from profiles import exact
@@ -100,18 +100,33 @@ def remarks(answers: Sequence[Answer], search: Search | None, standing: Standing
     return found
 
 
-def refuse_silence(answers: Sequence[Answer]) -> None:
+def refuse_silence(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> None:
     """Never an empty list that reads as "none": when nobody could answer, say that instead.
 
     Raises:
         Unavailable: `decision-unavailable` when nothing could be decided, `sources-unavailable` when every source failed.
     """
-    told = [told for answer in answers for told in answer.told.values()]
-    failed = [one for one in told if one.state == "failed"]
-    if not failed or len(failed) < len(told):
-        return
-    code = "decision-unavailable" if all(one.failure == "not-checkable" for one in failed) else "sources-unavailable"
-    raise Unavailable(code)
+    refuse_undecided(answers, overrides)
+    told = _countable(answers, overrides)
+    if told and all(one.state == "failed" for one in told):
+        raise Unavailable("sources-unavailable")
+
+
+def refuse_undecided(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> None:
+    """Say so when nothing at all could be decided (rule A3).
+
+    Raises:
+        Unavailable: `decision-unavailable`.
+    """
+    told = _countable(answers, overrides)
+    if told and all(one.failure == "not-checkable" for one in told):
+        raise Unavailable("decision-unavailable")
+
+
+def _countable(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> list[Told]:
+    """What may show in a status. INVARIANT: a silent refusal does not, or it would turn one status into another (A2)."""
+    return [told for answer in answers for told in answer.told.values()
+            if told.decision is None or visibility(told.decision, answer.custodian.facility_type, overrides) != "silent"]
 
 
 def _of_source(answer: Answer, overrides: Mapping[str, Visibility], language: str) -> tuple[list[Json], bool]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import signal
 import string
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import date
@@ -14,12 +18,13 @@ from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
+import pytest
 
 from gateway.adapters.http import Code
 from gateway.cli import COMMANDS
-from gateway.errors import TABLE
+from gateway.errors import TABLE, StartError
 from gateway.policy import build
-from gateway.settings import Duration, Settings, Table, parse
+from gateway.settings import Duration, Settings, Table, override, parse
 from tests.documentation import FAILURES, PACKAGES, REMARKS, ROOT, written
 
 RULES: Final = (
@@ -162,8 +167,48 @@ def test_the_configuration_in_the_readme_is_accepted() -> None:
     assert build(parse(tomllib.loads(block))).revision
 
 
-def test_the_snippet_in_the_readme_is_python() -> None:
-    block = re.findall(r"```python\n(.*?)```", _text("README.md"), re.DOTALL)[0]
+def test_an_unknown_key_is_an_error_that_names_the_nearest_one() -> None:
+    with pytest.raises(StartError, match=r"unknown key 'gateway\.listne'; did you mean 'listen'\?") as caught:
+        parse({"gateway": {"listne": "127.0.0.1:8080"}})
+    assert caught.value.exit_code == 1
+
+
+def test_each_key_can_be_set_from_outside() -> None:
+    tree: dict[str, Any] = {"sources": [{"id": "gp-a", "custodian": "90000001", "kind": "fhir-r4"}]}
+    override(
+        tree, {"GATEWAY__GATEWAY__LISTEN": "127.0.0.1:8081", "GATEWAY__SOURCES__0__URL": "https://gp.example/fhir"}
+    )
+    settings = parse(tree)
+    assert settings.gateway.listen == "127.0.0.1:8081"
+    assert settings.sources[0].url == "https://gp.example/fhir"
+
+
+def _snippet() -> str:
+    return str(re.findall(r"```python\n(.*?)```", _text("README.md"), re.DOTALL)[0])
+
+
+@pytest.mark.slow
+def test_the_snippet_in_the_readme_reads_a_summary(tmp_path: Path) -> None:
+    (tmp_path / "client.py").write_text(_snippet(), encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo", "--port", "0", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        try:
+            assert demo.stdout is not None
+            shown = json.loads(demo.stdout.readline())
+            key = next(client["key_file"] for client in shown["clients"] if client["id"] == "demo-physician")
+            command = [sys.executable, "client.py", shown["base"], key]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
+        finally:
+            demo.send_signal(signal.SIGINT)
+    assert done.stdout.splitlines()[0] == "Volledigheid"
+
+
+def test_the_snippet_in_the_readme_needs_two_libraries_only() -> None:
+    block = _snippet()
     modules = {
         name.name.partition(".")[0]
         for node in ast.walk(ast.parse(block))

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -151,6 +152,14 @@ def test_clinical_json_is_read_in_one_place() -> None:
 
 def test_the_tree_in_the_page_is_the_tree_on_disk() -> None:
     assert between((ROOT / "docs/architecture.md").read_text(encoding="utf-8"), "tree") == tree()
+
+
+def test_the_layers_in_the_page_are_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(contract["layers"] for contract in contracts if "containers" in contract)
+    assert "\n".join(f"    {layer}" for layer in layers) in (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 
 
 def test_the_page_names_files_that_exist() -> None:

@@ -88,6 +88,7 @@ def assemble(material: Material, language: str) -> Summary:
         item = items.get(reference)
         return item.resource if item is not None else None
 
+    states = tuple(_heard(state, identity, words, find) for state in states)
     conflicts = find_conflicts(states, names, words)
     _caution(conflicts, states, material)
     fixed = sentence(material.caller.requester.role, words.language)
@@ -196,6 +197,16 @@ def _ordered(lines: list[Line], words: Words) -> Iterable[Line]:
     lines.sort(key=lambda one: first[one.group or one.id])
     return [replace(one, details=(*one.details, words.say("treatment", number=numbers[one.group])))
             if one.group in numbers else one for one in lines]  # fmt: skip
+
+
+def _heard(state: SectionState, identity: Identity, words: Words, find: Find) -> SectionState:
+    """A source whose own Patient names a GP or somebody to call has told something: it is not "not recorded"."""
+    if state.section.key != "care-team":
+        return state
+    told = {name for name, patient in identity.sources if any(_people(name, patient, words, find))}
+    rows = tuple(replace(row, state="data") if row.state in ("none", "unknown") and row.name in told else row
+                 for row in state.states)  # fmt: skip
+    return replace(state, states=rows, overall="data" if told else state.overall)
 
 
 def _with_people(

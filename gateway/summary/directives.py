@@ -13,6 +13,7 @@ from gateway.summary.texts import Note, Words
 from gateway.summary.values import code, concept, extension, modifier, person_name
 
 SPECIFICATION_OTHER: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TreatmentDirective2.SpecificationOther"
+_SPECIFICATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-CodeSpecification"
 _COMMENT: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-Comment"
 _DO_NOT_RESUSCITATE: Final = "NR"
 
@@ -66,14 +67,13 @@ def decision(resource: Json, words: Words) -> str:
 
 def details(resource: Json, words: Words, find: Callable[[str], Json | None]) -> Iterator[str]:
     """With whom it was verified, and the remarks of the source in full."""
-    people = []
-    for actor in (resource.get("provision") or {}).get("actor") or ():
-        reference = actor.get("reference") or {}
-        target = find(str(reference.get("reference", ""))) or {}
-        name = target.get("name")
-        who = str(reference.get("display", "")) or (name if isinstance(name, str) else person_name(name or {}))
-        role = concept(actor.get("role"))
-        people.append(who or role or words["unknown"])
+    people = [_actor(actor.get("reference") or {}, actor.get("role"), find) for actor in
+              (resource.get("provision") or {}).get("actor") or ()]  # fmt: skip
+    for check in () if is_declaration(resource) else resource.get("verification") or ():
+        if check.get("verifiedWith") and check.get("verified") is not False:
+            who = check["verifiedWith"]
+            people.append(_actor(who, (extension(who, _SPECIFICATION) or {}).get("valueCodeableConcept"), find))
+    people = [who or words["unknown"] for who in dict.fromkeys(people)]
     told = ", ".join(people)
     if is_declaration(resource):
         yield words.say("represented_by", who=told) if told else ""
@@ -82,6 +82,13 @@ def details(resource: Json, words: Words, find: Callable[[str], Json | None]) ->
     comment = extension(resource, _COMMENT)
     if comment is not None:
         yield words.say("note", text=str(comment.get("valueString", "")))
+
+
+def _actor(reference: Json, role: object, find: Callable[[str], Json | None]) -> str:
+    """Somebody in a directive: the words of the source, else the name it points to, else the role."""
+    name = (find(str(reference.get("reference", ""))) or {}).get("name")
+    named = name if isinstance(name, str) else person_name(name or {})
+    return str(reference.get("display", "")) or named or concept(role)
 
 
 def rank(resource: Json) -> int:

@@ -298,9 +298,11 @@ def _agent(kind: str, who: str) -> Json:
 
 
 def _origin(answer: Answer) -> Iterable[Json]:
-    if answer.format:
-        yield {"url": f"{CANONICAL}/StructureDefinition/source-format", "valueCode": answer.format}
-    for name in sorted({item.map for item in answer.items} - {""}):
+    maps = sorted({item.map for item in answer.items} - {""})
+    # What the gateway holds came in one message at a time: its format is that of the maps.
+    for name in sorted({answer.format} if answer.format else {name.partition("/")[0] for name in maps}):
+        yield {"url": f"{CANONICAL}/StructureDefinition/source-format", "valueCode": name}
+    for name in maps:
         yield {"url": f"{CANONICAL}/StructureDefinition/map", "valueString": name}
     yield {"url": f"{CANONICAL}/StructureDefinition/requester-told", "valueBoolean": answer.told_requester}
 

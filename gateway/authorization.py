@@ -24,7 +24,7 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
                   policy_revision=ports.policy.revision)
     patient = question.patient.id if question.patient else ""
     decisions = ports.episodes.decisions(caller.token_id, patient, case, facts)
-    standing = Standing(caller, question, facts, case, question.patient, decisions)
+    standing = Standing(caller, question, facts, case, question.patient, decisions=decisions)
     type_ = question.types[0] if question.interaction != "summary" else "Patient"
     first: Decision | None = None
     for category in _asked(question):

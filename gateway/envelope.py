@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from gateway.errors import Invalid
+from gateway.ids import new_id
 from gateway.model import Incoming, Outgoing
 from profiles.identifiers import passes_elfproef
 
@@ -35,7 +35,7 @@ SECURITY_HEADERS: Final = (
 
 def correlation(text: str) -> str:
     """A correlation id from outside, or nothing when it is too long, oddly made or could hold a BSN (attack 172)."""
-    if not _ID.fullmatch(text) or any(passes_elfproef(found) for found in _NINE.findall(text)):
+    if not text or not _ID.fullmatch(text) or any(passes_elfproef(found) for found in _NINE.findall(text)):
         return ""
     return text
 
@@ -43,7 +43,7 @@ def correlation(text: str) -> str:
 def announced(scope: Scope, base: str, trusted: frozenset[str], now: datetime) -> Incoming:
     """One request without its body, before anything of it is judged: enough for a record of what is refused."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    request_id = correlation(headers.get(b"x-request-id", b"").decode("latin-1")) or secrets.token_hex(16)
+    request_id = correlation(headers.get(b"x-request-id", b"").decode("latin-1")) or new_id()
     trace = headers.get(b"traceparent", b"").decode("latin-1")
     return Incoming(
         method=scope["method"], path=scope["path"][len(base):].lstrip("/"), query=scope["query_string"].decode("latin-1"),

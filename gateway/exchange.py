@@ -38,7 +38,8 @@ async def retrieve(incoming: Incoming, interaction: str, type_: str, read: Read,
         record.query = question.names
         standing = await authorize(caller, question, ports)
         identified = await identify(question, ports)
-        record.patient = patient = identified.patient
+        record.patient, standing.held = identified.patient, identified.held
+        patient = identified.patient
         await inform(standing, patient, ports)
         record.case = standing.case.id if standing.case else ""
         places = await localize(identified, question, ports)

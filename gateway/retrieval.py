@@ -67,9 +67,8 @@ async def fetch(place: Place, categories: frozenset[str], standing: Standing, po
 
 async def held(place: Place, standing: Standing, answer: Answer, ports: Ports) -> list[Item]:
     """What the gateway holds itself: one item for a read by id, else everything a feed pushed about the patient."""
-    if standing.question.item:
-        item = await ports.inbox.item(standing.question.item)
-        items = [] if item is None else [item]
+    if standing.held is not None:
+        items = [standing.held]
     else:
         items = await ports.inbox.items(standing.of.id, place.source_id)
         await _freshness(place, answer, ports)

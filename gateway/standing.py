@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field, replace
 
 from consent import scopes
 from consent.decision import decide
 from consent.model import AccessRequest, Case, Custodian, Decision, Facts
 from gateway.episodes import Decisions
+from gateway.ids import new_id
 from gateway.model import Caller, Context, Item, Patient, Question
 
 
@@ -21,6 +21,7 @@ class Standing:
     facts: Facts
     case: Case | None = None
     patient: Patient | None = None  # known after identification
+    held: Item | None = None  # the one item a read by id asks for, when the gateway holds it
     decisions: Decisions = field(default_factory=dict)  # shared by the requests of one episode
 
     @property
@@ -56,7 +57,7 @@ class Standing:
         return Context(
             requester=caller.requester, organization_name=caller.organization_name, person_name=caller.person_name,
             responsible=caller.responsible, purpose=caller.purpose, case=self.case.id if self.case else caller.case,
-            request_id=secrets.token_hex(16),
+            request_id=new_id(),
         )
 
     def _decided(

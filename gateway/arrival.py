@@ -20,6 +20,7 @@ from profiles.validation import accepts, validate
 
 FETCHED_AT: Final = f"{CANONICAL}/StructureDefinition/fetched-at"
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]{2,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_ENTRY: Final = re.compile(r"entry\[\d+\]")
 _DATES: Final = ("effectiveDateTime", "effectivePeriod", "onsetDateTime", "onsetPeriod", "occurrenceDateTime", "performedDateTime",
                  "performedPeriod", "authoredOn", "whenHandedOver", "dateTime", "date", "period", "timingDateTime",
                  "recordedDate", "issued", "recorded")
@@ -62,6 +63,9 @@ def receive(translations: list[tuple[Translation, str]], place: Place, patient: 
     seen: set[str] = set()
     for translation, fetched in translations:
         arrival.losses += len(translation.losses)
+        # A whole entry that could not be read is an item the caller does not see, and must know of (attack 80).
+        arrival.incidents += [Incident("malformed-item", place.source_id, "Resource", detail=loss.path)
+                              for loss in translation.losses if loss.kind != "note" and _ENTRY.fullmatch(loss.path)]
         arrival.map = f"{translation.map}|{translation.version}" if translation.map else arrival.map
         for resource, native in zip(translation.resources, translation.keys, strict=True):
             found = _kept_out(resource, locals_, patient)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 from consent.categories import IMPERSONAL, categories_of_type
 from gateway.errors import Invalid
 from gateway.fhir.interactions import CLINICAL, Route
+from gateway.fhir.search import understand
 from gateway.model import Incoming, Json, Patient, Question
 from gateway.ports import Ports
 from profiles import exact
@@ -195,6 +196,7 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
     selectors = _SELECTORS | ({"identifier", "_id", "birthdate"} if route.type == "Patient" else set())
     rest = tuple((name, value) for name, value in given if name not in selectors)
     lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "")
+    understand(route.type, rest, lenient=lenient)  # a question that is not understood is refused before anybody is asked
     return Question("search-type", "s", (route.type,), categories_of_type(route.type), patient, parameters=rest,
                     lenient=lenient, names="&".join(f"{name}=***" for name, _ in given)[:200])
 

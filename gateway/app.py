@@ -23,7 +23,7 @@ from gateway.background import Background
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.envelope import Receive, Scope, Send
-from gateway.errors import StartError
+from gateway.errors import StartError, Unavailable
 from gateway.intake.messages import push
 from gateway.metrics import Metrics
 from gateway.model import instant
@@ -90,7 +90,10 @@ class Gateway:
         for listener in self.listeners.values():
             await listener.close()
         await self.background.close()
-        await self._note("stop", ())
+        try:
+            await self._note("stop", ())
+        except Unavailable:  # a log that cannot be written must not keep the process from ending
+            log.error("the stop is not on the record", extra={"state": "stopped"})
         await self.http.close()
         await self.database.close()
 

@@ -93,7 +93,7 @@ class Gateway:
         try:
             await self._note("stop", ())
         except Unavailable:  # a log that cannot be written must not keep the process from ending
-            log.error("the stop is not on the record", extra={"state": "stopped"})
+            log.warning("the stop is not on the record", extra={"state": "stopped"})
         await self.http.close()
         await self.database.close()
 

@@ -121,17 +121,15 @@ def test_what_is_made_from_code_is_up_to_date() -> None:
     assert not old, "run: python -m tests.documentation"
 
 
-def _modules() -> Iterator[tuple[Path, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _call_nodes() -> tuple[tuple[Path, ast.Call], ...]:
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    trees = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+    return tuple((path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def _calls(*names: str) -> Iterator[tuple[Path, ast.Call]]:
-    for path, tree in _modules():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
-                yield path, node
+    return ((path, node) for path, node in _call_nodes() if isinstance(node.func, ast.Name) and node.func.id in names)
 
 
 def test_every_error_is_raised_with_the_words_its_text_needs() -> None:
@@ -230,6 +228,7 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@cache
 def _tests_in(module: str) -> set[str]:
     path = ROOT / module
     if not path.is_file():

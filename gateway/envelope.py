@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from gateway.errors import Invalid
 from gateway.ids import new_id
@@ -33,25 +34,31 @@ SECURITY_HEADERS: Final = (
 )
 
 
-def correlation(text: str) -> str:
+def correlation(given: bytes | None) -> str:
     """A correlation id from outside, or nothing when it is too long, oddly made or could hold a BSN (attack 172)."""
-    if not text or not _ID.fullmatch(text) or any(passes_elfproef(found) for found in _NINE.findall(text)):
+    if given is None:
+        return ""
+    text = given.decode("latin-1")
+    if not _ID.fullmatch(text) or any(passes_elfproef(found) for found in _NINE.findall(text)):
         return ""
     return text
 
 
-def announced(scope: Scope, base: str, trusted: frozenset[str], now: datetime) -> Incoming:
+def announced(scope: Scope, base: str, trusted: Collection[str], now: datetime) -> Incoming:
     """One request without its body, before anything of it is judged: enough for a record of what is refused."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    request_id = correlation(headers.get(b"x-request-id", b"").decode("latin-1")) or new_id()
-    trace = headers.get(b"traceparent", b"").decode("latin-1")
+    request_id = correlation(headers.get(b"x-request-id")) or new_id()
     return Incoming(
         method=scope["method"], path=scope["path"][len(base):].lstrip("/"), query=scope["query_string"].decode("latin-1"),
         headers=headers, body=b"", peer=peer(scope, headers, trusted), request_id=request_id,
-        correlation_id=correlation(headers.get(b"x-correlation-id", b"").decode("latin-1"))
-        or (trace[3:35] if _TRACE.fullmatch(trace) else request_id),
+        correlation_id=correlation(headers.get(b"x-correlation-id")) or _traced(headers.get(b"traceparent")) or request_id,
         received=now, language=language(headers.get(b"accept-language", b"")),
     )
+
+
+def _traced(given: bytes | None) -> str:
+    trace = given.decode("latin-1") if given else ""
+    return trace[3:35] if _TRACE.fullmatch(trace) else ""
 
 
 async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) -> Incoming:
@@ -79,16 +86,15 @@ async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) 
         raise Invalid("too-large", limit=str(limit))
     if not int(length) and b"transfer-encoding" not in asked.headers:
         return asked
-    return replace(asked, body=await _body(receive, limit))
+    return msgspec.structs.replace(asked, body=await _body(receive, limit))
 
 
 def language(header: bytes) -> str:
     """Dutch when the caller prefers it, else English."""
-    first = header.decode("latin-1").split(",")[0].strip().lower()
-    return "nl" if first.startswith("nl") else "en"
+    return "nl" if header.lstrip()[:2].lower() == b"nl" else "en"
 
 
-def peer(scope: Scope, headers: dict[bytes, bytes], trusted: frozenset[str]) -> str:
+def peer(scope: Scope, headers: dict[bytes, bytes], trusted: Collection[str]) -> str:
     """The network address of the caller; a forwarded one only from a listed proxy."""
     address = str(scope["client"][0]) if scope.get("client") else "unknown"
     if address in trusted:
@@ -119,11 +125,14 @@ async def _body(receive: Receive, limit: int) -> bytes:
 
 async def respond(send: Send, answer: Outgoing, request_id: str, correlation_id: str, *, head: bool = False) -> None:
     """Send one complete answer."""
-    own = {name for name, _ in answer.headers}
-    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(len(answer.body)).encode()),
+    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.body)),
                (b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode())]
-    headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers]
-    headers += [pair for pair in SECURITY_HEADERS if pair[0].decode() not in own]
+    if answer.headers:
+        own = [(name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers]
+        named = {name for name, _ in own}
+        headers += [*own, *(pair for pair in SECURITY_HEADERS if pair[0] not in named)]
+    else:
+        headers += SECURITY_HEADERS
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else answer.body})
 

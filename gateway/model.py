@@ -1,4 +1,7 @@
-"""The values that travel along the line. They do nothing but hold and name what is true."""
+"""The values that travel along the line. They do nothing but hold and name what is true.
+
+What is made for every request is a `msgspec.Struct`: the same value as a dataclass, made at a tenth of the cost.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
+
+import msgspec
 
 from consent.model import Custodian, Decision, Requester
 from gateway.settings import SourceTable
@@ -22,8 +27,7 @@ def instant(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """One HTTP request as the shared envelope hands it on; header names are lower case."""
 
     method: str
@@ -42,8 +46,7 @@ class Incoming:
         return self.headers.get(name, b"").decode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """One HTTP answer. `body` is complete: nothing is sent before the record is durable."""
 
     status: int
@@ -82,8 +85,7 @@ class Patient:
         return self.system == "http://fhir.nl/fhir/NamingSystem/bsn"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What an interaction asks, before anybody is asked: exactly one patient, or one item by id."""
 
     interaction: str  # name of the row in gateway.fhir.interactions
@@ -147,8 +149,7 @@ class Item:
         return self._resource
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
+class Identified(msgspec.Struct, frozen=True):
     """The patient, and for a read the held item, or where a pulled item came from (custodian, source, category)."""
 
     patient: Patient
@@ -156,8 +157,7 @@ class Identified:
     issued: tuple[str, str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """One source of one custodian that may hold data; `source` is None when the custodian has no known address."""
 
     custodian: Custodian
@@ -211,8 +211,7 @@ class Payload:
     fetched: str  # FHIR instant
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """Why some of the categories asked did not come: a stable code, no text of the source."""
 
     code: str  # "timeout" | "connection" | "status" | "malformed" | "too-large" | "redirect" | "wrong-patient" | …
@@ -220,8 +219,7 @@ class Failure:
     categories: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(msgspec.Struct, frozen=True):
     """Something a source sent that must not be shown, kept for the record and the custodian."""
 
     code: str  # "wrong-patient" | "malformed-item" | "not-permitted" | "unknown-modifier" | …
@@ -231,13 +229,12 @@ class Incident:
     detail: str = ""  # element and rule, no content
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct):
     """What arrived from one place: the items that are of this patient, and what was kept out and why."""
 
-    items: list[Item] = field(default_factory=list)
-    incidents: list[Incident] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    items: list[Item] = msgspec.field(default_factory=list)
+    incidents: list[Incident] = msgspec.field(default_factory=list)
+    failures: list[Failure] = msgspec.field(default_factory=list)
     birth_dates: tuple[str, ...] = ()
     losses: int = 0
     map: str = ""
@@ -245,8 +242,7 @@ class Arrival:
     fetched: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What became of one category at one source."""
 
     state: Literal["answered", "refused", "failed"]
@@ -254,16 +250,15 @@ class Told:
     failure: str = ""
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """Everything one source said, or why it said nothing."""
 
     custodian: Custodian
     custodian_name: str
     source: str
-    told: dict[str, Told] = field(default_factory=dict)  # by category
-    items: list[Item] = field(default_factory=list)
-    incidents: list[Incident] = field(default_factory=list)
+    told: dict[str, Told] = msgspec.field(default_factory=dict)  # by category
+    items: list[Item] = msgspec.field(default_factory=list)
+    incidents: list[Incident] = msgspec.field(default_factory=list)
     partial: frozenset[str] = frozenset()  # categories that are partial by design (A1)
     fetched: str = ""  # FHIR instant
     stale: bool = False  # a feed silent beyond its expected interval (E7)

@@ -96,8 +96,8 @@ def _listen(read: settings.Settings) -> str:
 
 def _source(row: settings.SourceTable, read: settings.Settings) -> str:
     if row.kind == "mllp":
-        if not serving.is_loopback(row.listen) and not row.client_certificate:
-            message = "listens to the network without TLS; set client_certificate, client_key and ca_file"
+        if not serving.is_loopback(row.listen) and not row.server_certificate:
+            message = "listens to the network without TLS; set server_certificate, server_key and ca_file"
             raise StartError(message)
         return f"listens on {row.listen}"
     dialect(row.dialect)

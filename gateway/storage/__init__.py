@@ -1,13 +1,14 @@
-"""The only SQL of the gateway: one database, one writer, one store a subject.
+"""The only SQL of the gateway: one database, one schema, one store a subject.
 
- - `database`: reads in the event loop, writes through the writer; `writer`: group commit in one thread;
- - `sqlite`: the engine; `migrate` and `migrations/`: the schema, and what a version of it needs;
+ - `database`: reads in the event loop, writes through a writer; `writer`: group commit in one thread;
+ - `engines`: which engine a URL names: `sqlite`, or `postgresql` with `postgresql_connection`, `readers` and `lease`;
+ - `migrate` and `migrations/`: the schema, and what a version of it needs;
  - `audit_store`, `issued_store`: the log and the ids handed out with its records;
  - `replay_store`, `client_store`, `policy_store`: who may call, and under which policy;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`).
 
 A store awaits `database.row`, `database.rows` and `database.write`, and speaks SQL that SQLite and PostgreSQL
-share: a second engine is a second `Database`, not a second store.
+share: an engine is a `Database`, never another store.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class Stores:
     policies: PolicyStore
 
 
-def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log = (1, 1)) -> Stores:
-    """Put the stores on a database; `log` is the slot and epoch this process writes its audit records in."""
+def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log | None = None) -> Stores:
+    """Put the stores on a database; `log`, where records go, is the one the database holds unless named."""
     return Stores(
-        audit=AuditStore(database, clock, log),
+        audit=AuditStore(database, clock, log or database.log),
         replay=ReplayStore(database, clock),
         clients=ClientStore(database, clock),
         index=IndexStore(database, clock),

@@ -31,8 +31,8 @@ _decoder: Final = msgspec.json.Decoder(tuple[Statement, ...])
 class ConsentStore:
     """Consents of patients.
 
-    INVARIANT: what `put` returned is what `statements` says from then on. The memory of statements is exact
-    because one process serves a SQLite file, and it forgets in the loop as soon as a commit has ended.
+    INVARIANT: what `put` returned is what `statements` says from then on, in every process. Statements are
+    remembered only where one process serves the database, and forgotten in the loop as soon as a commit has ended.
     """
 
     def __init__(self, database: Database, seal: Seal, unseal: Seal, clock: Clock) -> None:
@@ -98,7 +98,7 @@ class ConsentStore:
                 where = place("consent", consent_id, str(version), patient)
                 found.extend(_decoder.decode(self._unseal(OWN, sealed, where)))
         read = len(rows), tuple(found)
-        if changes == self._changes:  # nothing was written while this was read
+        if self._database.sole and changes == self._changes:  # nothing was written while this was read
             self._known.keep(patient, read)
         return read
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
-from pathlib import Path
 from typing import Final
 
 from gateway.errors import StartError
-from gateway.storage import sqlite
+from gateway.storage.engines import Engine, engine_of
+from gateway.storage.writer import Connection, Cursor
 
 _FILE: Final = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _COMMENT: Final = re.compile(r"--[^\n]*")
@@ -27,22 +27,17 @@ class Migration:
     statements: tuple[str, ...]
 
 
-def upgrade(database_url: str) -> list[str]:
+def upgrade(database_url: str, to: int | None = None) -> list[str]:
     """Bring a database to this program's schema, creating it when absent; give the names of the steps taken.
 
-    An interrupted step leaves nothing behind, so that running again finishes the work.
+    An interrupted step leaves nothing behind, so that running again finishes the work. `to` stops at a version.
 
     Raises:
         StartError: another process serves the file, it is newer than this program, or a step failed.
     """
-    path = sqlite.path_of(database_url)
-    lock = sqlite.ServingLock(path)
-    lock.take()
-    try:
-        with _opened(path) as connection:
-            return _apply(connection)
-    finally:
-        lock.release()
+    engine = engine_of(database_url)
+    steps = tuple(step for step in migrations() if to is None or step.version <= to)
+    return engine.administer(database_url, partial(_apply, engine, steps), exclusive=True)
 
 
 def check_version(database_url: str) -> None:
@@ -51,15 +46,14 @@ def check_version(database_url: str) -> None:
     Raises:
         StartError: it is absent, older or newer; the text names both versions and the way out. Exit code 3.
     """
-    path = sqlite.path_of(database_url)
+    engine = engine_of(database_url)
     found = 0
-    if path.exists():
-        with _opened(path) as connection:
-            found = _version(connection)
+    if engine.exists(database_url):
+        found = engine.administer(database_url, partial(_look, engine), exclusive=False)
     _refuse_newer(found)
     needed = migrations()[-1].version
     if found < needed:
-        message = f"{path}: schema version {found}, this program needs {needed}; run gateway db upgrade"
+        message = f"{engine.name_of(database_url)}: schema version {found}, this program needs {needed}; run gateway db upgrade"
         raise StartError(message)
 
 
@@ -74,41 +68,41 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(sorted(steps, key=lambda step: step.version))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    try:
-        with closing(sqlite.open_writer(path)) as connection:
-            yield connection
-    except (sqlite3.Error, OSError) as error:
-        message = f"{path}: the database cannot be used: {error}"
-        raise StartError(message) from None
+def _look(engine: Engine, connection: Connection) -> int:
+    with transaction(connection) as cursor:
+        return _version(engine, cursor)
 
 
-def _apply(connection: sqlite3.Connection) -> list[str]:
+def _apply(engine: Engine, steps: tuple[Migration, ...], connection: Connection) -> list[str]:
     taken = []
-    for step in migrations():
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            found = _version(connection)
+    for step in steps:
+        with transaction(connection) as cursor:
+            found = _version(engine, cursor)
             _refuse_newer(found)
             if found < step.version:
                 for statement in step.statements:
-                    connection.execute(statement)
-                connection.execute(
-                    "INSERT INTO schema_version (version, name) VALUES (?, ?)", (step.version, step.name)
-                )
+                    cursor.execute(engine.portable(statement))
+                cursor.execute("INSERT INTO schema_version (version, name) VALUES (?, ?)", (step.version, step.name))
                 taken.append(step.name)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
     return taken
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    known = connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_version'").fetchone()[0]
-    return int(connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchone()[0]) if known else 0
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Cursor]:
+    """All or nothing."""
+    cursor = connection.begin()
+    try:
+        yield cursor
+        cursor.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        raise
+
+
+def _version(engine: Engine, cursor: Cursor) -> int:
+    known = cursor.execute(engine.HAS_SCHEMA).fetchone()[0]
+    return int(cursor.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchone()[0]) if known else 0
 
 
 def _refuse_newer(found: int) -> None:

@@ -1,4 +1,4 @@
-"""The SQLite engine: where the file is, who may serve it, and how a connection to it is set up."""
+"""The SQLite engine: where the file is, who may serve it, and how it is read and written."""
 
 from __future__ import annotations
 
@@ -6,31 +6,154 @@ import fcntl
 import os
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from gateway.errors import StartError
+from gateway.errors import StartError, Unavailable
+from gateway.storage import migrate
+from gateway.storage.database import GROUP_COMMIT, WAITING_LIMIT, Database, Row
+from gateway.storage.writer import Connection, Cursor, Log, Writer
 
+T = TypeVar("T")
 Connect = Callable[[Path], sqlite3.Connection]
+
+HAS_SCHEMA: Final = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_version'"
 
 _URL: Final = re.compile(r"sqlite:///(?P<path>[^?#]+)")
 _MMAP_BYTES: Final = 268_435_456
 _BUSY_MILLISECONDS: Final = 5_000
+_LOG: Final = "SELECT slot, epoch FROM log_slot WHERE slot = 1"
+
+
+class SqliteConnection:
+    """A connection as the writer and the migrations use it."""
+
+    faults: tuple[type[Exception], ...] = (sqlite3.Error,)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """Claim that a transaction is open; a full disk makes the engine roll back everything."""
+        return self._connection.in_transaction
+
+    def begin(self) -> Cursor:
+        """Open a transaction; nobody else writes until it ends."""
+        cursor = self._connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        return cursor
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+class SqliteDatabase(Database):
+    """One file: point reads in the loop on a connection that cannot write, one writer thread for all else."""
+
+    def __init__(self, reader: sqlite3.Connection, writer: Writer, lock: ServingLock | None) -> None:
+        log: Log = reader.execute(_LOG).fetchone() or (1, 1)
+        super().__init__(log, writer, writer, sole=True)
+        self._reader = reader
+        self._lock = lock
+
+    async def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """Read the first row of a query, None when there is none."""
+        try:
+            found: Row | None = self._reader.execute(sql, parameters).fetchone()
+        except sqlite3.Error:
+            raise Unavailable("store-unavailable") from None
+        return found
+
+    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Read every row of a query."""
+        try:
+            return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error:
+            raise Unavailable("store-unavailable") from None
+
+    async def _release(self) -> None:
+        self._reader.close()
+        if self._lock:
+            self._lock.release()
+
+
+def open_database(
+    url: str,
+    *,
+    exclusive: bool = True,
+    group_commit: timedelta = GROUP_COMMIT,
+    limit: int = WAITING_LIMIT,
+    connect: Connect | None = None,
+) -> Database:
+    """Open an upgraded file; `exclusive` claims it for this process, the one that serves."""
+    path = path_of(url)
+    with ExitStack() as undo:
+        lock = ServingLock(path) if exclusive else None
+        if lock:
+            lock.take()
+            undo.callback(lock.release)
+        migrate.check_version(url)
+        try:
+            opened = connect or open_writer
+            writer = Writer(lambda: SqliteConnection(opened(path)), group_commit.total_seconds(), limit)
+            undo.callback(writer.close)
+            database = SqliteDatabase(open_reader(path), writer, lock)
+        except (sqlite3.Error, OSError) as error:
+            message = f"{path}: the database cannot be opened: {error}"
+            raise StartError(message) from None
+        undo.pop_all()
+        return database
+
+
+def administer(url: str, work: Callable[[Connection], T], *, exclusive: bool) -> T:
+    """Do work on a connection of its own; `exclusive` while no process serves the file."""
+    path = path_of(url)
+    with ExitStack() as undo:
+        if exclusive:
+            lock = ServingLock(path)
+            lock.take()
+            undo.callback(lock.release)
+        try:
+            connection = SqliteConnection(open_writer(path))
+            undo.callback(connection.close)
+            return work(connection)
+        except (sqlite3.Error, OSError) as error:
+            message = f"{path}: the database cannot be used: {error}"
+            raise StartError(message) from None
+
+
+def exists(url: str) -> bool:
+    """Claim that the file is there."""
+    return path_of(url).exists()
+
+
+def name_of(url: str) -> str:
+    """The file."""
+    return str(path_of(url))
+
+
+def portable(statement: str) -> str:
+    """A statement of a migration: SQLite takes every type name as it is."""
+    return statement
 
 
 def path_of(url: str) -> Path:
     """The file a database URL names; `sqlite:///gateway.db` is relative, `sqlite:////var/gateway.db` absolute.
 
     Raises:
-        StartError: another engine, or no file named. Exit code 1.
+        StartError: no file named. Exit code 1.
     """
-    if url.startswith(("postgresql:", "postgres:")):
-        message = "database.url: postgresql is not available in this version; use 'sqlite:///gateway.db'"
-        raise StartError(message, 1)
     found = _URL.fullmatch(url)
     if found is None:
-        message = "database.url: expected 'sqlite:///relative.db' or 'sqlite:////absolute/path.db'"
+        message = (
+            "database.url: expected 'sqlite:///relative.db', 'sqlite:////absolute/path.db' or "
+            "'postgresql://user@host/database'"
+        )
         raise StartError(message, 1)
     return Path(found["path"])
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -48,6 +49,47 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Any]:
         """The rows that are left."""
         ...
+
+
+class Connection(Protocol):
+    """One connection of an engine, for one thread."""
+
+    @property
+    def faults(self) -> tuple[type[Exception], ...]:
+        """What its statements raise."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Claim that a transaction is open: false when the engine ended it by itself."""
+        ...
+
+    def begin(self) -> Cursor:
+        """Open a transaction in which nobody else changes what is read.
+
+        Raises:
+            StaleError: this process may not write here any more.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When the writer commits although nothing waits, to show that it still can.
+
+    Units: seconds.
+    """
+
+    rest: float | None = None  # after a commit
+    retry: float | None = None  # after a commit that failed
+
+
+class StaleError(Exception):
+    """Another process has taken over what this one wrote to."""
 
 
 class Write:
@@ -107,9 +149,10 @@ class Writer:
     Units: `window` in seconds: how long a batch waits to grow while several callers write at the same time.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], window: float, limit: int) -> None:
+    def __init__(self, connect: Callable[[], Connection], window: float, limit: int, pace: Pace = Pace()) -> None:
         self._connect = connect
-        self._connection: sqlite3.Connection | None = connect()
+        self._connection: Connection | None = None
+        self._pace = pace
         self._window = window
         self._limit = limit
         self._waiting: deque[Waiting] = deque()
@@ -121,8 +164,10 @@ class Writer:
         self._failed = False
         self._closing = False
         self._heads: dict[Log, int] = {}
-        self._thread = threading.Thread(target=self._run, name="gateway-writer", daemon=True)
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(opened,), name="gateway-writer", daemon=True)
         self._thread.start()
+        opened.result()
 
     def submit(self, entry: Waiting) -> None:
         """Queue an entry for the next commit.
@@ -151,7 +196,13 @@ class Writer:
             entry = self._waiting.popleft()
             _tell([(entry, None, Unavailable(entry.code))])
 
-    def _run(self) -> None:
+    def _run(self, opened: Future[None]) -> None:
+        try:
+            self._connection = self._connect()
+        except BaseException as error:  # noqa: BLE001 - raised where the writer is made
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
         while self._gather():
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST_BATCH))]
             self._began = monotonic()
@@ -161,11 +212,11 @@ class Writer:
 
     def _gather(self) -> bool:
         """Wait for the first entry, and under load a little longer for as many as came last time."""
-        self._wait_for(1, None)
+        self._wait_for(1, self._pace.retry if self._failed else self._pace.rest)
         # A lone caller is never delayed: only one that comes right after a shared commit waits for company.
         if self._crowd > 1 and monotonic() - self._ended < self._window:
             self._wait_for(self._crowd, self._window)
-        return bool(self._waiting)
+        return bool(self._waiting) or not self._closing
 
     def _wait_for(self, count: int, seconds: float | None) -> None:
         # Clear, publish, look, wait: an entry that arrives between any two of these steps is seen.
@@ -179,10 +230,13 @@ class Writer:
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            cursor = self._connection.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
+            cursor = self._connection.begin()
             outcomes = self._apply(cursor, batch)
             cursor.execute("COMMIT")
+        except StaleError:
+            _log.critical("this process holds no log any more; it stops writing records")
+            self._closing = True
+            return [(entry, None, Unavailable(entry.code)) for entry in batch]
         except Exception as error:  # noqa: BLE001 - whatever broke the commit, its callers must be told and the thread must live
             # Without the traceback: it could show parameters.
             _log.error("commit failed", extra={"kind": type(error).__name__, "waiting": len(batch)})
@@ -192,7 +246,7 @@ class Writer:
         self._failed = False
         return outcomes
 
-    def _apply(self, cursor: sqlite3.Cursor, batch: list[Waiting]) -> list[Outcome]:
+    def _apply(self, cursor: Cursor, batch: list[Waiting]) -> list[Outcome]:
         appends = [entry for entry in batch if isinstance(entry, Append)]
         outcomes = [self._apply_alone(cursor, entry) for entry in batch if isinstance(entry, Write)]
         if len(appends) < 2:
@@ -208,26 +262,28 @@ class Writer:
         self._heads = heads
         return outcomes + together
 
-    def _apply_alone(self, cursor: sqlite3.Cursor, entry: Waiting) -> Outcome:
+    def _apply_alone(self, cursor: Cursor, entry: Waiting) -> Outcome:
         try:
             cursor.execute("SAVEPOINT alone")
             result = entry.apply(cursor, self._heads)
             cursor.execute("RELEASE alone")
-        except sqlite3.Error:
-            self._undo(cursor, "alone")
-            return entry, None, Unavailable(entry.code)
         except Exception as error:  # noqa: BLE001 - the caller gets its own error
             self._undo(cursor, "alone")
+            if isinstance(error, self._faults()):
+                return entry, None, Unavailable(entry.code)
             # A future refuses StopIteration, and refusing it would leave the rest of the batch untold.
             return entry, None, RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
         return entry, result, None
 
-    def _undo(self, cursor: sqlite3.Cursor, savepoint: str) -> None:
+    def _undo(self, cursor: Cursor, savepoint: str) -> None:
         # A full disk makes the engine roll back everything; what is left of the batch must not pass as written.
-        if not cursor.connection.in_transaction:
+        if self._connection is None or not self._connection.in_transaction:
             raise _LostError
         cursor.execute(f"ROLLBACK TO {savepoint}")
         cursor.execute(f"RELEASE {savepoint}")
+
+    def _faults(self) -> tuple[type[Exception], ...]:
+        return self._connection.faults if self._connection else ()
 
     def _drop_connection(self) -> None:
         self._heads = {}
@@ -235,7 +291,7 @@ class Writer:
             connection, self._connection = self._connection, None
             try:
                 connection.close()
-            except sqlite3.Error:
+            except connection.faults:
                 _log.warning("connection did not close")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ import pytest
 from gateway.ports import AuditLog, Cases, ClientStore, Consents, Inbox, Index, IssuedIds, ReplayStore
 from gateway.settings import ClientTable
 from gateway.storage import Database, open_stores, upgrade
+from tests.contract.postgres import Server, empty, server
 from tests.fakes import (
     FixedClock,
     MemoryAudit,
@@ -63,7 +64,22 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """One server for the whole session."""
+    with server() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def postgresql_url(postgresql: Server) -> str:
+    """An upgraded database for one test module."""
+    url = postgresql.new_database()
+    upgrade(url)
+    return url
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     clock = FixedClock()
     if request.param == "memory":
@@ -80,8 +96,12 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             MemoryInbox(index),
         )
         return
-    url = f"sqlite:///{tmp_path}/gateway.db"
-    upgrade(url)
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+        empty(url)
+    else:
+        url = f"sqlite:///{tmp_path}/gateway.db"
+        upgrade(url)
     database = Database.open(url)
     stores = open_stores(database, plain_seal, plain_unseal, clock)
     yield World(

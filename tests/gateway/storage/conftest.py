@@ -91,7 +91,7 @@ def fault() -> Fault:
 @pytest.fixture
 async def faulty(url: str, fault: Fault) -> AsyncIterator[Database]:
     """A database that meets `fault`; at most eight may wait."""
-    database = Database.open(url, connect=fault.connect, limit=8)
+    database = sqlite.open_database(url, connect=fault.connect, limit=8)
     yield database
     fault.release()
     await database.close()

@@ -66,7 +66,7 @@ async def test_what_waits_together_is_committed_together(faulty: Database, fault
 
 
 async def test_a_slow_disk_is_shared_by_all_that_write(url: str, fault: Fault) -> None:
-    database = Database.open(url, connect=fault.connect)
+    database = sqlite.open_database(url, connect=fault.connect)
 
     async def caller() -> None:
         for _ in range(5):
@@ -151,7 +151,7 @@ async def test_a_full_disk_stops_answers_until_there_is_space(url: str) -> None:
         connection.execute(f"PRAGMA max_page_count={pages['limit']}")
         return connection
 
-    database = Database.open(url, connect=small)
+    database = sqlite.open_database(url, connect=small)
     acknowledged: list[int] = []
 
     async def fill() -> None:

@@ -41,14 +41,6 @@ def test_another_url_is_refused_with_the_way_out(url: str) -> None:
     assert raised.value.exit_code == 1
 
 
-@pytest.mark.parametrize("url", ["postgresql://localhost/gateway", "postgres://localhost/gateway"])
-def test_postgresql_is_not_here_yet_and_the_text_says_so(url: str) -> None:
-    with pytest.raises(StartError, match="postgresql is not available in this version"):
-        Database.open(url)
-    with pytest.raises(StartError, match="postgresql is not available in this version"):
-        upgrade(url)
-
-
 @pytest.mark.anyio
 async def test_a_second_process_is_told_who_serves(database: Database, url: str) -> None:
     second = await asyncio.to_thread(

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := gateway consent mappings profiles tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check lint types imports fast prove prove-all bench lock clean
+.PHONY: help demo install test check lint types imports fast prove prove-all bench docs lock clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,7 @@ check: $(VENV)/.dev lint types imports fast ## what must be green before each co
 
 lint: $(VENV)/.dev ## ruff and spelling
 	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/codespell
 
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy --no-error-summary
@@ -50,6 +51,9 @@ prove-all: $(VENV)/.dev ## the long proofs in full (hours)
 
 bench: $(VENV)/.dev ## measure, and print ratios
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev ## write the pages and blocks that are made from the code
+	$(BIN)/python -m tests.documentation
 
 lock: $(VENV)/.dev ## write requirements.lock from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock

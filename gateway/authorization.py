@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from consent.model import Case, Decision, Facts, Statement
@@ -23,7 +22,7 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     facts = Facts(now=ports.now(), agreements=ports.policy.agreements, case_required_roles=_case_roles(question, case, ports),
                   policy_revision=ports.policy.revision)
     patient = question.patient.id if question.patient else ""
-    decisions = ports.episodes.decisions(caller.token_id, patient, case, facts)
+    decisions = ports.episodes.decisions(caller, patient, case, facts)
     standing = Standing(caller, question, facts, case, question.patient, decisions=decisions)
     type_ = question.types[0] if question.interaction != "summary" else "Patient"
     first: Decision | None = None
@@ -44,11 +43,11 @@ async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
     except (Unavailable, ValueError):  # a register that cannot be read says neither yes nor no (rule A3)
         known = False
     standing.patient = patient
-    standing.facts = replace(standing.facts, statements=statements, statements_known=known,
-                             case_required_roles=ports.policy.case_roles)
+    standing.facts = Facts(standing.facts.now, ports.policy.agreements, statements, known, ports.policy.case_roles,
+                           ports.policy.revision)
     if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
         standing.case = await _open_case(standing.caller, patient.id, ports)
-    standing.decisions = ports.episodes.decisions(standing.caller.token_id, patient.id, standing.case, standing.facts)
+    standing.decisions = ports.episodes.decisions(standing.caller, patient.id, standing.case, standing.facts)
 
 
 def refusal(decision: Decision) -> Refused | Unavailable:

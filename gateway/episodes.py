@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +13,7 @@ from consent.model import Case, Decision, Facts
 # action, custodian, category, type, labels
 DecisionKey = tuple[str, str, str, str, frozenset[str]]
 Decisions = dict[DecisionKey, Decision]
-_Key = tuple[str, str, "Case | None", bool, frozenset[str]]
+_Key = tuple[Hashable, str, "Case | None", bool, bool, frozenset[str]]
 
 LONGEST: Final = timedelta(minutes=5)
 KEPT: Final = 10_000
@@ -31,7 +31,7 @@ class _Episode:
 class Episodes:
     """The episodes of one process; bounded in number and time. Another replica just decides again.
 
-    A decision is a pure function of request and facts. It is given again only for the same token, patient,
+    A decision is a pure function of request and facts. It is given again only for an equal caller, patient,
     case, agreements and statements, and only until the first of them begins or ends: that is exact, a
     withdrawal changes the statements and so ends the episode.
     """
@@ -39,9 +39,10 @@ class Episodes:
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, _Episode] = OrderedDict()
 
-    def decisions(self, token: str, patient: str, case: Case | None, facts: Facts) -> Decisions:
+    def decisions(self, caller: Hashable, patient: str, case: Case | None, facts: Facts) -> Decisions:
         """The decisions taken so far on exactly these facts; the caller adds what it decides."""
-        key = (token, patient, case, facts.statements_known, facts.case_required_roles)
+        # Before and after the statements are read are two episodes: else each would end the other.
+        key = (caller, patient, case, facts.statements_known, bool(facts.statements), facts.case_required_roles)
         episode = self._kept.get(key)
         if (
             episode is not None

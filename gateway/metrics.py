@@ -10,6 +10,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter("gateway_requests_total", "Requests by interaction and status", ("interaction", "status"),
                                  registry=self.registry)
         self._seconds = Histogram("gateway_request_seconds", "Time to answer by interaction", ("interaction",),
@@ -19,8 +20,13 @@ class Metrics:
 
     def request(self, interaction: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(interaction, str(status)).inc()
-        self._seconds.labels(interaction).observe(seconds)
+        bound = self._bound.get((interaction, status))
+        if bound is None:
+            bound = self._requests.labels(interaction, str(status)), self._seconds.labels(interaction)
+            self._bound[interaction, status] = bound
+        requests, times = bound
+        requests.inc()
+        times.observe(seconds)
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -34,13 +34,11 @@ async def localize(identified: Identified, question: Question, ports: Ports) -> 
 
 def _places(ura: str, source_id: str, categories: frozenset[str], ports: Ports) -> tuple[Place, ...]:
     policy = ports.policy
-    custodian = Custodian(ura, policy.facility_type(ura))
-    sources = policy.sources_of.get(ura, ())
-    if source_id:
-        sources = tuple(source for source in sources if source.id == source_id)
+    custodian, name = Custodian(ura, policy.facility_type(ura)), policy.name(ura)
+    sources = [source for source in policy.sources_of.get(ura, ()) if not source_id or source.id == source_id]
     if not sources:
-        return (Place(custodian, policy.name(ura), None, categories),)
-    return tuple(
-        Place(custodian, policy.name(ura), source, categories & frozenset(source.categories) if source.categories else categories)
+        return (Place(custodian, name, None, categories),)
+    return tuple([
+        Place(custodian, name, source, categories.intersection(source.categories) if source.categories else categories)
         for source in sources
-    )
+    ])

@@ -74,6 +74,8 @@ def accepts(incoming: Incoming, parameters: Parameters, *, html: bool = False) -
         Invalid: `not-acceptable` for anything else.
     """
     wanted = next((value for name, value in parameters if name == "_format"), "") or incoming.header(b"accept")
+    if wanted in JSON_TYPES:
+        return False
     possible = (*JSON_TYPES, *(HTML_TYPES if html else ()))
     if not wanted:
         return False
@@ -235,8 +237,10 @@ def _ours(patient_id: str, ports: Ports, birth: str = "") -> Patient:
 
 
 def _pairs(text: str) -> Parameters:
+    if not text:
+        return []
     try:
-        return parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=_MAXIMUM_PARAMETERS,
+        return parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=_MAXIMUM_PARAMETERS,
                          encoding="utf-8", errors="strict")
     except (ValueError, UnicodeDecodeError):
         raise Invalid("bad-request", why="the parameters are not name=value pairs, or too many") from None

@@ -42,7 +42,7 @@ class FhirApp:
         """Answer one request."""
         settings = self.ports.settings.gateway
         started = asyncio.get_running_loop().time()
-        asked = announced(scope, self.prefix, frozenset(settings.trusted_proxies), self.ports.now())
+        asked = announced(scope, self.prefix, settings.trusted_proxies, self.ports.now())
         name = "unrouted"
         try:
             asked = await received(asked, scope, receive, settings.maximum_body_bytes)

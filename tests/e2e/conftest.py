@@ -17,6 +17,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         assert list(temporary.iterdir())
         yield found
         exit_code, rest = found.process.stop()
+        said = found.process.said()
     assert (exit_code, rest) == (0, b"")
+    assert "Traceback" not in said
+    assert [person["bsn"] for person in found.said["patients"] if person["bsn"] and person["bsn"] in said] == []
     assert list(temporary.iterdir()) == []
     assert [port for port in ports if listens(port)] == []

@@ -125,12 +125,15 @@ def _kept_out(resource: Json, locals_: frozenset[str], patient: Patient) -> tupl
 
 
 def _is_mine(reference: Json, locals_: frozenset[str], patient: Patient) -> bool:
+    """Claim that a reference leads to this patient; one that also carries the number of another leads nowhere."""
+    logical = reference.get("identifier")
+    identifier = logical if isinstance(logical, dict) else {}
+    same = identifier.get("value") == patient.value if identifier.get("system") == patient.system else None
     text = reference.get("reference")
-    if isinstance(text, str):
-        found = _RELATIVE.search(text)
-        return found is not None and f"{found[1]}/{found[2]}" in locals_
-    identifier = reference.get("identifier") or {}
-    return identifier.get("system") == patient.system and identifier.get("value") == patient.value
+    if not isinstance(text, str):
+        return same is True
+    found = _RELATIVE.search(text)
+    return same is not False and found is not None and f"{found[1]}/{found[2]}" in locals_
 
 
 def _safe_type(resource: Json) -> str:

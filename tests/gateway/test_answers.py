@@ -376,7 +376,9 @@ def test_an_objection_to_one_category_leaves_the_rest() -> None:
     world.says("deny", HOSPITAL, categories=frozenset({"AllergyIntolerance"}))
     assert [item["meta"]["tag"][-1]["code"] for item in world.search().items] == [GP]
     assert len(world.search("Observation").items) == 1
+    assert world.summary().status == 200
     assert "AllergyIntolerance" not in world.charts["hospital"].asked[-1].categories
+    assert "ObservationVitalSigns" in world.charts["hospital"].asked[-1].categories
 
 
 def test_an_index_entry_for_some_categories_asks_those_only() -> None:

@@ -15,8 +15,8 @@ from tests.gateway.world import COORDINATOR, GP, HOSPITAL, MENTAL, PHYSICIAN, SY
 from tests.proofs.variants import undecidable
 
 Ask = Callable[[World], Reply]
-_CHANGING = re.compile(  # the id of this very request, and the nonce of a page
-    rb"nonce[=-]['\"]?[\w-]+|[0-9a-f]{32}"
+_CHANGING = re.compile(  # the id of this very request, and the nonces of a page and of a cursor
+    rb"nonce[=-]['\"]?[\w-]+|_cursor=[\w-]+|[0-9a-f]{32}"
 )
 
 

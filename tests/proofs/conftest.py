@@ -1,0 +1,13 @@
+"""How much is proven: a seeded sample by default, the whole with PROVE_ALL set."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def scale() -> int:
+    """How many times the sample: 1, or the number in PROVE_ALL."""
+    return int(os.environ.get("PROVE_ALL") or "1")

@@ -46,7 +46,7 @@ def test_a_withdrawal_ends_the_episode() -> None:
 
 
 def test_other_agreements_end_the_episode() -> None:
-    assert not kept(begun(), replace(FACTS, agreements=tuple(list(AGREEMENTS))[:0]))
+    assert not kept(begun(), replace(FACTS, agreements=()))
 
 
 def test_an_episode_ends_when_any_fact_begins_or_ends() -> None:

@@ -9,8 +9,11 @@ StartError        the program cannot start or a command cannot run; exit code 1,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
+
+_NUMBER: Final = re.compile(r"\d{9,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,9 @@ class GatewayError(Exception):
 
     def text(self, language: str = "en") -> str:
         """The sentence for the person who must act on it."""
-        return (self.row.nl if language == "nl" else self.row.en).format(**self.words)
+        # Words may repeat what the caller sent; a number that could be a BSN is never repeated.
+        words = {name: _NUMBER.sub("***", word) for name, word in self.words.items()}
+        return (self.row.nl if language == "nl" else self.row.en).format(**words)
 
 
 class Invalid(GatewayError):

@@ -34,12 +34,12 @@ def bind(listen: str) -> socket.socket:
     """
     host, _, port = listen.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, int(port)))
     except (OSError, ValueError, OverflowError) as error:
+        bound.close()
         why = error.strerror if isinstance(error, OSError) and error.strerror else "give host:port"
         message = f"cannot listen on {listen}: {why}; choose another address with --port or gateway.listen"
         raise StartError(message) from None

@@ -25,6 +25,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "client": "register, list and disable clients",
     "keys": "list and rotate keys",
     "db": "bring the database to this version",
+    "backup": "write what the database holds at this moment into one file",
+    "restore": "fill a new database from a backup",
 }
 
 

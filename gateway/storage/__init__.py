@@ -3,6 +3,7 @@
  - `database`: reads in the event loop, writes through a writer; `writer`: group commit in one thread;
  - `engines`: which engine a URL names: `sqlite`, or `postgresql` with `postgresql_connection`, `readers` and `lease`;
  - `migrate` and `migrations/`: the schema, and what a version of it needs;
+ - `backup`, `archive` and `replay`: what survives the loss of the database;
  - `audit_store`, `issued_store`: the log and the ids handed out with its records;
  - `replay_store`, `client_store`, `policy_store`: who may call, and under which policy;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`).
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 from gateway.ports import Clock
 from gateway.storage.audit_store import AuditStore
+from gateway.storage.backup import Backup, back_up, restore
 from gateway.storage.case_store import CaseStore
 from gateway.storage.client_store import ClientStore
 from gateway.storage.consent_store import ConsentStore
@@ -30,7 +32,7 @@ from gateway.storage.replay_store import ReplayStore
 from gateway.storage.sealing import Seal
 from gateway.storage.writer import Log
 
-__all__ = ["Database", "Stores", "check_version", "open_stores", "upgrade"]
+__all__ = ["Backup", "Database", "Stores", "back_up", "check_version", "open_stores", "restore", "upgrade"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from gateway.errors import StartError
 from gateway.storage.writer import Connection
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gateway.storage.database import Database
 
 T = TypeVar("T")
+Read = Callable[[str], Iterator[list[tuple[Any, ...]]]]  # the rows of a query, page by page
+
+PAGE_ROWS: Final = 64  # a row may hold a whole message
 
 
 class Engine(Protocol):
@@ -31,6 +34,18 @@ class Engine(Protocol):
         Raises:
             StartError: another process serves or upgrades it, or it cannot be used.
         """
+        ...
+
+    def snapshot(self, url: str, work: Callable[[Read], T]) -> T:
+        """Read the database as it is at one moment, while others write.
+
+        Raises:
+            StartError: it cannot be read.
+        """
+        ...
+
+    def columns_of(self, table: str) -> str:
+        """A query: the names of the columns of a table, in order."""
         ...
 
     def exists(self, url: str) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from datetime import timedelta
+from itertools import count
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -13,12 +14,13 @@ import asyncpg
 from gateway.errors import StartError
 from gateway.storage import lease, migrate
 from gateway.storage.database import GROUP_COMMIT, WAITING_LIMIT, Database, Row
+from gateway.storage.engines import PAGE_ROWS, Read
 from gateway.storage.lease import Lease
 from gateway.storage.postgresql_connection import FAULTS, PostgresqlConnection, apart, arguments_of, name_of, numbered
 from gateway.storage.readers import Readers
 from gateway.storage.writer import Connection, Pace, Writer
 
-__all__ = ["HAS_SCHEMA", "administer", "exists", "name_of", "open_database", "portable"]
+__all__ = ["HAS_SCHEMA", "administer", "columns_of", "exists", "name_of", "open_database", "portable", "snapshot"]
 
 T = TypeVar("T")
 
@@ -28,6 +30,7 @@ HAS_SCHEMA: Final = (
 
 # Advisory locks: number and moment of a write are taken under the first, as on an engine with one writer.
 _WRITE: Final = "BEGIN; SELECT pg_advisory_xact_lock(7510, 1)"
+_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _UPGRADE: Final = "BEGIN; SELECT pg_advisory_xact_lock(7510, 2)"
 _UNSAFE: Final = (
     "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') "
@@ -100,6 +103,33 @@ def administer(url: str, work: Callable[[Connection], T], *, exclusive: bool) ->
         return apart(connected)
     except FAULTS as error:
         raise _refusal(url, error) from None
+
+
+def snapshot(url: str, work: Callable[[Read], T]) -> T:
+    """Read the database as it is at one moment: one transaction that sees none of what comes after."""
+
+    def connected() -> T:
+        with closing(PostgresqlConnection(url, _SNAPSHOT)) as connection:
+            cursor = connection.begin()
+            numbers = count(1)
+
+            def read(sql: str) -> Iterator[list[Row]]:
+                name = f"page_{next(numbers)}"  # its own, because FETCH is prepared for the columns of one query
+                cursor.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}")
+                while page := cursor.execute(f"FETCH {PAGE_ROWS} FROM {name}").fetchall():
+                    yield page
+
+            return work(read)
+
+    try:
+        return apart(connected)
+    except FAULTS as error:
+        raise _refusal(url, error) from None
+
+
+def columns_of(table: str) -> str:
+    """A query: the names of the columns of a table."""
+    return f"SELECT attname::text FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"  # noqa: S608 - a table of the schema
 
 
 def exists(url: str) -> bool:

@@ -6,8 +6,8 @@ import fcntl
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from gateway.errors import StartError, Unavailable
 from gateway.storage import migrate
 from gateway.storage.database import GROUP_COMMIT, WAITING_LIMIT, Database, Row
+from gateway.storage.engines import PAGE_ROWS, Read
 from gateway.storage.writer import Connection, Cursor, Log, Writer
 
 T = TypeVar("T")
@@ -125,6 +126,29 @@ def administer(url: str, work: Callable[[Connection], T], *, exclusive: bool) ->
         except (sqlite3.Error, OSError) as error:
             message = f"{path}: the database cannot be used: {error}"
             raise StartError(message) from None
+
+
+def snapshot(url: str, work: Callable[[Read], T]) -> T:
+    """Read the file as it is at one moment: a read transaction on a write-ahead log does not see what comes after."""
+    path = path_of(url)
+    try:
+        with closing(open_reader(path)) as connection:
+            connection.execute("BEGIN")
+
+            def read(sql: str) -> Iterator[list[Row]]:
+                cursor = connection.execute(sql)
+                while page := cursor.fetchmany(PAGE_ROWS):
+                    yield page
+
+            return work(read)
+    except sqlite3.Error as error:
+        message = f"{path}: the database cannot be read: {error}"
+        raise StartError(message) from None
+
+
+def columns_of(table: str) -> str:
+    """A query: the names of the columns of a table."""
+    return f"SELECT name FROM pragma_table_info('{table}') ORDER BY cid"  # noqa: S608 - a table of the schema
 
 
 def exists(url: str) -> bool:

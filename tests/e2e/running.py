@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -11,12 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+
+from gateway.cli import main
 
 Json = dict[str, Any]
 
@@ -41,6 +44,17 @@ def command(
         [GATEWAY, *arguments], input=text, capture_output=True, text=True, timeout=60, check=False, cwd=cwd,
         env=environment(temporary),
     )  # fmt: skip
+
+
+def here(*arguments: str, variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The same in this process, where starting another adds nothing; for commands that leave no trace in it."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            exit_code = main(arguments, variables or {})
+        except SystemExit as end:  # argparse
+            exit_code = int(end.code or 0)
+    return subprocess.CompletedProcess(list(arguments), exit_code, out.getvalue(), err.getvalue())
 
 
 @dataclass

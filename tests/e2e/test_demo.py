@@ -9,13 +9,15 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.e2e.running import Demo, command, listens, of_type, process, running
+from tests.e2e.running import Demo, command, here, listens, of_type, process
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -90,12 +92,11 @@ def test_tokens_live_a_working_day(demo: Demo) -> None:
         assert claims["exp"] - claims["iat"] == 8 * 3600
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
-def test_another_address_than_loopback_is_refused(tmp_path: Path, host: str) -> None:
-    ended = command("demo", "--host", host, "--port", "0", temporary=tmp_path)
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_another_address_than_loopback_is_refused(host: str) -> None:
+    ended = here("demo", "--host", host, "--port", "0")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert host in ended.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -116,8 +117,9 @@ def test_an_unknown_scenario_names_the_known_ones(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_use_is_exit_2(tmp_path: Path) -> None:
-    assert command("demo", "--port", "many", temporary=tmp_path).returncode == 2
+@pytest.mark.parametrize("options", [["--port", "many"], ["--scenari0", "x"]])
+def test_wrong_use_is_exit_2(options: list[str]) -> None:
+    assert here("demo", *options).returncode == 2
 
 
 def test_not_ready_before_every_feed_is_loaded(tmp_path: Path) -> None:
@@ -194,66 +196,76 @@ def test_the_page_in_the_terminal_and_every_line_it_prints(tmp_path: Path) -> No
     assert list((tmp_path / "t").iterdir()) == []
 
 
-def test_scenario_source_down(tmp_path: Path) -> None:
-    with running(tmp_path / "t", "--scenario", "source-down") as demo:
-        bundle = demo.summary(demo.said["patients"][0]).json()
-        assert ("unavailable", "Streekziekenhuis Oefenstad") in states(bundle)
-        assert ("data", "Streekziekenhuis Oefenstad") not in states(bundle)
-        assert {("data", "Huisartsenpraktijk De Proef"), ("data", "Regionale Ambulancevoorziening Demo")} <= states(
-            bundle
-        )
-        form = {"patient.identifier": f"http://fhir.nl/fhir/NamingSystem/bsn|{demo.said['patients'][0]['bsn']}"}
-        found = demo.search("AllergyIntolerance", form).json()
-        outcomes = [entry for entry in found["entry"] if entry["search"]["mode"] == "outcome"]
-        assert any("Streekziekenhuis Oefenstad" in json.dumps(outcome, ensure_ascii=False) for outcome in outcomes)
-        assert len(of_type(found, "AllergyIntolerance")) == 2
-        alone = demo.person("tourist")
-        form = {"patient.identifier": f"{alone['identifier']['system']}|{alone['identifier']['value']}"}
-        down = demo.summary(alone)
-        assert down.status_code == 200  # all sources down: a summary with states
-        assert {state for state, _ in states(down.json())} <= {"unavailable", "unknown"}
-        assert ("unavailable", "Streekziekenhuis Oefenstad") in states(down.json())
-        assert demo.process.stop() == (0, b"")
-
-
-def test_scenario_no_consent(tmp_path: Path) -> None:
-    with running(tmp_path / "t", "--scenario", "no-consent") as demo:
-        answer = demo.summary(demo.said["patients"][0])
-        assert answer.status_code == 200  # consent refused everywhere: a summary with states, never an error
-        bundle = answer.json()
-        told = {state for state, _ in states(bundle)}
-        assert "withheld" in told
-        assert not told & {"data", "none"}
-        clinical = {
-            "AllergyIntolerance",
-            "Condition",
-            "MedicationStatement",
-            "Observation",
-            "Encounter",
-            "Flag",
-            "Consent",
+@pytest.fixture(scope="module")
+def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]:
+    """A region in each scenario; started together, because starting is what takes time."""
+    names = ("source-down", "no-consent", "duplicate-bsn")
+    with ExitStack() as stack:
+        started = {
+            name: stack.enter_context(
+                process("demo", "--port", "0", "--json", "--scenario", name, temporary=tmp_path_factory.mktemp(name))
+            )
+            for name in names
         }
-        texts = json.dumps(bundle, ensure_ascii=False)
-        assert not any(
-            "meta" in one and "source" in one["meta"] for type_ in clinical for one in of_type(bundle, type_)
-        )
-        assert "er kan meer zijn" in texts
-        for word in ("amoxicilline", "APIXABAN", "MRSA", "Druk op de borst"):
-            assert word not in texts
-        assert demo.process.stop() == (0, b"")
+        http = stack.enter_context(httpx2.Client(timeout=30))
+        lines = {name: one.read() for name, one in started.items()}
+        yield {name: Demo(one, lines[name], json.loads(lines[name]), http) for name, one in started.items()}
+        assert [one.stop() for one in started.values()] == [(0, b"")] * 3
 
 
-def test_scenario_duplicate_bsn(tmp_path: Path) -> None:
-    with running(tmp_path / "t", "--scenario", "duplicate-bsn") as demo:
-        first, again = [person for person in demo.said["patients"] if person["bsn"] == "999990019"]
-        assert first["birthDate"] != again["birthDate"]
-        for person in (first, again):
-            answer = demo.summary(person)
-            assert answer.status_code == 409
-            assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "patient-ambiguous"
-            assert "Voorbeeld" not in answer.text
-            assert "liesbreuk" not in answer.text
-        assert demo.process.stop() == (0, b"")
+def test_scenario_source_down(scenarios: dict[str, Demo]) -> None:
+    demo = scenarios["source-down"]
+    bundle = demo.summary(demo.said["patients"][0]).json()
+    assert ("unavailable", "Streekziekenhuis Oefenstad") in states(bundle)
+    assert ("data", "Streekziekenhuis Oefenstad") not in states(bundle)
+    assert {("data", "Huisartsenpraktijk De Proef"), ("data", "Regionale Ambulancevoorziening Demo")} <= states(bundle)
+    form = {"patient.identifier": f"http://fhir.nl/fhir/NamingSystem/bsn|{demo.said['patients'][0]['bsn']}"}
+    found = demo.search("AllergyIntolerance", form).json()
+    outcomes = [entry for entry in found["entry"] if entry["search"]["mode"] == "outcome"]
+    assert any("Streekziekenhuis Oefenstad" in json.dumps(outcome, ensure_ascii=False) for outcome in outcomes)
+    assert len(of_type(found, "AllergyIntolerance")) == 2
+    alone = demo.person("tourist")
+    form = {"patient.identifier": f"{alone['identifier']['system']}|{alone['identifier']['value']}"}
+    down = demo.summary(alone)
+    assert down.status_code == 200  # all sources down: a summary with states
+    assert {state for state, _ in states(down.json())} <= {"unavailable", "unknown"}
+    assert ("unavailable", "Streekziekenhuis Oefenstad") in states(down.json())
+
+
+def test_scenario_no_consent(scenarios: dict[str, Demo]) -> None:
+    demo = scenarios["no-consent"]
+    answer = demo.summary(demo.said["patients"][0])
+    assert answer.status_code == 200  # consent refused everywhere: a summary with states, never an error
+    bundle = answer.json()
+    told = {state for state, _ in states(bundle)}
+    assert "withheld" in told
+    assert not told & {"data", "none"}
+    clinical = {
+        "AllergyIntolerance",
+        "Condition",
+        "MedicationStatement",
+        "Observation",
+        "Encounter",
+        "Flag",
+        "Consent",
+    }
+    texts = json.dumps(bundle, ensure_ascii=False)
+    assert not any("meta" in one and "source" in one["meta"] for type_ in clinical for one in of_type(bundle, type_))
+    assert "er kan meer zijn" in texts
+    for word in ("amoxicilline", "APIXABAN", "MRSA", "Druk op de borst"):
+        assert word not in texts
+
+
+def test_scenario_duplicate_bsn(scenarios: dict[str, Demo]) -> None:
+    demo = scenarios["duplicate-bsn"]
+    first, again = [person for person in demo.said["patients"] if person["bsn"] == "999990019"]
+    assert first["birthDate"] != again["birthDate"]
+    for person in (first, again):
+        answer = demo.summary(person)
+        assert answer.status_code == 409
+        assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "patient-ambiguous"
+        assert "Voorbeeld" not in answer.text
+        assert "liesbreuk" not in answer.text
 
 
 def test_the_process_list_shows_no_token_and_no_number(demo: Demo) -> None:

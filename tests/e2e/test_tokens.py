@@ -14,7 +14,7 @@ import tomli_w
 from joserfc.jwk import ECKey
 
 from tests.e2e.integrator import WHO, Integrator, integrator
-from tests.e2e.running import Demo, code, command
+from tests.e2e.running import Demo, code, command, here
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -252,10 +252,10 @@ def test_gateway_token_against_the_running_demo(demo: Demo, tmp_path: Path) -> N
     assert (ended.returncode, ended.stdout.count("\n")) == (0, 1), ended.stderr
     token = ended.stdout.strip()
     assert demo.summary(demo.person("a 15-year-old"), token).status_code == 200
-    refused_ = command(*asked[:-4], "--purpose", "HOPERAT", temporary=tmp_path)
+    refused_ = here(*asked[:-4], "--purpose", "HOPERAT")
     assert (refused_.returncode, refused_.stdout) == (1, "")
     assert "purpose_of_use" in refused_.stderr
     assert "Traceback" not in refused_.stderr
-    unknown = command("token", "--config", str(config), "--client", "nobody", temporary=tmp_path)
+    unknown = here("token", "--config", str(config), "--client", "nobody")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "nobody" in unknown.stderr

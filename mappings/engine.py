@@ -173,11 +173,11 @@ class Compiler:
                         continue
                     if target == "*":
                         out.update(value)
-                    elif not many:
+                        return
+                    if not many:
                         out[target] = value
                         return
-                    else:
-                        out.setdefault(target, []).extend(value if isinstance(value, list) else [value])
+                    out.setdefault(target, []).extend(value if isinstance(value, list) else [value])
 
         return searched
 

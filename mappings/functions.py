@@ -10,6 +10,10 @@ from typing import Any, Final
 from mappings.concepts import renames
 from mappings.er7_functions import ER7_FUNCTIONS
 from mappings.reading import Reading, first
+from mappings.record_functions import RECORD_FUNCTIONS
+from mappings.v3_functions import V3_FUNCTIONS
+from mappings.v3_persons import V3_PERSONS
+from mappings.v3_times import V3_TIMES
 
 Convert = Callable[[Reading, Any, Any], Any]
 
@@ -189,4 +193,8 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "reference": _reference,
     "coding-to-concept": _concept_of_coding,
     **ER7_FUNCTIONS,
+    **RECORD_FUNCTIONS,
+    **V3_FUNCTIONS,
+    **V3_PERSONS,
+    **V3_TIMES,
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
-from mappings.definition import Definition, definition
+from mappings.definition import Condition, Definition, conditions, definition
 from mappings.engine import CompiledMap, Compiler
 from mappings.tables import names, table
 
-RESERVED = frozenset({"types", "messages", "profiles", "vital-signs"})  # files of a folder that are no maps
+RESERVED = frozenset(
+    {"types", "messages", "profiles", "vital-signs", "documents", "categories"}
+)  # files of a folder that are no maps
 
 
 @cache
@@ -37,3 +40,40 @@ def hl7v2() -> dict[str, CompiledMap]:
     """Give the compiled HL7 v2 maps by name."""
     compiler = Compiler(table("maps/hl7v2/types.yaml"), shadows=False)
     return {one.name: compiler.compile(one) for one in definitions("hl7v2")}
+
+
+Rows = dict[str, list[tuple[tuple[Condition, ...], CompiledMap | None]]]
+
+
+@cache
+def v3() -> Rows:
+    """Give, for each element of HL7 v3 and CDA, the conditions and compiled maps in the order they are tried."""
+    compiler = Compiler(table("maps/hl7v3/types.yaml"), shadows=False)
+    compiled = {one.name: compiler.compile(one) for name in ("hl7v3", "cda") for one in definitions(name)}
+    found: Rows = {}
+    for row in table("maps/hl7v3/documents.yaml")["rows"]:
+        chosen = compiled[row["map"]] if "map" in row else None
+        found.setdefault(row["element"], []).append((conditions(row.get("when")), chosen))
+    return found
+
+
+@cache
+def records(format: str) -> dict[str, tuple[dict[str, Any], tuple[CompiledMap, ...]]]:  # noqa: A002 - the word of the line
+    """Give the maps of a file format by name: the header that describes the file, and its compiled resources.
+
+    Raises:
+        MapError: a map is not well formed.
+    """
+    found = {}
+    for name in names(f"maps/{format}"):
+        header = table(f"maps/{format}/{name}.yaml")
+        compiler = Compiler({}, shadows=False)
+        made = [compiler.compile(one) for one in inline(header)]
+        found[name] = (header, tuple(made))
+    return found
+
+
+def inline(header: dict[str, Any]) -> tuple[Definition, ...]:
+    """Read the resources that stand inside the map of a file."""
+    shared = {"version": header["version"], "spec": header["spec"]}
+    return tuple(definition(name, {**shared, **content}) for name, content in header["resources"].items())

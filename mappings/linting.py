@@ -6,25 +6,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from mappings.concepts import concept_map
-from mappings.definition import Definition, Line, MapError, definition, lines
+from mappings.definition import Definition, Line, MapError, conditions, definition, lines
 from mappings.functions import FUNCTIONS, PRIMITIVES
-from mappings.library import RESERVED
+from mappings.library import RESERVED, inline
 from mappings.settlements import SETTLEMENTS
 from mappings.tables import names, table
+from mappings.v3_settlements import V3_SETTLEMENTS
 
-_FORMATS = ("fhir-stu3", "hl7v2")
+_FORMATS = {"fhir-stu3": "fhir-stu3", "hl7v2": "hl7v2", "hl7v3": "hl7v3", "cda": "hl7v3"}  # format: whose types
 
 
 def check_maps() -> list[str]:
     """Say what is wrong with the maps, one sentence each; an empty list when nothing is."""
-    found = [problem for name in _FORMATS for problem in _format(name)]
+    found = [problem for name, types in _FORMATS.items() for problem in _format(name, types)]
     found += [f"concept_maps/{name}: {problem}" for name in names("concept_maps") for problem in _concepts(name)]
-    return found + list(_messages())
+    return [*found, *_messages(), *_rows(), *(problem for name in ("csv", "json") for problem in _records(name))]
 
 
-def _format(name: str) -> Iterator[str]:
+def _format(name: str, shared: str) -> Iterator[str]:
     folder = f"maps/{name}"
-    types: dict[str, Any] = table(f"{folder}/types.yaml")
+    types: dict[str, Any] = table(f"maps/{shared}/types.yaml")
     for kind, elements in types.items():
         yield from _read(f"{folder}/types {kind}", elements, types)
     for one in names(folder):
@@ -52,7 +53,7 @@ def _definition(found: Definition, types: dict[str, Any]) -> Iterator[str]:
     if not found.spec:
         yield "no specification sentence (spec)"
     for name in found.after:
-        if name not in SETTLEMENTS:
+        if name not in SETTLEMENTS and name not in V3_SETTLEMENTS:
             yield f"unknown settlement {name!r}"
     targets = {one.target for one in found.lines}
     for name in found.requires:
@@ -109,3 +110,36 @@ def _messages() -> Iterator[str]:
         for name in entry["resources"]:
             if name not in known:
                 yield f"maps/hl7v2/messages {kind}: unknown map {name!r}"
+
+
+def _rows() -> Iterator[str]:
+    """Every map of HL7 v3 and CDA has a row that leads to it, and every row a map."""
+    where, content = "maps/hl7v3/documents", table("maps/hl7v3/documents.yaml")
+    known = (set(names("maps/hl7v3")) | set(names("maps/cda"))) - RESERVED
+    used = {row["map"] for row in content["rows"] if "map" in row}
+    yield from (f"{where}: unknown map {name!r}" for name in sorted(used - known))
+    yield from (f"{where}: no row leads to map {name!r}" for name in sorted(known - used))
+    for row in content["rows"]:
+        try:
+            conditions(row.get("when"))
+        except MapError as error:
+            yield f"{where}: {error}"
+    yield from (f"{where}: skipped {name!r} without a reason" for name, why in content["skipped"].items() if not why)
+
+
+def _records(format_: str) -> Iterator[str]:
+    """A map of files describes the file as well as its resources."""
+    for name in names(f"maps/{format_}"):
+        where, header = f"maps/{format_}/{name}", table(f"maps/{format_}/{name}.yaml")
+        wanted = {"version", "spec", "encoding", "client", "mode", "resources"} | ({"dialect", "columns"} if format_ == "csv" else {"clients", "fields"})  # fmt: skip
+        missing = wanted - header.keys()
+        if missing:
+            yield f"{where}: {', '.join(sorted(missing))} is missing"
+            continue
+        try:
+            found = inline(header)
+        except (MapError, KeyError, TypeError, AttributeError) as error:
+            yield f"{where}: {error}"
+            continue
+        for one in found:
+            yield from (f"{where} {one.name}: {problem}" for problem in _definition(one, {}))

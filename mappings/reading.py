@@ -11,7 +11,7 @@ from mappings.model import Json, Kind, Loss, Origin
 
 Slot = tuple[Any, Any]  # a container of the source and the key or index of the node in it
 
-SKIPPED: Final = frozenset({"resourceType", "url", "^"})  # names and back links, not content
+SKIPPED: Final = frozenset({"resourceType", "url", "^", "within", "order"})  # names and back links, not content
 
 
 @dataclass(slots=True)
@@ -21,6 +21,8 @@ class Reading:
     root: Json
     origin: Origin
     er7: bool = False  # an HL7 v2 tree: a component may stand for its first subcomponent
+    xml: bool = False  # an HL7 v3 tree: children are always lists, attributes always text
+    skipped: frozenset[str] = SKIPPED  # names that say nothing of their own
     links: dict[str, str] = field(default_factory=dict)  # map or target name → reference made in this pass
     facts: dict[str, str] = field(default_factory=dict)
     taken: set[tuple[int, Any]] = field(default_factory=set)
@@ -66,7 +68,7 @@ class Reading:
         several = value if isinstance(value, list) else (value,)
         for index, child in enumerate(several):
             if step.filter_key:
-                if not isinstance(child, dict) or child.get(step.filter_key) != step.filter_value:
+                if not isinstance(child, dict) or not _matches(child.get(step.filter_key), step.filter_value):
                     continue
                 if not looking:
                     self.take(child, step.filter_key)
@@ -93,7 +95,7 @@ class Reading:
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             slot = (id(node), key)
             if self._is_settled(slot, value):
-                touched = touched or key not in SKIPPED
+                touched = touched or key not in self.skipped
                 continue
             path, bare = self._named(node, key, where, plain)
             for kind, reason in self.notes.get(slot, ()):
@@ -115,7 +117,7 @@ class Reading:
 
     def _is_settled(self, slot: tuple[int, Any], value: Any) -> bool:  # noqa: ANN401 - a node of any shape
         """Claim that one node was read as a whole, or everything in it was."""
-        if slot[1] in SKIPPED:
+        if slot[1] in self.skipped:
             return True
         return slot not in self.notes and (
             slot in self.taken or (isinstance(value, (dict, list)) and self._is_read(value))
@@ -123,12 +125,12 @@ class Reading:
 
     def _is_read(self, node: Any) -> bool:  # noqa: ANN401 - a node of any shape
         """Claim that nothing below is worth a report: the usual case, so no names are made for it."""
-        identity, taken, notes = id(node), self.taken, self.notes
+        identity, taken, notes, skipped = id(node), self.taken, self.notes, self.skipped
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             slot = (identity, key)
             if slot in notes:
                 return False
-            if slot in taken or key in SKIPPED or value in ("", None):
+            if slot in taken or key in skipped or value in ("", None):
                 continue
             if not isinstance(value, (dict, list)) or not self._is_read(value):
                 return False
@@ -139,12 +141,12 @@ class Reading:
         if isinstance(node, list):
             if self.er7:
                 return (f"{where}[{key + 1}]" if len(node) > 1 else where), plain
-            return f"{where}[{key}]", plain
+            return (where if self.xml and len(node) == 1 else f"{where}[{key}]"), plain
         if self.er7 and not key.isdigit():
             return key, key
         if self.er7 and len(node) == 1 and key == "1" and where:
             return where, f"{plain}.1"  # a field without components is named as the field
-        if not self.er7 and not (key.isascii() and key.lstrip("_").isalnum()):
+        if not self.er7 and not (key.isascii() and key.replace("_", "").isalnum()):
             key = "?"  # a name no FHIR element has may be anything, also content
         separator = "-" if self.er7 and plain.isalnum() else "."
         return (f"{where}{separator}{key}" if where else key), (f"{plain}{separator}{key}" if plain else key)
@@ -161,3 +163,10 @@ def first(container: Any, key: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - a
 
 def _text(value: Any) -> str:  # noqa: ANN401 - a node of any shape
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _matches(value: Any, wanted: str) -> bool:  # noqa: ANN401 - a node of any shape
+    """Claim that a child is the wanted text, or an element of HL7 v3 with the wanted code or root."""
+    if isinstance(value, list):
+        return any(isinstance(one, dict) and wanted in (one.get("code"), one.get("root")) for one in value)
+    return bool(value == wanted)

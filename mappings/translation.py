@@ -6,12 +6,16 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from mappings.formats import hl7v2
+from mappings.documents import translate_document
+from mappings.documents import translate_message as translate_interaction
+from mappings.formats import hl7v2, xml_tree
 from mappings.formats.fhir_bundle import split
 from mappings.formats.fhir_xml import read
+from mappings.library import records
 from mappings.messages import translate_message
 from mappings.model import Json, NotMappable, Origin, Translation
 from mappings.profile_claims import claim
+from mappings.records import joined, translate_records
 from mappings.upgrade import upgrade
 from profiles.exact import NotExact, decode
 
@@ -22,6 +26,7 @@ _STU3: Final = re.compile(
     rb'|nictiz\.nl/fhir/StructureDefinition/(?:BgZ-|code-specification"|practitionerrole-reference")'
     rb'|"(?:assertedDate|notGiven|notDone|taken)"\s*:|"clinicalStatus"\s*:\s*"'
 )
+_DOCUMENT: Final = re.compile(rb"<(?:[A-Za-z_][\w.\-]*:)?ClinicalDocument[\s>]")
 _FRAMING: Final = b"\x0b\r\n\t \xef\xbb\xbf"
 
 
@@ -41,11 +46,26 @@ def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Transl
     if translator is None:
         message = f"unknown format; possible are {', '.join(formats())}"
         raise NotMappable(message, "format")
+    if format in RECORDS:
+        return joined(translate_records(body, format, origin, map))
     translation = translator(body, origin)
     if map and map != translation.map:
         message = f"these bytes are read by map {translation.map}"
         raise NotMappable(message, "map")
     return translation
+
+
+def patients(body: bytes, format: str, origin: Origin, map: str = "") -> tuple[Translation, ...]:  # noqa: A002
+    """Read what a source sent and give it patient by patient: a file of many clients becomes many translations.
+
+    What belongs to no client (a row without a number) comes last, in a translation without resources.
+
+    Raises:
+        NotMappable: as `translate`.
+    """
+    if format in RECORDS:
+        return translate_records(body, format, origin, map)
+    return (translate(body, format, origin, map),)
 
 
 def formats() -> tuple[str, ...]:
@@ -66,8 +86,31 @@ def guess(body: bytes) -> str:
         return "fhir-stu3" if _STU3.search(start) else "fhir-r4"
     if start[:1] == b"<" and b"http://hl7.org/fhir" in start[:2000]:
         return "fhir-stu3"
+    if start[:1] == b"<":
+        return _xml_kind(start)
+    found = [one for one in RECORDS if _is_record(start, one)]
+    if found:
+        return found[0]
     message = f"the bytes look like none of {', '.join(formats())}; name the format"
     raise NotMappable(message)
+
+
+def _xml_kind(start: bytes) -> str:
+    """Tell a CDA document from a message; both are HL7 version 3."""
+    if b"urn:hl7-org:v3" not in start[:20_000]:
+        message = f"the bytes look like none of {', '.join(formats())}; name the format"
+        raise NotMappable(message)
+    return "cda" if _DOCUMENT.search(start[:5000]) else "hl7v3"
+
+
+def _is_record(start: bytes, format_: str) -> bool:
+    """Claim that a file begins as the map of a file or feed says it does."""
+    for header, _ in records(format_).values():
+        if format_ == "csv" and start.startswith(header["dialect"]["delimiter"].join(header["columns"][:3]).encode()):
+            return True
+        if format_ == "json" and start[:1] == b"{" and f'"{header["clients"]}"'.encode() in start[:5000]:
+            return True
+    return False
 
 
 def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one signature a format
@@ -98,6 +141,14 @@ def _hl7v2(body: bytes, origin: Origin) -> Translation:
     return translate_message(hl7v2.read(body), origin)
 
 
+def _cda(body: bytes, origin: Origin) -> Translation:
+    return translate_document(xml_tree.read(body), origin)
+
+
+def _hl7v3(body: bytes, origin: Origin) -> Translation:
+    return translate_interaction(xml_tree.read(body), origin)
+
+
 def _root(body: bytes) -> Json:
     if body.lstrip(_BLANK)[:1] == b"<":
         return read(body)
@@ -107,5 +158,20 @@ def _root(body: bytes) -> Json:
         raise NotMappable(str(error)) from None
 
 
+def _csv(body: bytes, origin: Origin) -> Translation:
+    return joined(translate_records(body, "csv", origin))
+
+
+def _json(body: bytes, origin: Origin) -> Translation:
+    return joined(translate_records(body, "json", origin))
+
+
+RECORDS: Final = frozenset({"csv", "json"})  # formats of which one file holds many clients
 _Translator = Callable[[bytes, Origin], Translation]
-_TRANSLATORS: Final[dict[str, _Translator]] = {"fhir-r4": _fhir_r4, "fhir-stu3": _fhir_stu3, "hl7v2": _hl7v2}
+_TRANSLATORS: Final[dict[str, _Translator]] = {
+    "fhir-r4": _fhir_r4,
+    "fhir-stu3": _fhir_stu3,
+    "hl7v2": _hl7v2,
+    "cda": _cda,
+    "hl7v3": _hl7v3,
+}

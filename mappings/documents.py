@@ -1,0 +1,297 @@
+"""Turn one CDA document or HL7 v3 message into resources, by the rows that say which node is what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mappings.definition import path
+from mappings.engine import CompiledMap
+from mappings.formats.fhir_bundle import digest
+from mappings.library import v3
+from mappings.model import Json, Loss, NotMappable, Origin, Translation
+from mappings.panels import assemble_blood_pressure
+from mappings.profile_claims import claim
+from mappings.reading import SKIPPED, Reading
+from mappings.tables import table
+from mappings.v3_functions import PENDING
+from mappings.v3_settlements import V3_SETTLEMENTS
+from profiles.identifiers import passes_elfproef
+
+_BSN: Final = "2.16.840.1.113883.2.4.6.3"
+_TRIP: Final = "2.16.840.1.113883.2.4.3.32.5"
+_ACTS: Final = frozenset(
+    {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
+)
+_GONE: Final = frozenset({"cancelled", "aborted", "nullified"})
+
+
+def translate_document(root: Json, origin: Origin) -> Translation:
+    """Make the resources of a CDA document.
+
+    Raises:
+        NotMappable: not a CDA document, or not exactly one patient.
+    """
+    document = root.get("ClinicalDocument", [{}])[0]
+    if not document.get("recordTarget"):
+        where = "ClinicalDocument" if "ClinicalDocument" not in root else "ClinicalDocument.recordTarget"
+        raise NotMappable("this is not a CDA document with a patient", where)
+    reading = _reading(root, origin)
+    made = Making(reading)
+    _one_patient(root)
+    made.below(document, "ClinicalDocument")
+    facts = reading.facts
+    for name, place in table("maps/hl7v3/documents.yaml")["facts"].items():
+        found = [str(container[key]) for container, key in reading.slots(root, path(place))]
+        if found:
+            facts[name] = found[0]
+    _header(document, reading)
+    return made.translation(f"cda/{facts.get('type', 'document')}")
+
+
+def translate_message(root: Json, origin: Origin) -> Translation:
+    """Make the resources of an HL7 v3 message, a batch of them, or a bare organizer.
+
+    A broken interaction costs only itself.
+
+    Raises:
+        NotMappable: nothing of HL7 v3 in it, no patient anywhere, or more than one.
+    """
+    found = list(_interactions(root))
+    if not found:
+        raise NotMappable("no HL7 v3 interaction or organizer in this message")
+    reading = _reading(root, origin)
+    made = Making(reading)
+    good = []
+    for name, node, at in found:
+        reason = _broken(node)
+        if reason:
+            made.losses.append(Loss(at, "dropped", reason))
+            reading.take(*_slot(node, root, name))
+        else:
+            good.append((name, node))
+    if not good:
+        raise NotMappable("no interaction of this message can be read", found[0][2])
+    _one_patient(root, [node for _, node in good])
+    for name, node in good:
+        made.below(node, name)
+    reading.facts["type"] = " ".join(dict.fromkeys(name for name, _ in good))
+    kind = good[0][0] if len(good) == 1 else next(iter(root))
+    return made.translation(f"hl7v3/{kind}")
+
+
+def _reading(root: Json, origin: Origin) -> Reading:
+    skipped = SKIPPED | table("maps/hl7v3/documents.yaml")["skipped"].keys()
+    return Reading(root, origin, xml=True, skipped=skipped)
+
+
+def _nodes(node: Json) -> Iterator[tuple[str, Json]]:
+    """Walk a tree in the order of the document."""
+    stack = [("", node)]
+    while stack:
+        name, one = stack.pop()
+        if name:
+            yield name, one
+        below = [(key, child) for key, value in one.items() if isinstance(value, list) for child in value]
+        stack.extend(reversed(below))
+
+
+def _interactions(root: Json) -> Iterator[tuple[str, Json, str]]:
+    """Find what stands alone: interactions by their control act, else organizers."""
+    messages = [(name, node, f"{name}") for name, node in _nodes(root) if "ControlActProcess" in node]
+    if messages:
+        yield from messages
+        return
+    outer = [(name, node) for name, node in _nodes(root) if name == "organizer" and "recordTarget" in node]
+    yield from ((name, node, name) for name, node in outer)
+
+
+def _slot(node: Json, root: Json, name: str) -> tuple[Any, Any]:
+    siblings = node.get("^", root)[name]
+    return siblings, next(index for index, one in enumerate(siblings) if one is node)
+
+
+def _broken(node: Json) -> str:
+    codes = {one.get("typeCode") for one in node.get("acknowledgement", [])}
+    if codes & {"AE", "AR", "CE", "CR"}:
+        return "the source answered with an error"
+    if "ControlActProcess" in node:
+        act = node["ControlActProcess"][0]
+        answers = [one.get("code") for ack in act.get("queryAck", []) for one in ack.get("queryResponseCode", [])]
+        if set(answers) & {"AE", "QE"}:
+            return "the source answered with an error"
+        if "subject" not in act:
+            return "the source answered without content"
+    return (
+        "" if any(name in {"patientRole", "patient"} for name, _ in _nodes(node)) else "no patient in this interaction"
+    )
+
+
+def _one_patient(root: Json, parts: list[Json] | None = None) -> None:
+    """Refuse content of two persons.
+
+    Spec: security 'two patients in one document'.
+    """
+    roles = [node for part in parts or [root] for name, node in _nodes(part) if name == "recordTarget"]
+    targets = [role for target in roles for role in target.get("patientRole", [])]
+    numbers = {(one["extension"]) for role in targets for one in role.get("id", []) if one.get("root") == _BSN and one.get("extension")}  # fmt: skip
+    locals_: dict[str, set[str]] = {}
+    for role in targets:
+        for one in role.get("id", []):
+            locals_.setdefault(one.get("root", ""), set()).add(one.get("extension", ""))
+    if not targets or len(numbers) > 1 or (parts is None and len(targets) > 1):
+        text = f"one patient a document: {max(len(numbers), len(targets)) if targets else 0} found"
+        raise NotMappable(text, "recordTarget")
+    if not numbers and any(len(known) > 1 for known in locals_.values()):
+        raise NotMappable("one patient a document: several numbers of one kind", "recordTarget")
+
+
+def _header(document: Json, reading: Reading) -> None:
+    """Put into facts what the intake decides by: the trip, what is replaced, a cancelled trip, a patient nobody knows."""
+    facts = reading.facts
+    trips = [node for name, node in _nodes(document) if name == "id" and node.get("root") == _TRIP and node.get("extension")]  # fmt: skip
+    if trips:
+        facts["trip"] = trips[0]["extension"]
+    for related in document.get("relatedDocument", []):
+        for parent in related.get("parentDocument", []):
+            facts["replaces"] = next((one.get("extension") or one.get("root", "") for one in parent.get("id", [])), "")
+            reading.take(document, "relatedDocument")
+    statuses = [one.get("code") for one in document.get("sdtc_statusCode", [])]
+    for encounter in (one for name, one in _nodes(document) if name == "encompassingEncounter"):
+        statuses += [one.get("code") for one in encounter.get("statusCode", [])]
+    if set(statuses) & _GONE:
+        facts["status"] = "cancelled"
+    for name in ("custodian", "author"):
+        found = [node for part in document.get(name, []) for kind, node in _nodes(part) if kind == "name"]
+        if found:
+            facts[name] = found[-1].get("_text", "")
+    role = document["recordTarget"][0].get("patientRole", [{}])[0]
+    known = [one for one in role.get("id", []) if one.get("extension") and (one.get("root") != _BSN or passes_elfproef(one["extension"].zfill(9)))]  # fmt: skip
+    if not known:
+        facts["quarantine"] = "patient-unknown"
+
+
+@dataclass(slots=True)
+class Making:
+    """The resources of one document as they are made, with keys that are the same at every arrival."""
+
+    reading: Reading
+    resources: list[Json] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    _numbers: dict[str, str] = field(default_factory=dict)  # type|root|extension → reference
+    _counts: dict[str, int] = field(default_factory=dict)
+    _patient: str = ""
+    _unknown: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def below(self, node: Json, name: str) -> None:
+        """Make every resource of one document or interaction; the patient first, so that all can name it."""
+        found = [(name, node), *_nodes(node)]
+        for kind, one in sorted(found, key=lambda pair: pair[0] != "patientRole"):
+            self._node(kind, one)
+
+    def _node(self, kind: str, node: Json) -> None:
+        chosen = _chosen(self.reading, kind, node)
+        if chosen is None:
+            if kind in _ACTS and "templateId" in node and "^" in node and node["^"].keys() & _ACTS:
+                self._note_template(kind, node)
+            return
+        if chosen.definition.target == "Patient" and self._patient:
+            self._again(node)
+            return
+        made = chosen.run(self.reading, node)
+        definition = chosen.definition
+        for after in definition.after:
+            V3_SETTLEMENTS[after](self.reading, node, made)
+        missing = [element for element in definition.requires if element not in made]
+        if missing:
+            self.losses.append(Loss(kind, "invalid", f"no {definition.target} without {', '.join(missing)}"))
+            return
+        if definition.profile:
+            base = table("maps/fhir-r4/profiles.yaml")["base"]
+            made.setdefault("meta", {"profile": [base + definition.profile]})
+        claim(made)
+        self._keep(chosen, node, made)
+
+    def _note_template(self, kind: str, node: Json) -> None:
+        roots = [str(one.get("root", "")) for one in node["templateId"] if isinstance(one, dict)]
+        if roots and all(root.replace(".", "").isdigit() and len(root) <= 64 for root in roots):
+            self._unknown.setdefault((kind, f"no map for template {roots[-1]}"))
+
+    def _again(self, node: Json) -> None:
+        """Count the patient as read where an interaction of a batch repeats it: the first one stands."""
+        for key in node:
+            if key != "^":
+                self.reading.take(node, key)
+
+    def _keep(self, chosen: CompiledMap, node: Json, made: Json) -> None:
+        target = chosen.definition.target
+        identity = self._identity(chosen, node)
+        count = self._counts[identity] = self._counts.get(identity, 0) + 1
+        made["id"] = identity if count == 1 else f"{identity}-{count}"
+        key = f"{target}/{made['id']}"
+        if target == "Patient":
+            self._patient = identity
+            self.reading.links["Patient"] = key
+        for one in node.get("id", []):
+            self._numbers.setdefault(f"{target}|{one.get('root', '')}|{one.get('extension', '')}", key)
+        self.resources.append(made)
+        self.keys.append(key)
+
+    def _identity(self, chosen: CompiledMap, node: Json) -> str:
+        """Name a resource by the number its sender gave it; where it has none, by its content and its patient."""
+        reading, definition = self.reading, chosen.definition
+        names = [
+            container[key] for place in definition.key for container, key in reading.slots(node, place, looking=True)
+        ]
+        known = [f"{one.get('root', '')}|{one.get('extension', '')}" for one in names if one.get("root") and not one.get("nullFlavor")]  # fmt: skip
+        local = [one for one in known if not one.startswith(f"{_BSN}|")]
+        if known:
+            return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{(local or known)[0]}".encode())
+        whole = next(iter(reading.root.values()))[0] if definition.target == "Patient" else node
+        return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{self._patient}\x1f{_flat(whole)}".encode())
+
+    def translation(self, name: str) -> Translation:
+        """Give what was made, references between the resources made good.
+
+        Raises:
+            NotMappable: there is no patient in it.
+        """
+        if not self._patient:
+            raise NotMappable("no patient in this document", "recordTarget")
+        for resource in self.resources:
+            self._relink(resource)
+        resources, keys = assemble_blood_pressure(self.resources, self.keys)
+        templates = [Loss(kind, "unmapped", reason) for kind, reason in self._unknown]
+        losses = (*self.losses, *templates, *self.reading.losses())
+        version = table("maps/hl7v3/documents.yaml")["version"]
+        return Translation(tuple(resources), tuple(keys), losses, name, version, self.reading.facts)
+
+    def _relink(self, node: Any) -> None:  # noqa: ANN401 - any JSON value
+        stack = [node]
+        while stack:
+            value = stack.pop()
+            if isinstance(value, list):
+                stack.extend(value)
+            elif isinstance(value, dict):
+                target = value.get("reference")
+                if isinstance(target, str) and target.startswith(PENDING):
+                    known = self._numbers.get(target.removeprefix(PENDING))
+                    value.pop("reference")
+                    if known:
+                        value["reference"] = known
+                stack.extend(value.values())
+
+
+def _chosen(reading: Reading, kind: str, node: Json) -> CompiledMap | None:
+    for claims, compiled in v3().get(kind, ()):
+        if all(reading.holds(one, node) for one in claims):
+            return compiled
+    return None
+
+
+def _flat(node: Any) -> str:  # noqa: ANN401 - a node of any shape
+    if isinstance(node, dict):
+        return "^".join(f"{key}={_flat(value)}" for key, value in node.items() if key not in {"^", "within", "order"})
+    return "~".join(_flat(one) for one in node) if isinstance(node, list) else str(node)

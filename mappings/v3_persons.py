@@ -1,0 +1,226 @@
+"""The named transforms for persons and organizations in HL7 version 3: names, addresses, telecommunication, roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from mappings.concepts import concept_map
+from mappings.model import Json
+from mappings.reading import Reading
+from mappings.v3_functions import identifier
+from mappings.v3_times import attribute, child, children
+
+Convert = Callable[[Reading, Any, Any], Any]
+
+_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/"
+_PARTS: Final = ("prefix", "given", "family", "suffix", "delimiter")
+_FAMILY: Final = {"BR": "own", "SP": "partner"}
+_SCHEMES: Final = {"tel": "phone", "fax": "fax", "x-text-fax": "fax", "mailto": "email", "sms": "sms", "http": "url", "https": "url"}  # fmt: skip
+_PERSONS: Final = ("assignedPerson", "playingEntity", "associatedPerson", "relatedPerson", "Person")
+_ORGANIZATIONS: Final = (
+    "representedOrganization", "scopingEntity", "Organization", "scopingOrganization", "representedCustodianOrganization",
+)  # fmt: skip
+_LINE: Final = ("streetName", "houseNumber", "buildingNumberSuffix", "additionalLocator", "unitID")
+
+
+def _name(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    """Read an EN: own and partner's name apart, initials and given names marked, the name one is called beside it.
+
+    Spec: HL7 v3 data types R1 EN; nl-core-NameInformation.
+    """
+
+    def convert(reading: Reading, container: Any, key: Any) -> list[Json] | None:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        if node.get("nullFlavor") and not any(part in node for part in _PARTS):
+            return None
+        use = concept_map("v3-name-use").find(attribute(reading, node, "use").partition(" ")[0])
+        parts = _parts(reading, node)
+        made: Json = {"use": use["code"] if use else "official"}
+        if not parts:
+            text = attribute(reading, node, "_text")
+            return [{**made, "text": text}] if text else None
+        attribute(reading, node, "_text")
+        _family(made, parts)
+        _given(made, parts)
+        for kind in ("prefix", "suffix"):
+            found = [text for name, mark, text in parts if name == kind and mark != "VV"]
+            if found:
+                made[kind] = found
+        called = [text for name, mark, text in parts if name == "given" and mark == "CL"]
+        return [made, {"use": "usual", "given": called}] if called else [made]
+
+    return convert
+
+
+def _one_name(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Read an EN where FHIR has room for one name."""
+    every = _name(arguments)
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        found = every(reading, container, key)
+        return found[0] if found else None
+
+    return convert
+
+
+def _parts(reading: Reading, node: Json) -> list[tuple[str, str, str]]:
+    found = [(one.get("order", 0), name, one) for name in _PARTS for one in children(node, name)]
+    ordered = sorted(found, key=lambda part: part[0])
+    read = [(name, attribute(reading, one, "qualifier").partition(" ")[0], attribute(reading, one, "_text")) for _, name, one in ordered]  # fmt: skip
+    return [part for part in read if part[2]]
+
+
+def _family(made: Json, parts: list[tuple[str, str, str]]) -> None:
+    words: list[str] = []
+    extensions: list[Json] = []
+    before = ""
+    for name, mark, text in parts:
+        if name == "prefix" and mark == "VV":
+            before = text
+            words.append(text)
+        elif name == "delimiter":
+            words.append(text)
+        elif name == "family":
+            words.append(text)
+            whose = _FAMILY.get(mark)
+            if whose and before:
+                extensions.append({"url": f"{_EXTENSION}humanname-{whose}-prefix", "valueString": before})
+            if whose:
+                extensions.append({"url": f"{_EXTENSION}humanname-{whose}-name", "valueString": text})
+            before = ""
+    if words:
+        made["family"] = " ".join(words).replace(" - ", "-")
+    if extensions:
+        made["_family"] = {"extension": extensions}
+
+
+def _given(made: Json, parts: list[tuple[str, str, str]]) -> None:
+    given = [(mark, text) for name, mark, text in parts if name == "given" and mark != "CL"]
+    if given:
+        made["given"] = [text for _, text in given]
+    if any(mark in {"BR", "IN"} for mark, _ in given):
+        url = f"{_EXTENSION}iso21090-EN-qualifier"
+        made["_given"] = [
+            {"extension": [{"url": url, "valueCode": mark}]} if mark in {"BR", "IN"} else None for mark, _ in given
+        ]
+
+
+def spoken(reading: Reading, node: Json) -> str:
+    """Give a name as one speaks it."""
+    parts = _parts(reading, node)
+    own = attribute(reading, node, "_text")
+    return " ".join(text for _, mark, text in parts if mark != "CL").replace(" - ", "-") if parts else own
+
+
+def _address(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    """Read an AD; street and number stand in one line, each marked.
+
+    Spec: HL7 v3 data types R1 AD; nl-core-AddressInformation.
+    """
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        made: Json = {}
+        uses = attribute(reading, node, "use").split()
+        known = next((found["code"] for one in uses if (found := concept_map("v3-address-use").find(one))), "")
+        if known:
+            made["use"] = known
+        kind = "postal" if "PST" in uses else "physical" if "PHYS" in uses else ""
+        if kind:
+            made["type"] = kind
+        _lines(reading, node, made)
+        for name, target in (("city", "city"), ("county", "district"), ("state", "state"), ("postalCode", "postalCode"), ("country", "country")):  # fmt: skip
+            text = _words(reading, child(node, name))
+            if text:
+                made[target] = text
+        text = attribute(reading, node, "_text")
+        if text:
+            made["text"] = text
+        return made if made.keys() - {"use", "type"} else None
+
+    return convert
+
+
+def _lines(reading: Reading, node: Json, made: Json) -> None:
+    marked = [(name, text) for name in _LINE for one in children(node, name) if (text := _words(reading, one))]
+    plain = [text for one in children(node, "streetAddressLine") if (text := _words(reading, one))]
+    if marked:
+        extensions = [{"url": f"{_EXTENSION}iso21090-ADXP-{name}", "valueString": text} for name, text in marked]
+        made["line"] = [" ".join(text for _, text in marked), *plain]
+        made["_line"] = [{"extension": extensions}, *[None] * len(plain)]
+    elif plain:
+        made["line"] = plain
+
+
+def _words(reading: Reading, node: Json) -> str:
+    display = attribute(reading, node, "displayName")
+    (
+        attribute(reading, node, "code"),
+        attribute(reading, node, "codeSystem"),
+        attribute(reading, node, "codeSystemVersion"),
+    )
+    return attribute(reading, node, "_text") or display
+
+
+def _telecom(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    """Read a TEL: its scheme is the system."""
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        value = attribute(reading, node, "value")
+        if not value:
+            return None
+        scheme, colon, rest = value.partition(":")
+        system = _SCHEMES.get(scheme.lower(), "") if colon else "phone"
+        uses = attribute(reading, node, "use").split()
+        if "PG" in uses:
+            system = "pager"
+        made = {"system": system or "other", "value": value if system in {"", "url"} or not colon else rest}
+        known = next((found["code"] for one in uses if (found := concept_map("v3-telecom-use").find(one))), "")
+        return ({**made, "use": known} if known else made) if made["value"].strip() else None
+
+    return convert
+
+
+def _role(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Name a person or organization in a role by number and name: it is referred to, not made into a resource."""
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        person, scoping = _one_of(node, _PERSONS), _one_of(node, _ORGANIZATIONS)
+        names = [
+            spoken(reading, child(person, "name")),
+            spoken(reading, child(node, "name")),
+            _organization(reading, scoping),
+        ]
+        made: Json = {}
+        numbers = [identifier(reading, one) for place in (node, scoping) for one in children(place, "id")]
+        number = next((one for one in numbers if one), None)
+        if arguments:
+            made["type"] = arguments
+        if number:
+            made["identifier"] = number
+        display = ", ".join(dict.fromkeys(name for name in names if name))
+        if display:
+            made["display"] = display
+        return made if made.keys() - {"type"} else None
+
+    return convert
+
+
+def _one_of(node: Json, names: tuple[str, ...]) -> Json:
+    return next((found for name in names if (found := child(node, name))), {})
+
+
+def _organization(reading: Reading, node: Json) -> str:
+    return spoken(reading, child(node, "name")) or attribute(reading, child(node, "desc"), "_text")
+
+
+V3_PERSONS: Final[dict[str, Callable[[Any], Convert]]] = {
+    "v3-name": _name,
+    "v3-name-one": _one_name,
+    "v3-address": _address,
+    "v3-telecom": _telecom,
+    "v3-role": _role,
+}

@@ -1,0 +1,224 @@
+"""Read the times of HL7 version 3 (TS, IVL, PIVL, EIVL and the Dutch frequency) with the precision they were written with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+from mappings.formats.er7_time import date_of, date_time_of
+from mappings.model import Json
+from mappings.reading import Reading
+
+Convert = Callable[[Reading, Any, Any], Any]
+
+_UNITS: Final = {"s": "s", "min": "min", "h": "h", "d": "d", "wk": "wk", "mo": "mo", "a": "a"}
+_DURATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Duration"
+_WHEN: Final = frozenset(
+    "HS WAKE C CM CD CV AC ACM ACD ACV PC PCM PCD PCV MORN NOON AFT EVE NIGHT".split()  # noqa: SIM905 - a row of codes
+)
+
+
+def attribute(reading: Reading, node: Any, name: str) -> str:  # noqa: ANN401 - a node of any shape
+    """Read one attribute of a node, and count it as read."""
+    value = node.get(name) if isinstance(node, dict) else None
+    if not isinstance(value, str):
+        return ""
+    reading.take(node, name)
+    return value.strip()
+
+
+def child(node: Any, name: str) -> Json:  # noqa: ANN401 - a node of any shape
+    """Give the first child of a name, or an empty node."""
+    found = node.get(name) if isinstance(node, dict) else None
+    return found[0] if isinstance(found, list) and found else {}
+
+
+def children(node: Any, name: str) -> list[Json]:  # noqa: ANN401 - a node of any shape
+    """Give all children of a name."""
+    found = node.get(name) if isinstance(node, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def moment(reading: Reading, node: Json) -> str | None:
+    """Read a TS; what is no time is reported and left out.
+
+    Spec: HL7 v3 data types R1, 'Point in Time'.
+    """
+    text = attribute(reading, node, "value")
+    if not text:
+        return None
+    made = date_time_of(text, reading.origin.zone)
+    if made is None:
+        reading.note((node, "value"), "invalid", "not a date or time of HL7 v3")
+    return made
+
+
+def period(reading: Reading, node: Json) -> Json:
+    """Read an IVL_TS as a Period; a width beside one bound gives the duration."""
+    made: Json = {}
+    low, high, center = (moment(reading, child(node, name)) for name in ("low", "high", "center"))
+    alone = moment(reading, node)
+    if low or alone or center:
+        made["start"] = low or alone or center
+    if high:
+        made["end"] = high
+    width = child(node, "width")
+    unit, amount = attribute(reading, width, "unit"), number(reading, width)
+    if amount is not None and unit in _UNITS:
+        duration = {"value": amount, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit}
+        made["extension"] = [{"url": _DURATION, "valueDuration": duration}]
+    return made
+
+
+def number(reading: Reading, node: Json, name: str = "value") -> Decimal | None:
+    """Read a number with the digits it was written with."""
+    text = attribute(reading, node, name)
+    digits = text.lstrip("+-")
+    if not digits or not digits.isascii() or digits.count(".") > 1 or not digits.replace(".", "").isdigit():
+        if text:
+            reading.note((node, name), "invalid", "not a number")
+        return None
+    return Decimal(text)
+
+
+def _date(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        text = attribute(reading, node, "value")
+        made = date_of(text) if text else None
+        if text and made is None:
+            reading.note((node, "value"), "invalid", "not a date of HL7 v3")
+        return made
+
+    return convert
+
+
+def _date_time(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        return moment(reading, node) or moment(reading, child(node, "low")) or moment(reading, child(node, "center"))
+
+    return convert
+
+
+def _instant(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+        made = moment(reading, container[key])
+        return made if made and "T" in made else None
+
+    return convert
+
+
+def _period(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        return period(reading, container[key]) or None
+
+    return convert
+
+
+def _effective(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Read a moment or an interval under the name the map gives: effectiveDateTime or effectivePeriod."""
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        made = period(reading, container[key])
+        if not made:
+            return None
+        return {f"{arguments}DateTime": made["start"]} if made.keys() == {"start"} else {f"{arguments}Period": made}
+
+    return convert
+
+
+def timing(reading: Reading, node: Json) -> Json | None:
+    """Read all the effectiveTimes of one administration together: bounds, frequency, moments of the day.
+
+    Spec: HL7 v3 data types R1 'PIVL', 'EIVL'; hl7nl PIVL_TS.frequency; FHIR R4 Timing.
+    """
+    repeat: Json = {}
+    made: Json = {}
+    for one in (*children(node, "effectiveTime"), *children(node, "fhir_effectiveTime")):
+        kind = one.get("xsi_type", "")
+        if "fhir_repeat" in one or "fhir_event" in one or "fhir_code" in one:
+            made.update(fhir(reading, one, frozenset({"fhir_modifierExtension", "fhir_extension"})))
+        elif kind.startswith("PIVL") or "period" in one or "frequency" in one:
+            repeat.update(_recurrence(reading, one))
+        elif kind.startswith("EIVL") or "event" in one:
+            code = attribute(reading, child(one, "event"), "code")
+            if code in _WHEN:
+                repeat.setdefault("when", []).append(code)
+        elif bounds := period(reading, one):
+            repeat["boundsPeriod"] = bounds
+    if repeat:
+        made["repeat"] = {**repeat, **made.get("repeat", {})}
+    return made or None
+
+
+def _recurrence(reading: Reading, node: Json) -> Json:
+    made: Json = {}
+    rate = child(node, "frequency")
+    if rate:
+        times, per = number(reading, child(rate, "numerator")), number(reading, child(rate, "denominator"))
+        unit = attribute(reading, child(rate, "denominator"), "unit")
+        if times is not None and times == int(times) and times > 0 and per is not None and unit in _UNITS:
+            made = {"frequency": int(times), "period": per, "periodUnit": unit}
+    every = child(node, "period")
+    if every:
+        amount, unit = number(reading, every), attribute(reading, every, "unit")
+        if amount is not None and amount >= 0 and unit in _UNITS:
+            made = {"frequency": 1, "period": amount, "periodUnit": unit}
+    phase = child(node, "phase")
+    if phase and (bounds := period(reading, phase)):
+        made["boundsPeriod"] = bounds
+    return made
+
+
+_NUMBERS: Final = frozenset(
+    {"value", "frequency", "frequencyMax", "period", "periodMax", "duration", "durationMax", "count", "offset"}
+)
+_LISTS: Final = frozenset({"event", "when", "dayOfWeek", "timeOfDay", "extension", "modifierExtension", "coding"})
+
+
+def fhir(reading: Reading, node: Json, without: frozenset[str] = frozenset()) -> Json:
+    """Read FHIR elements that stand inside HL7 v3, as MP9 writes its Timing."""
+    made: Json = {}
+    url = attribute(reading, node, "url")
+    if url:
+        made["url"] = url
+    for name, values in node.items():
+        if not name.startswith("fhir_") or name in without:
+            continue
+        plain = name.removeprefix("fhir_")
+        found = [one for value in values if (one := _fhir_value(reading, value, plain)) is not None]
+        if found:
+            made[plain] = found if plain in _LISTS else found[0]
+    return made
+
+
+def _fhir_value(reading: Reading, node: Json, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    if name in _NUMBERS:
+        return number(reading, node)
+    if "value" not in node:
+        return fhir(reading, node) or None
+    text = attribute(reading, node, "value")
+    if name == "valueBoolean":
+        return text == "true"
+    return (number(reading, node) if name in {"valueInteger", "valueDecimal"} else text) or None
+
+
+def _timing(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    return lambda reading, container, key: timing(reading, container[key])
+
+
+def _fhir(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    return lambda reading, container, key: fhir(reading, container[key]) or None
+
+
+V3_TIMES: Final[dict[str, Callable[[Any], Convert]]] = {
+    "v3-date": _date,
+    "v3-date-time": _date_time,
+    "v3-instant": _instant,
+    "v3-period": _period,
+    "v3-effective": _effective,
+    "v3-timing": _timing,
+    "v3-fhir": _fhir,
+}

@@ -35,7 +35,7 @@ from tests.gateway import (
 from tests.gateway.charts import BSN, BSN_SYSTEM
 from tests.gateway.world import OUTSIDER, PHYSICIAN
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 PERMIT = Decision("permit", agreement="mutant")

@@ -27,7 +27,7 @@ from tests.gateway.test_answers import identified, matching
 from tests.gateway.test_silence import comparable
 from tests.gateway.world import COORDINATOR, GP, HOSPITAL, MENTAL, PHYSICIAN, SYSTEM, Reply, World, run
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1800)]
 
 MAKERS: list[Callable[..., Json]] = [allergy, condition, directive, flag, medication, observation]
 CUSTODIANS = {"gp": GP, "hospital": HOSPITAL, "mental": MENTAL}

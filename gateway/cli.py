@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "map": "translate a source file to FHIR R4",
     "maps": "check the maps",
     "validate": "check resources against FHIR R4",
+    "source": "try a configured source, or look at a server or file that may become one",
     "client": "register, list and disable clients",
     "keys": "list and rotate keys",
     "db": "bring the database to this version",

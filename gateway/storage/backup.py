@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +14,6 @@ from gateway.storage.archive import Head, Page, Tail
 from gateway.storage.engines import Engine, Read, engine_of
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.writer import Connection, Cursor
-
-_TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
-_NOT_KEPT: Final = frozenset({"schema_version"})  # the head says it
 
 _EPOCHS: Final = "SELECT log, MAX(epoch) FROM audit_log WHERE log > 0 GROUP BY log"
 _OPEN_EPOCH: Final = (
@@ -53,7 +49,7 @@ def back_up(database_url: str, path: Path, now: datetime) -> Backup:
     engine = engine_of(database_url)
 
     def copy(read: Read) -> Backup:
-        tables = _tables()
+        tables = migrate.tables()
         columns = {table: _columns(engine, read, table) for table in tables}
         head = Head("roaz-gateway-backup/1", migrate.migrations()[-1].version, to_micros(now), columns)
         return _shown(head, archive.write(path, head, _read_all(read, columns)))
@@ -99,12 +95,6 @@ def _shown(head: Head, tail: Tail) -> Backup:
     return Backup(from_micros(head.made), tail.digest, {table: tail.rows.get(table, 0) for table in head.columns})
 
 
-def _tables() -> list[str]:
-    """Every table, in an order in which what is referred to comes first."""
-    statements = "\n".join(statement for step in migrate.migrations() for statement in step.statements)
-    return [table for table in _TABLE.findall(statements) if table not in _NOT_KEPT]
-
-
 def _columns(engine: Engine, read: Read, table: str) -> tuple[str, ...]:
     return tuple(row[0] for page in read(engine.columns_of(table)) for row in page)
 
@@ -125,7 +115,7 @@ def _refuse_used(engine: Engine, cursor: Cursor, head: Head, name: str) -> None:
     if found != head.schema:
         message = f"{name}: schema version {found}, the backup has {head.schema}; restore into a new database"
         raise StartError(message)
-    tables = _tables()
+    tables = migrate.tables()
     for table, columns in head.columns.items():
         known = {row[0] for row in cursor.execute(engine.columns_of(table)).fetchall()} if table in tables else set()
         if not known or set(columns) - known:

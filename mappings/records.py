@@ -26,7 +26,7 @@ class _Client:
     """What a file says of one client: his nodes, each with its place in the file."""
 
     identity: str
-    birth: str
+    facts: tuple[str, str]  # BSN and birth date as written
     nodes: list[tuple[str, Json]] = field(default_factory=list)
 
 
@@ -43,10 +43,11 @@ class _File:
         if not identity:
             self.losses.append(Loss(place, "invalid", "no client number and no BSN that passes the eleven-test"))
             return
-        birth = _text(node, names["birth"])
-        known = self.clients.setdefault(identity, _Client(identity, birth))
-        if known.birth != birth:
-            self.losses.append(Loss(place, "invalid", "the birth date is not that of the earlier rows of this client"))
+        facts = (bsn(national), _text(node, names["birth"]))
+        known = self.clients.setdefault(identity, _Client(identity, facts))
+        if known.facts != facts:
+            reason = "BSN or birth date is not that of the earlier rows of this client"
+            self.losses.append(Loss(place, "invalid", reason))
         else:
             known.nodes.append((place, node))
 

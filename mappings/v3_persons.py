@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from mappings.concepts import concept_map
 from mappings.model import Json
 from mappings.reading import Reading
-from mappings.v3_functions import identifier
+from mappings.v3_functions import PENDING, identifier
 from mappings.v3_times import attribute, child, children
 
 Convert = Callable[[Reading, Any, Any], Any]
@@ -21,6 +22,8 @@ _PERSONS: Final = ("assignedPerson", "playingEntity", "associatedPerson", "relat
 _ORGANIZATIONS: Final = (
     "representedOrganization", "scopingEntity", "Organization", "scopingOrganization", "representedCustodianOrganization",
 )  # fmt: skip
+_URA: Final = "2.16.528.1.1007.3.3"
+_POSTAL: Final = re.compile(r"(\d{4}) ([A-Z]{2})\Z")
 _LINE: Final = ("streetName", "houseNumber", "buildingNumberSuffix", "additionalLocator", "unitID")
 
 
@@ -133,7 +136,7 @@ def _address(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature
         for name, target in (("city", "city"), ("county", "district"), ("state", "state"), ("postalCode", "postalCode"), ("country", "country")):  # fmt: skip
             text = _words(reading, child(node, name))
             if text:
-                made[target] = text
+                made[target] = _POSTAL.sub(r"\1\2", text) if target == "postalCode" else text
         text = attribute(reading, node, "_text")
         if text:
             made["text"] = text
@@ -184,7 +187,8 @@ def _telecom(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature
 
 
 def _role(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
-    """Name a person or organization in a role by number and name: it is referred to, not made into a resource."""
+    """Name a person or organization in a role by number and name, and refer to it where the map lets its kind be referred to."""
+    linked = arguments or ("Practitioner", "Organization")
 
     def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
         node = container[key]
@@ -197,14 +201,19 @@ def _role(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
         made: Json = {}
         numbers = [identifier(reading, one) for place in (node, scoping) for one in children(place, "id")]
         number = next((one for one in numbers if one), None)
-        if arguments:
-            made["type"] = arguments
         if number:
             made["identifier"] = number
+        is_provider = any(one.get("root") == _URA for one in children(node, "id"))
+        target, owner = ("Practitioner", node) if person and not is_provider else ("Organization", scoping or node)
+        if is_provider:
+            owner = node
+        known = next((one for one in children(owner, "id") if one.get("root") and not one.get("nullFlavor")), None)
+        if known and target in linked:
+            made["reference"] = f"{PENDING}{target}|{known['root']}|{known.get('extension', '')}"
         display = ", ".join(dict.fromkeys(name for name in names if name))
         if display:
             made["display"] = display
-        return made if made.keys() - {"type"} else None
+        return made if made.keys() - {"reference"} else None
 
     return convert
 

@@ -125,13 +125,23 @@ def agreement(reading: Reading, source: Json, made: Json) -> None:
                 coding.update({"system": "http://snomed.info/sct", "code": "422979000", "display": "bevinding betreffende gedrag met betrekking tot medicatieregime"})  # fmt: skip
     made["extension"] = [one for one in made.get("extension", []) if len(one) > 1]
     made["modifierExtension"] = [one for one in made.get("modifierExtension", []) if len(one) > 1]
-    _doses(reading, source, made, name)
+    if "dispenseRequest" not in made or name in made:
+        _doses(reading, source, made, name)
     if made["resourceType"] == "MedicationRequest" and made["status"] == "unknown" and concepts:
-        made["status"] = (
-            "stopped" if made["modifierExtension"] and "Stop" in made["modifierExtension"][0]["url"] else "active"
-        )
+        made["status"] = _state(reading, made)
     for empty in [key for key in ("extension", "modifierExtension", name) if not made.get(key)]:
         made.pop(empty, None)
+
+
+def _state(reading: Reading, made: Json) -> str:
+    """Say what an agreement without a status is: stopped where it says so, over when its period is, else in force.
+
+    Spec: Nictiz ncp-conversie, status of a medication agreement by its end date.
+    """
+    if any(one["url"].endswith("ext-StopType") for one in made["modifierExtension"]):
+        return "stopped"
+    end = next((one["valuePeriod"].get("end", "") for one in made["extension"] if "valuePeriod" in one), "")
+    return "completed" if end and end[:10] < reading.origin.received[: len(end[:10])] else "active"
 
 
 def _doses(reading: Reading, source: Json, made: Json, name: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Final
 from lxml import etree
 
 from mappings.model import Json, NotMappable
+from profiles.exact import NotExact
+from profiles.xml import parsed
 
 _FHIR: Final = "{http://hl7.org/fhir}"
 _XHTML: Final = "{http://www.w3.org/1999/xhtml}"
@@ -22,17 +24,10 @@ def read(body: bytes) -> Json:
 
     Spec: FHIR 2.6.1 'XML representation'.
     """
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True
-    )
     try:
-        root = etree.fromstring(body, parser)
-    except (etree.XMLSyntaxError, ValueError):
-        raise NotMappable("malformed XML") from None
-    if b"<!DOCTYPE" in body:
-        raise NotMappable("a document type is not allowed in FHIR XML")
-    if not isinstance(root.tag, str) or not root.tag.startswith(_FHIR):
-        raise NotMappable("the root is not in the FHIR namespace")
+        root = parsed(body)
+    except NotExact as error:
+        raise NotMappable(str(error)) from None
     resource = _resource(root, 0)
     for name in _LISTS.get(resource["resourceType"], ()):
         if isinstance(resource.get(name), dict):

@@ -148,6 +148,7 @@ class Demo:
     line: bytes
     said: Json
     http: httpx2.Client
+    _kept: dict[tuple[str, str, str], httpx2.Response] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -173,6 +174,13 @@ class Demo:
     def summary(self, person: Json, role: str = "physician", **headers: str) -> httpx2.Response:
         """`POST Patient/$summary` for a person."""
         return self.post("Patient/$summary", parameters(person), role, **headers)
+
+    def once(self, words: str, accept: str = FHIR_JSON, language: str = "nl") -> httpx2.Response:
+        """The summary of a person for the physician, asked once for all tests."""
+        key = (words, accept, language)
+        if key not in self._kept:
+            self._kept[key] = self.summary(self.person(words), Accept=accept, Accept_Language=language)
+        return self._kept[key]
 
     def post(self, path: str, body: Json, role: str = "physician", **headers: str) -> httpx2.Response:
         sent = self.headers(role, Content_Type=FHIR_JSON, **headers)

@@ -99,7 +99,7 @@ class Reply(BaseHTTPRequestHandler):
 def pages(demo: Demo) -> dict[tuple[str, str], httpx2.Response]:
     """Every page, as the gateway gives it."""
     return {
-        (state, language): demo.summary(demo.person(words), Accept="text/html", Accept_Language=language)
+        (state, language): demo.once(words, "text/html", language)
         for state, words in STATES.items()
         for language in ("nl", "en")
     }

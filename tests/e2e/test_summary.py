@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
 
@@ -27,16 +26,6 @@ NAMES: dict[str, str] = EXPECTED["sources"]
 CODES: dict[str, str] = EXPECTED["sections"]
 REQUIRED = {"10160-0": "MedicationStatement", "48765-2": "AllergyIntolerance", "11450-4": "Condition"}  # by IPS
 FIXED = "er kunnen gegevens zijn die u niet ziet"
-ANSWERS: dict[tuple[str, str], httpx2.Response] = {}
-
-
-def answer(demo: Demo, words: str, accept: str = "application/fhir+json", language: str = "nl") -> httpx2.Response:
-    """The summary of a person; asked once for all tests."""
-    kept = ANSWERS.get((words, accept + language))
-    if kept is None:
-        kept = demo.summary(demo.person(words), Accept=accept, Accept_Language=language)
-        ANSWERS[words, accept + language] = kept
-    return kept
 
 
 def sections(bundle: Json) -> dict[str, Json]:
@@ -83,7 +72,7 @@ def test_every_person_of_the_demo_is_expected_here(demo: Demo) -> None:
 
 @pytest.mark.parametrize("person", PERSONS, ids=lambda person: person["person"])
 def test_the_summary_says_what_the_person_shows(demo: Demo, person: Json) -> None:
-    got = answer(demo, person["person"])
+    got = demo.once(person["person"])
     assert got.status_code == person.get("status", 200)
     for words in person.get("never", ()):
         assert words not in (got.text if "status" in person else narrative(got.json())), words
@@ -101,7 +90,7 @@ def test_the_summary_says_what_the_person_shows(demo: Demo, person: Json) -> Non
 
 @pytest.mark.parametrize("person", ANSWERED, ids=lambda person: person["person"])
 def test_every_section_tells_the_state_of_every_source(demo: Demo, person: Json) -> None:
-    bundle = answer(demo, person["person"]).json()
+    bundle = demo.once(person["person"]).json()
     found = sections(bundle)
     unchecked = person.get("unchecked", ())
     for key, expected in person["sections"].items():
@@ -134,7 +123,7 @@ def test_every_section_tells_the_state_of_every_source(demo: Demo, person: Json)
 
 @pytest.mark.parametrize("person", ANSWERED, ids=lambda person: person["person"])
 def test_the_page_says_it_too(demo: Demo, person: Json) -> None:
-    got = answer(demo, person["person"], "text/html")
+    got = demo.once(person["person"], "text/html")
     assert got.status_code == 200
     assert got.headers["content-type"] == "text/html; charset=utf-8"
     page = plain(got.text)
@@ -146,7 +135,7 @@ def test_the_page_says_it_too(demo: Demo, person: Json) -> None:
 
 @pytest.mark.parametrize("person", ANSWERED, ids=lambda person: person["person"])
 def test_the_document_is_valid(demo: Demo, person: Json) -> None:
-    got = answer(demo, person["person"])
+    got = demo.once(person["person"])
     assert got.headers["content-type"].startswith("application/fhir+json")
     bundle = exact.decode(got.content)
     assert [issue for issue in validate(bundle) if issue.severity in {"error", "fatal"}] == []
@@ -171,7 +160,7 @@ def test_the_document_is_valid(demo: Demo, person: Json) -> None:
 @pytest.mark.parametrize("person", ANSWERED, ids=lambda person: person["person"])
 def test_another_library_reads_the_document(demo: Demo, person: Json) -> None:
     bundles = pytest.importorskip("fhir.resources.R4B.bundle", reason="fhir.resources is not installed")
-    read = bundles.Bundle.model_validate_json(answer(demo, person["person"]).text)
+    read = bundles.Bundle.model_validate_json(demo.once(person["person"]).text)
     assert read.entry[0].resource.get_resource_type() == "Composition"
 
 
@@ -192,7 +181,7 @@ def references(node: Any, owner: Json | None = None) -> Iterator[tuple[str, Json
 @pytest.mark.parametrize("person", ANSWERED, ids=lambda person: person["person"])
 def test_every_reference_leads_somewhere(demo: Demo, person: Json) -> None:
     """Spec: FHIR R4 bundle.html#references: relative to the fullUrl of the entry, else absolute."""
-    bundle = answer(demo, person["person"]).json()
+    bundle = demo.once(person["person"]).json()
     urls = {entry["fullUrl"] for entry in bundle["entry"]}
     for entry in bundle["entry"]:
         root = entry["fullUrl"].rpartition("/")[0].rpartition("/")[0]
@@ -208,7 +197,7 @@ def test_every_reference_leads_somewhere(demo: Demo, person: Json) -> None:
 
 @pytest.mark.parametrize("person", ANSWERED, ids=lambda person: person["person"])
 def test_every_item_has_its_source_and_every_source_its_provenance(demo: Demo, person: Json) -> None:
-    bundle = answer(demo, person["person"]).json()
+    bundle = demo.once(person["person"]).json()
     items = {}
     for entry in bundle["entry"]:
         resource = entry["resource"]
@@ -241,7 +230,7 @@ def test_every_item_has_its_source_and_every_source_its_provenance(demo: Demo, p
 def test_by_id_is_the_same_summary(demo: Demo) -> None:
     person = demo.person("everything present")
     id_ = demo.patient_id(person)
-    by_identifier = answer(demo, "everything present").json()
+    by_identifier = demo.once("everything present").json()
     for got in (
         demo.get(f"Patient/{id_}/$summary"),
         demo.post(f"Patient/{id_}/$summary", {"resourceType": "Parameters"}),

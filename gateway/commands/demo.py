@@ -52,6 +52,7 @@ async def _demo(options: argparse.Namespace, bound: Any, directory: Path) -> Non
             await door.start()
             shown = await _loaded(region, gateway)
             print(output.as_object(shown) if options.json else output.as_text(shown), flush=True)
+            serving.settle()
             await serving.until_signal()
         finally:
             await door.stop()

@@ -42,6 +42,7 @@ async def _serve(read: settings.Settings, directory: Path, role: str) -> None:
         for door in doors:
             await door.start()
         _say(gateway, read)
+        serving.settle()
         await serving.until_signal()
         for door in doors:
             await door.stop()

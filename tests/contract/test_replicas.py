@@ -27,7 +27,7 @@ RACE = """
 import asyncio, json, sys
 from datetime import timedelta
 from gateway.storage import Database, open_stores
-from tests.contract.values import a_message
+from tests.contract.values import a_message, an_issued
 from tests.fakes import FixedClock, plain_seal, plain_unseal
 
 async def main():
@@ -41,7 +41,8 @@ async def main():
     won = await asyncio.gather(*(stores.replay.first_use("ehr", f"j{number}", ends) for number in order))
     kept = await stores.policies.keep(sys.argv[2], clock.now(), b"{}")
     heard = [await stores.inbox.accept(a_message(key=f"M{number}"), [], []) for number in range(20)]
-    seqs = await asyncio.gather(*(stores.audit.append(b"x") for _ in range(500)))
+    ids = [an_issued(id=f"x{number}") for number in order[230:270]]
+    seqs = await asyncio.gather(*(stores.audit.append(b"x", ids) for _ in range(500)))
     print(json.dumps({"won": [number for number, first in zip(order, won) if first], "log": database.log, "kept": kept,
                       "heard": heard, "seqs": sorted(seqs)}), flush=True)
     await database.close()

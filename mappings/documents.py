@@ -41,13 +41,13 @@ def translate_document(root: Json, origin: Origin) -> Translation:
     reading = _reading(root, origin)
     made = Making(reading)
     _one_patient(root)
-    made.below(document, "ClinicalDocument")
     facts = reading.facts
     for name, place in table("maps/hl7v3/documents.yaml")["facts"].items():
-        found = [str(container[key]) for container, key in reading.slots(root, path(place))]
-        if found:
-            facts[name] = found[0]
+        for container, key in reading.slots(root, path(place))[:1]:
+            reading.take(container, key)
+            facts[name] = str(container[key])
     _header(document, reading)
+    made.below(document, "ClinicalDocument")
     return made.translation(f"cda/{facts.get('type', 'document')}")
 
 
@@ -69,6 +69,7 @@ def translate_message(root: Json, origin: Origin) -> Translation:
         reason = _broken(node)
         if reason:
             made.losses.append(Loss(at, "dropped", reason))
+            reading.facts["outcome"] = "incomplete"
             reading.take(*_slot(node, root, name))
         else:
             good.append((name, node))
@@ -262,8 +263,12 @@ class Making:
         local = [one for one in known if not one.startswith(f"{_BSN}|")]
         if known:
             return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{(local or known)[0]}".encode())
-        whole = next(iter(reading.root.values()))[0] if definition.target == "Patient" else node
-        return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{self._patient}\x1f{_flat(whole)}".encode())
+        content = _flat(node)
+        if definition.target == "Patient":
+            # Somebody nobody knows is the patient of this trip or document; two unknown patients never share a key.
+            facts = reading.facts
+            content = facts.get("trip") or facts.get("set") or facts.get("document") or _flat(reading.root)
+        return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{self._patient}\x1f{content}".encode())
 
     def translation(self, name: str) -> Translation:
         """Give what was made, references between the resources made good.

@@ -174,4 +174,6 @@ _TRANSLATORS: Final[dict[str, _Translator]] = {
     "hl7v2": _hl7v2,
     "cda": _cda,
     "hl7v3": _hl7v3,
+    "csv": _csv,
+    "json": _json,
 }

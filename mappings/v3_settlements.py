@@ -154,12 +154,18 @@ def _doses(reading: Reading, source: Json, made: Json, name: str) -> None:
     if not scheduled and (repeated or len(set(amounts)) > 1):
         reading.note((source, "text"), "approximate", "several doses are given as text, not as one number")
         made[name] = [{"text": text or "zie bron: meerdere doseringen"}]
-    elif not doses and not text and made["resourceType"] != "MedicationDispense":
-        made[name] = [{"text": "dosering onbekend"}]
+    elif not text and made["resourceType"] != "MedicationDispense" and not any(_says(one) for one in doses):
+        made[name] = [{"text": "dosering onbekend", **(doses[0] if doses else {})}]
     elif text and doses and "text" not in doses[0] and len(doses) == 1:
         doses[0]["text"] = text
     elif text and not doses:
         made[name] = [{"text": text}]
+
+
+def _says(dose: Json) -> bool:
+    """Claim that a dosage says how much or how often, not only until when or along which way."""
+    repeat = dose.get("timing", {}).get("repeat", {})
+    return bool(dose.keys() & {"text", "doseAndRate", "asNeededBoolean"} or repeat.keys() - {"boundsPeriod"})
 
 
 def sections(reading: Reading, source: Json, made: Json) -> None:  # noqa: ARG001 - one signature a settlement

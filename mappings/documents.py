@@ -25,7 +25,11 @@ _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
 _SHARED: Final = frozenset({"Practitioner", "Organization"})
+_FAILED: Final = frozenset({"AE", "AR", "CE", "CR", "QE"})
 _GONE: Final = frozenset({"cancelled", "aborted", "nullified"})
+
+
+Nodes = list[tuple[str, Json]]  # elements with their names, in the order of the document
 
 
 def translate_document(root: Json, origin: Origin) -> Translation:
@@ -40,14 +44,19 @@ def translate_document(root: Json, origin: Origin) -> Translation:
         raise NotMappable("this is not a CDA document with a patient", where)
     reading = _reading(root, origin)
     made = Making(reading)
-    _one_patient(root)
+    nodes = [("ClinicalDocument", document), *_nodes(document)]
+    roles = _roles(nodes)
+    if len(roles) > 1:
+        text = f"one patient a document: {len(roles)} found"
+        raise NotMappable(text, "recordTarget")
+    _one_patient(roles)
     facts = reading.facts
     for name, place in table("maps/hl7v3/documents.yaml")["facts"].items():
         for container, key in reading.slots(root, path(place))[:1]:
             reading.take(container, key)
             facts[name] = str(container[key])
-    _header(document, reading)
-    made.below(document, "ClinicalDocument")
+    _header(document, nodes, reading)
+    made.all(nodes)
     return made.translation(f"cda/{facts.get('type', 'document')}")
 
 
@@ -64,26 +73,29 @@ def translate_message(root: Json, origin: Origin) -> Translation:
         raise NotMappable("no HL7 v3 interaction or organizer in this message")
     reading = _reading(root, origin)
     made = Making(reading)
-    good = []
-    for name, node, at in found:
-        reason = _broken(node)
+    good: list[tuple[str, Json, Nodes]] = []
+    for name, node in found:
+        nodes = [(name, node), *_nodes(node)]
+        reason = _broken(node, nodes)
         if reason:
-            made.losses.append(Loss(at, "dropped", reason))
-            reading.facts["outcome"] = "incomplete"
-            reading.take(*_slot(node, root, name))
+            made.drop(root, name, node, reason)
         else:
-            good.append((name, node))
+            good.append((name, node, nodes))
     if not good:
-        raise NotMappable("no interaction of this message can be read", found[0][2])
-    _one_patient(root, [node for _, node in good])
-    for name, node in good:
-        made.below(node, name)
+        raise NotMappable("no interaction of this message can be read", found[0][0])
+    _one_patient([role for _, _, nodes in good for role in _roles(nodes)])
+    known = any(_numbers(role, national=True) for _, _, nodes in good for role in _roles(nodes))
+    for name, node, nodes in good:
+        if known and not all(_numbers(role, national=True) for role in _roles(nodes)):
+            made.drop(root, name, node, "the patient is not named by the BSN the other interactions name")
+        else:
+            made.all(nodes)
     envelope = table("maps/hl7v3/documents.yaml")["envelope"]
-    for node in (root[next(iter(root))][0], *(one for _, one in good)):
+    for node in (root[next(iter(root))][0], *(one for _, one, _ in good)):
         if node.keys() & {"interactionId", "ControlActProcess"}:
             for part in envelope:
                 reading.take(node, part)
-    reading.facts["type"] = " ".join(dict.fromkeys(name for name, _ in good))
+    reading.facts["type"] = " ".join(dict.fromkeys(name for name, _, _ in good))
     kind = good[0][0] if len(good) == 1 else next(iter(root))
     return made.translation(f"hl7v3/{kind}")
 
@@ -104,14 +116,11 @@ def _nodes(node: Json) -> Iterator[tuple[str, Json]]:
         stack.extend(reversed(below))
 
 
-def _interactions(root: Json) -> Iterator[tuple[str, Json, str]]:
-    """Find what stands alone: interactions by their control act, else organizers."""
-    messages = [(name, node, f"{name}") for name, node in _nodes(root) if "ControlActProcess" in node]
-    if messages:
-        yield from messages
-        return
-    outer = [(name, node) for name, node in _nodes(root) if name == "organizer" and "recordTarget" in node]
-    yield from ((name, node, name) for name, node in outer)
+def _interactions(root: Json) -> Iterator[tuple[str, Json]]:
+    """Find what stands alone: interactions by their control act, else organizers with a patient."""
+    nodes = list(_nodes(root))
+    messages = [(name, node) for name, node in nodes if "ControlActProcess" in node]
+    yield from messages or [(name, node) for name, node in nodes if name == "organizer" and "recordTarget" in node]
 
 
 def _slot(node: Json, root: Json, name: str) -> tuple[Any, Any]:
@@ -119,63 +128,62 @@ def _slot(node: Json, root: Json, name: str) -> tuple[Any, Any]:
     return siblings, next(index for index, one in enumerate(siblings) if one is node)
 
 
-def _broken(node: Json) -> str:
+def _broken(node: Json, nodes: Nodes) -> str:
+    """Say why an interaction cannot be read, if it cannot."""
     codes = {one.get("typeCode") for one in node.get("acknowledgement", [])}
-    if codes & {"AE", "AR", "CE", "CR"}:
+    acts = node.get("ControlActProcess", [])
+    answers = {one.get("code") for act in acts for ack in act.get("queryAck", []) for one in ack.get("queryResponseCode", [])}  # fmt: skip
+    if codes & _FAILED or answers & _FAILED:
         return "the source answered with an error"
-    if "ControlActProcess" in node:
-        act = node["ControlActProcess"][0]
-        answers = [one.get("code") for ack in act.get("queryAck", []) for one in ack.get("queryResponseCode", [])]
-        if set(answers) & {"AE", "QE"}:
-            return "the source answered with an error"
-        if "subject" not in act:
-            return "the source answered without content"
-    return (
-        "" if any(name in {"patientRole", "patient"} for name, _ in _nodes(node)) else "no patient in this interaction"
-    )
+    if acts and "subject" not in acts[0]:
+        return "the source answered without content"
+    return "" if _roles(nodes) else "no patient in this interaction"
 
 
-def _one_patient(root: Json, parts: list[Json] | None = None) -> None:
-    """Refuse content of two persons.
+def _roles(nodes: Nodes) -> list[Json]:
+    return [role for name, node in nodes if name == "recordTarget" for role in node.get("patientRole", [])]
 
-    Spec: security 'two patients in one document'.
+
+def _numbers(role: Json, *, national: bool) -> set[str]:
+    """Give the BSN of a patient, or every other number with its root."""
+    ids = [one for one in role.get("id", []) if one.get("extension") and (one.get("root") == _BSN) == national]
+    return {f"{one.get('root', '')}|{one['extension']}" for one in ids}
+
+
+def _one_patient(roles: list[Json]) -> None:
+    """Refuse content of two persons: two BSNs, or without a BSN no number that all of it shares.
+
+    Spec: rules D1, E1; a document has one recordTarget, the interactions of a batch each repeat theirs.
     """
-    roles = [node for part in parts or [root] for name, node in _nodes(part) if name == "recordTarget"]
-    targets = [role for target in roles for role in target.get("patientRole", [])]
-    numbers = {(one["extension"]) for role in targets for one in role.get("id", []) if one.get("root") == _BSN and one.get("extension")}  # fmt: skip
-    locals_: dict[str, set[str]] = {}
-    for role in targets:
-        for one in role.get("id", []):
-            locals_.setdefault(one.get("root", ""), set()).add(one.get("extension", ""))
-    if not targets or len(numbers) > 1 or (parts is None and len(targets) > 1):
-        text = f"one patient a document: {max(len(numbers), len(targets)) if targets else 0} found"
+    national = set[str]().union(*(_numbers(role, national=True) for role in roles))
+    if not roles or len(national) > 1:
+        text = f"one patient a document: {len(national)} found"
         raise NotMappable(text, "recordTarget")
-    if not numbers and any(len(known) > 1 for known in locals_.values()):
-        raise NotMappable("one patient a document: several numbers of one kind", "recordTarget")
+    if not national and len(roles) > 1 and not set.intersection(*(_numbers(role, national=False) for role in roles)):
+        raise NotMappable("one patient a document: several without a common number", "recordTarget")
 
 
-def _header(document: Json, reading: Reading) -> None:
+def _header(document: Json, nodes: Nodes, reading: Reading) -> None:
     """Put into facts what the intake decides by: the trip, what is replaced, a cancelled trip, a patient nobody knows."""
     facts = reading.facts
-    trips = [node for name, node in _nodes(document) if name == "id" and node.get("root") == _TRIP and node.get("extension")]  # fmt: skip
-    if trips:
-        facts["trip"] = trips[0]["extension"]
+    trip = next((one["extension"] for name, one in nodes if name == "id" and one.get("root") == _TRIP and one.get("extension")), "")  # fmt: skip
+    if trip:
+        facts["trip"] = trip
     for related in document.get("relatedDocument", []):
         for parent in related.get("parentDocument", []):
             facts["replaces"] = next((one.get("extension") or one.get("root", "") for one in parent.get("id", [])), "")
             reading.take(document, "relatedDocument")
-    statuses = [one.get("code") for one in document.get("sdtc_statusCode", [])]
-    for encounter in (one for name, one in _nodes(document) if name == "encompassingEncounter"):
-        statuses += [one.get("code") for one in encounter.get("statusCode", [])]
-    if set(statuses) & _GONE:
+    stated = [*document.get("sdtc_statusCode", [])]
+    stated += [code for name, one in nodes if name == "encompassingEncounter" for code in one.get("statusCode", [])]
+    if _GONE & {one.get("code") for one in stated}:
         facts["status"] = "cancelled"
     for name in ("custodian", "author"):
         found = [node for part in document.get(name, []) for kind, node in _nodes(part) if kind == "name"]
         if found:
             facts[name] = found[-1].get("_text", "")
-    role = document["recordTarget"][0].get("patientRole", [{}])[0]
-    known = [one for one in role.get("id", []) if one.get("extension") and (one.get("root") != _BSN or passes_elfproef(one["extension"].zfill(9)))]  # fmt: skip
-    if not known:
+    role = _roles(nodes)[0]
+    national = [one.rpartition("|")[2].zfill(9) for one in _numbers(role, national=True)]
+    if not _numbers(role, national=False) and not any(passes_elfproef(one) for one in national):
         facts["quarantine"] = "patient-unknown"
 
 
@@ -193,11 +201,19 @@ class Making:
     _patient: str = ""
     _unknown: dict[tuple[str, str], None] = field(default_factory=dict)
 
-    def below(self, node: Json, name: str) -> None:
+    def all(self, nodes: Nodes) -> None:
         """Make every resource of one document or interaction; the patient first, so that all can name it."""
-        found = [(name, node), *_nodes(node)]
-        for kind, one in sorted(found, key=lambda pair: pair[0] != "patientRole"):
-            self._node(kind, one)
+        for role in _roles(nodes):
+            self._node("patientRole", role)
+        for kind, one in nodes:
+            if kind != "patientRole":
+                self._node(kind, one)
+
+    def drop(self, root: Json, name: str, node: Json, reason: str) -> None:
+        """Leave out one interaction, and say so."""
+        self.losses.append(Loss(name, "dropped", reason))
+        self.reading.facts["outcome"] = "incomplete"
+        self.reading.take(*_slot(node, root, name))
 
     def _node(self, kind: str, node: Json) -> None:
         row = _row(self.reading, kind, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from lxml import etree
@@ -195,6 +196,7 @@ def _local(element: Any) -> str:  # noqa: ANN401 - lxml
     return str(element.tag).rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
+@lru_cache(maxsize=1024)
 def _name(tag: str) -> str:
     """Name an element or attribute by its namespace URI, never by the sender's prefix."""
     if not tag.startswith("{"):

@@ -255,6 +255,20 @@ def test_two_patients_in_one_document_or_batch_are_refused() -> None:
         assert caught.value.path == "recordTarget"
 
 
+def test_an_interaction_that_does_not_name_the_patient_by_bsn_is_left_out() -> None:
+    local = PATIENT.replace("2.4.6.3", "2.4.9.9")
+    finding = observation('<value xsi:type="ST">x</value>')
+    result = read(batch(message(finding), message(finding, patient=local, name="POOB_IN990003NL")), "hl7v3")
+    assert len(of(result, "Observation")) == 1
+    assert [loss.path for loss in result.losses if loss.kind == "dropped"] == ["POOB_IN990003NL"]
+
+
+def test_only_the_record_target_says_who_the_patient_is() -> None:
+    stranger = '<participant><patientRole><id root="2.16.840.1.113883.2.4.6.3" extension="999990020"/></patientRole></participant>'
+    (made,) = of(read(cda().replace(b"<recordTarget>", stranger.encode() + b"<recordTarget>", 1)), "Patient")
+    assert made["identifier"][0]["value"] == "999990019"
+
+
 @pytest.mark.parametrize(
     ("dose", "structured"), [(("1",), True), (("1", "2"), False), (("1", "1"), True)], ids=str
 )  # fmt: skip

@@ -177,6 +177,8 @@ def _header(document: Json, nodes: Nodes, reading: Reading) -> None:
     stated += [code for name, one in nodes if name == "encompassingEncounter" for code in one.get("statusCode", [])]
     if _GONE & {one.get("code") for one in stated}:
         facts["status"] = "cancelled"
+    elif trip:
+        facts["contact"] = "true"
     for name in ("custodian", "author"):
         found = [node for part in document.get(name, []) for kind, node in _nodes(part) if kind == "name"]
         if found:

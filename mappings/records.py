@@ -16,7 +16,7 @@ from mappings.record_functions import bsn
 from mappings.settlements import SETTLEMENTS
 from mappings.tables import table
 from mappings.v3_settlements import V3_SETTLEMENTS
-from profiles.exact import NotExact, decode
+from profiles.exact import NotExact, decode, encode
 
 _MODES: Final = frozenset({"full", "delta"})
 
@@ -28,28 +28,34 @@ class _Client:
     identity: str
     facts: tuple[str, str]  # BSN and birth date as written
     nodes: list[tuple[str, Json]] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _File:
     clients: dict[str, _Client] = field(default_factory=dict)
-    losses: list[Loss] = field(default_factory=list)  # of no client
+    strays: list[Json] = field(default_factory=list)  # of no client
+    losses: list[Loss] = field(default_factory=list)  # why they are strays
     facts: dict[str, str] = field(default_factory=dict)
 
-    def add(self, node: Json, place: str, names: Json) -> None:
+    def _stray(self, node: Json, place: str, reason: str) -> None:
+        self.strays.append(node)
+        self.losses.append(Loss(place, "invalid", reason))
+
+    def add(self, node: Json, place: str, names: Json) -> _Client | None:
         """File a node under its client, known by number, else by BSN; a second birth date is never guessed away."""
         number, national = (_text(node, names.get(name, "")) for name in ("key", "bsn"))
         identity = number or bsn(national)
         if not identity:
-            self.losses.append(Loss(place, "invalid", "no client number and no BSN that passes the eleven-test"))
-            return
+            self._stray(node, place, "no client number and no BSN that passes the eleven-test")
+            return None
         facts = (bsn(national), _text(node, names["birth"]))
         known = self.clients.setdefault(identity, _Client(identity, facts))
         if known.facts != facts:
-            reason = "BSN or birth date is not that of the earlier rows of this client"
-            self.losses.append(Loss(place, "invalid", reason))
-        else:
-            known.nodes.append((place, node))
+            self._stray(node, place, "BSN or birth date is not that of the earlier rows of this client")
+            return None
+        known.nodes.append((place, node))
+        return known
 
 
 def translate_records(body: bytes, format_: str, origin: Origin, name: str = "") -> tuple[Translation, ...]:
@@ -60,13 +66,39 @@ def translate_records(body: bytes, format_: str, origin: Origin, name: str = "")
     """
     chosen, (header, maps) = _map(format_, name)
     file = _READERS[format_](body, header)
-    shared = {**file.facts, "clients": str(len(file.clients))}
+    shared = {**file.facts, "clients": str(len(file.clients)), "contact": str(header.get("contact", False)).lower()}
     label = f"{format_}/{chosen}"
     found = [_translated(one, maps, origin, label, header, shared) for one in file.clients.values()]
     if file.losses or not found:
         rest = Translation(losses=tuple(file.losses), map=label, version=header["version"], facts=shared)
         found.append(rest)
     return tuple(found)
+
+
+def split_records(body: bytes, format_: str, name: str = "") -> tuple[bytes, ...]:
+    """Take a file apart into files of one client each, which the same map reads again; what is of no client comes last.
+
+    Raises:
+        NotMappable: as `translate_records`.
+    """
+    _, (header, _) = _map(format_, name)
+    file = _READERS[format_](body, header)
+    groups = [[node for _, node in client.nodes] for client in file.clients.values()]
+    groups += [[one] for one in file.strays]
+    return tuple(_WRITERS[format_](group, header, file.facts) for group in groups) if len(groups) > 1 else (body,)
+
+
+def _file_of(rows: list[Json], header: dict[str, Any], facts: dict[str, str]) -> bytes:
+    return delimited.write(rows, header, facts.get("written", ""))
+
+
+def _feed_of(clients: list[Json], header: dict[str, Any], facts: dict[str, str]) -> bytes:
+    made: Json = {header["mode"]: facts["coverage"], header["clients"]: clients}
+    if header.get("count"):
+        made[header["count"]] = len(clients)
+    if "written" in facts:
+        made[header["written"]] = facts["written"]
+    return encode(made)
 
 
 def joined(parts: tuple[Translation, ...]) -> Translation:
@@ -96,16 +128,15 @@ def _map(format_: str, name: str) -> tuple[str, tuple[dict[str, Any], tuple[Comp
 
 def _delimited(body: bytes, header: dict[str, Any]) -> _File:
     content = delimited.read(body, header)
-    file = _File(facts={"mode": header["mode"]})
+    file = _File(facts={"coverage": header["mode"]})
     if len(content.end) > 2 and content.end[2]:
         file.facts["written"] = content.end[2]
     for number, row in content.rows:
         place = f"row[{number}]"
-        wrong = next((column for column, kinds in header.get("kinds", {}).items() if row.get(column) not in kinds), "")
-        if wrong:
-            file.losses.append(Loss(f"{place}.{wrong}", "unknown-code", "a kind of row the map does not know"))
-        else:
-            file.add(row, place, header["client"])
+        client = file.add(row, place, header["client"])
+        for column, kinds in header.get("kinds", {}).items():
+            if client and row.get(column) not in kinds:
+                client.losses.append(Loss(f"{place}.{column}", "unknown-code", "a kind of row the map does not know"))
     return file
 
 
@@ -127,7 +158,7 @@ def _feed(body: bytes, header: dict[str, Any]) -> _File:
     if mode not in _MODES:
         message = f"'{header['mode']}' must be full or delta"
         raise NotMappable(message, header["mode"])
-    file = _File(facts={"mode": mode})
+    file = _File(facts={"coverage": mode})
     if isinstance(root.get(header.get("written", "")), str):
         file.facts["written"] = root[header["written"]]
     for number, client in enumerate(clients):
@@ -140,6 +171,10 @@ def _feed(body: bytes, header: dict[str, Any]) -> _File:
     return file
 
 
+_WRITERS: Final[dict[str, Callable[[list[Json], dict[str, Any], dict[str, str]], bytes]]] = {
+    "csv": _file_of,
+    "json": _feed_of,
+}
 _READERS: Final[dict[str, Callable[[bytes, dict[str, Any]], _File]]] = {"csv": _delimited, "json": _feed}
 
 
@@ -158,7 +193,7 @@ def _translated(
 ) -> Translation:
     resources: list[Json] = []
     keys: list[str] = []
-    losses: list[Loss] = []
+    losses = list(client.losses)
     patient = ""
     for place, node in client.nodes:
         reading = Reading(node, origin, links={"Patient": patient} if patient else {})

@@ -9,13 +9,13 @@ from typing import Final
 from mappings.documents import translate_document
 from mappings.documents import translate_message as translate_interaction
 from mappings.formats import hl7v2, xml_tree
-from mappings.formats.fhir_bundle import split
+from mappings.formats.fhir_bundle import split as split_bundle
 from mappings.formats.fhir_xml import read
 from mappings.library import records
 from mappings.messages import translate_message
 from mappings.model import Json, NotMappable, Origin, Translation
 from mappings.profile_claims import claim
-from mappings.records import joined, translate_records
+from mappings.records import joined, split_records, translate_records
 from mappings.upgrade import upgrade
 from profiles.exact import NotExact, decode
 
@@ -55,17 +55,15 @@ def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Transl
     return translation
 
 
-def patients(body: bytes, format: str, origin: Origin, map: str = "") -> tuple[Translation, ...]:  # noqa: A002
-    """Read what a source sent and give it patient by patient: a file of many clients becomes many translations.
+def split(body: bytes, format: str, map: str = "") -> tuple[bytes, ...]:  # noqa: A002
+    """Take apart what holds many patients into bytes of one patient each, which `translate` reads again.
 
-    What belongs to no client (a row without a number) comes last, in a translation without resources.
+    So each patient's message can be kept, replayed and erased alone; what is of no patient comes last.
 
     Raises:
-        NotMappable: as `translate`.
+        NotMappable: the file as a whole is not as its map describes it.
     """
-    if format in RECORDS:
-        return translate_records(body, format, origin, map)
-    return (translate(body, format, origin, map),)
+    return split_records(body, format, map) if format in RECORDS else (body,)
 
 
 def formats() -> tuple[str, ...]:
@@ -118,7 +116,7 @@ def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one 
         root = decode(body)
     except NotExact as error:
         raise NotMappable(str(error)) from None
-    parts = split(root, body)
+    parts = split_bundle(root, body)
     for resource in parts.resources:
         claim(resource)
     return Translation(
@@ -134,7 +132,7 @@ def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one 
 
 def _fhir_stu3(body: bytes, origin: Origin) -> Translation:
     root = _root(body)
-    return upgrade(split(root, body), origin)
+    return upgrade(split_bundle(root, body), origin)
 
 
 def _hl7v2(body: bytes, origin: Origin) -> Translation:

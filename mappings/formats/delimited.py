@@ -52,6 +52,18 @@ def read(body: bytes, header: dict[str, Any]) -> Delimited:
     return Delimited(tuple((number, {name: cell for name, cell in row.items() if cell}) for number, row in named), tuple(end))  # fmt: skip
 
 
+def write(rows: list[dict[str, str]], header: dict[str, Any], written: str = "") -> bytes:
+    """Write rows as a complete file that the same map reads."""
+    target = io.StringIO(newline="")
+    dialect = header["dialect"]
+    writer = csv.writer(target, delimiter=dialect["delimiter"], quotechar=dialect["quote"], lineterminator="\n")
+    writer.writerow(header["columns"])
+    writer.writerows([row.get(name, "") for name in header["columns"]] for row in rows)
+    if header.get("end"):
+        writer.writerow([header["end"], str(len(rows)), *([written] if written else [])])
+    return target.getvalue().encode(header["encoding"])
+
+
 def decoded(body: bytes, encoding: str) -> str:
     """Decode a file in the charset its map names.
 

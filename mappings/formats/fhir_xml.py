@@ -43,7 +43,7 @@ def _children(element: Any, depth: int) -> Json:  # noqa: ANN401 - lxml
     if depth > _DEPTH:
         message = f"nested deeper than {_DEPTH} levels"
         raise NotMappable(message)
-    made: Json = {name: value for name, value in element.attrib.items() if name in {"id", "url"}}
+    made: Json = {name: element.get(name) for name in element.attrib if name in {"id", "url"}}
     for child in element:
         if not isinstance(child.tag, str):
             continue

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mappings.model import NotMappable, Origin, Translation
-from mappings.translation import guess, patients, translate
+from mappings.records import translate_records
+from mappings.translation import guess, split, translate
 from profiles.exact import decode, encode
 from profiles.validation import validate
 
@@ -18,7 +19,7 @@ JSON = (EXAMPLES / "json" / "nursing-home.input.json").read_bytes()
 
 
 def parts(body: bytes, format_: str = "csv") -> tuple[Translation, ...]:
-    found = patients(body, format_, ORIGIN)
+    found = translate_records(body, format_, ORIGIN)
     for one in found:
         for resource in one.resources:
             assert [str(issue) for issue in validate(resource) if issue.is_error] == []
@@ -27,7 +28,7 @@ def parts(body: bytes, format_: str = "csv") -> tuple[Translation, ...]:
 
 def refused(body: bytes, format_: str = "csv") -> NotMappable:
     with pytest.raises(NotMappable) as caught:
-        patients(body, format_, ORIGIN)
+        translate_records(body, format_, ORIGIN)
     return caught.value
 
 
@@ -52,7 +53,7 @@ def test_each_client_is_a_translation_of_its_own() -> None:
     assert [one["resourceType"] for one in second.resources] == ["Patient", "Observation", "RelatedPerson", "AllergyIntolerance"]  # fmt: skip
     assert not set(first.keys) & set(second.keys)
     assert first.facts["client"] == first.keys[0]
-    assert (first.facts["mode"], first.facts["written"]) == ("full", "2026-01-05T03:00:00+01:00")
+    assert (first.facts["coverage"], first.facts["written"]) == ("full", "2026-01-05T03:00:00+01:00")
     assert first.losses == second.losses == ()
 
 
@@ -121,8 +122,29 @@ def test_a_row_of_nobody_or_of_two_costs_only_itself() -> None:
     assert len(first.resources) == 3
     assert [one["resourceType"] for one in second.resources] == ["Patient", "AllergyIntolerance"]
     assert rest.resources == ()
-    assert [loss.path for loss in rest.losses] == ["row[2]", "row[4]", "row[5].soort"]
+    assert [loss.path for loss in rest.losses] == ["row[2]", "row[4]"]
+    assert ("row[5].soort", "unknown-code") in [(loss.path, loss.kind) for loss in second.losses]
     assert "999990018" not in str(rest.losses)
+
+
+@pytest.mark.parametrize(("body", "format_"), [(CSV, "csv"), (JSON.replace(b'"count":1', b'"count":2').replace(b'"clients":[', b'"clients":[{"clientNumber":"C2","bsn":"999990020","birthDate":"1950"},'), "json")])  # fmt: skip
+def test_a_file_taken_apart_says_the_same_of_each_client(body: bytes, format_: str) -> None:
+    whole, pieces = parts(body, format_), split(body, format_)
+    assert len(pieces) == len(whole) == 2
+    for piece, expected in zip(pieces, whole, strict=True):
+        (alone,) = parts(piece, format_)
+        assert (alone.resources, alone.keys) == (expected.resources, expected.keys)
+        assert alone.facts == {**expected.facts, "clients": "1"}
+        assert split(piece, format_) == (piece,)
+
+
+def test_what_is_of_nobody_is_a_piece_of_its_own_and_never_lost() -> None:
+    body = CSV.decode().replace("C2;999990020;1950;V;Bos;Anna;gewicht", ";999990018;1950;V;Bos;Anna;gewicht").encode()
+    *_, stray = split(body, "csv")
+    assert b"72,50" in stray
+    (only,) = parts(stray)
+    assert only.resources == ()
+    assert [loss.kind for loss in only.losses] == ["invalid"]
 
 
 def test_a_bsn_that_lost_its_zeros_is_found_again() -> None:
@@ -131,7 +153,7 @@ def test_a_bsn_that_lost_its_zeros_is_found_again() -> None:
 
 
 def test_a_number_of_a_client_belongs_to_its_custodian() -> None:
-    other = patients(CSV, "csv", Origin("90000005", "other-home", ORIGIN.received))
+    other = translate_records(CSV, "csv", Origin("90000005", "other-home", ORIGIN.received))
     assert other[0].resources[0]["identifier"][1]["system"] == "urn:roaz:90000005:client"
     assert not {key for one in other for key in one.keys} & {key for one in parts(CSV) for key in one.keys}
 
@@ -175,4 +197,4 @@ def test_an_unknown_map_is_named() -> None:
 
 def test_other_formats_are_one_patient() -> None:
     body = encode({"resourceType": "Patient", "id": "p"})
-    assert patients(body, "fhir-r4", ORIGIN) == (translate(body, "fhir-r4", ORIGIN),)
+    assert split(body, "fhir-r4") == (body,)

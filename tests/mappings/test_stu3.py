@@ -237,3 +237,31 @@ def test_real_inputs_run_and_are_valid_r4() -> None:
             assert not errors or file.name.startswith(wanting), (file.name, errors)
     print(f"{len(files)} files: {mapped} resources, {losses} losses, {refused} refused")
     assert mapped >= 100
+
+
+def test_a_signature_has_the_names_of_r4() -> None:
+    signature = {
+        "type": [{"system": "urn:iso-astm:E1762-95:2013", "code": "1.2.840.10065.1.12.1.1"}],
+        "when": "2020-01-01T10:00:00Z",
+        "whoReference": {"reference": "Practitioner/p"},
+        "contentType": "application/signature+xml",
+        "blob": "dGVzdA==",
+    }
+    made = one(
+        {
+            "resourceType": "Provenance",
+            "target": [{"reference": "Condition/c"}],
+            "recorded": "2020-01-01T10:00:00Z",
+            "agent": [{"whoReference": {"reference": "Practitioner/p"}}],
+            "signature": [signature],
+        }
+    )
+    assert made["signature"] == [
+        {
+            "type": signature["type"],
+            "when": "2020-01-01T10:00:00Z",
+            "who": {"reference": "Practitioner/p"},
+            "sigFormat": "application/signature+xml",
+            "data": "dGVzdA==",
+        }
+    ]

@@ -186,6 +186,8 @@ def _element(element: Json, used: set[str], *, is_resource: bool) -> Json:
         facts["min"] = element["min"]
     if element.get("base", element)["max"] != "1":
         facts["many"] = True
+    if "xmlAttr" in element.get("representation", ()):
+        facts["attribute"] = True
     if "contentReference" in element:
         facts["types"] = [element["contentReference"].partition("#")[2]]
         return facts
@@ -213,7 +215,8 @@ def _type_name(kind: Json, *, is_resource: bool) -> str:
 
 def write(facts: Json, path: Path) -> int:
     """Write the facts as reproducible compressed JSON; give its size in bytes."""
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    # The keys stay as they are made: elements in the order of the specification, which is their order in XML.
+    text = json.dumps(facts, separators=(",", ":"), ensure_ascii=True)
     packed = lzma.compress(
         text.encode(), format=lzma.FORMAT_XZ, check=lzma.CHECK_SHA256, preset=9 | lzma.PRESET_EXTREME
     )

@@ -49,7 +49,7 @@ def decode_any(raw: bytes) -> Any:  # noqa: ANN401 - JSON is any value
         raise NotExact(message)
     try:
         value = _decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError) as error:  # 1e9999999999999999999 as well
         raise NotExact(_without_content(error)) from None
     except RecursionError:
         message = "nested too deeply"

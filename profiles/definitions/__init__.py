@@ -45,6 +45,7 @@ class Element:
     name: str
     required: bool
     members: tuple[Member, ...]
+    attribute: bool = False  # an attribute in XML
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """One data type, backbone element or resource."""
+    """One data type, backbone element or resource; its elements are in the order of the specification."""
 
     name: str
     is_resource: bool
@@ -124,7 +125,7 @@ def _element(label: str, row: dict[str, Any]) -> Element:
         )
         for kind in row["types"]
     )
-    return Element(name, bool(row.get("min")), members)
+    return Element(name, bool(row.get("min")), members, bool(row.get("attribute")))
 
 
 def _property(name: str, kind: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from gateway.errors import StartError
+from gateway.errors import StartError, Unavailable
 from gateway.version import __version__
 
 # One module a command group in gateway.commands; each is imported when its command runs.
@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "client": "register, list and disable clients",
     "keys": "list and rotate keys",
     "db": "bring the database to this version",
+    "inbox": "look at what was pushed; release, read anew, erase",
     "backup": "write what the database holds at this moment into one file",
     "restore": "fill a new database from a backup",
 }
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     except StartError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return error.exit_code
+    except Unavailable as error:
+        print(f"gateway: {error.text()}", file=sys.stderr)
+        return 3
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:

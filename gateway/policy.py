@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, TypeVar
@@ -43,14 +44,15 @@ class Policy:
         return organization.name if organization else ura
 
 
-def build(settings: Settings) -> Policy:
-    """Make the policy of a configuration.
+def build(settings: Settings, partial: Mapping[str, frozenset[str]] | None = None) -> Policy:
+    """Make the policy of a configuration; `partial` gives the categories a dialect asks in part only, by its name.
 
     Raises:
         StartError: something refers to what is not declared, or is declared twice. Exit code 1.
     """
     organizations = _unique("organizations", "ura", settings.organizations)
-    sources = _unique("sources", "id", settings.sources)
+    rows = tuple(_with_partial(row, partial or {}) for row in settings.sources)
+    sources = _unique("sources", "id", rows)
     clients = _unique("clients", "id", settings.clients)
     _unique("agreements", "id", settings.agreements)
     for source in settings.sources:
@@ -62,7 +64,7 @@ def build(settings: Settings) -> Policy:
             if ura != "*":
                 _declared(ura, organizations, f"agreements '{agreement.id}'")
     by_custodian: dict[str, tuple[SourceTable, ...]] = {}
-    for source in settings.sources:
+    for source in rows:
         by_custodian[source.custodian] = (*by_custodian.get(source.custodian, ()), source)
     return Policy(
         revision=_revision(settings),
@@ -75,6 +77,11 @@ def build(settings: Settings) -> Policy:
         disclosure=_disclosure(settings),
         case_roles=frozenset(settings.consent.case_roles),
     )
+
+
+def _with_partial(row: SourceTable, partial: Mapping[str, frozenset[str]]) -> SourceTable:
+    more = partial.get(row.dialect, frozenset())
+    return msgspec.structs.replace(row, partial=tuple(sorted({*row.partial, *more}))) if more else row
 
 
 def _revision(settings: Settings) -> str:

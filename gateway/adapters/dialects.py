@@ -45,6 +45,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     queries: tuple[_Row, ...]
     canonical: str = ""
     first_patient: bool = False
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Dialect:
     format: str  # "fhir-r4" | "fhir-stu3"
     first_patient: bool
     queries: tuple[Query, ...]
+    partial: frozenset[str] = frozenset()  # categories of which its queries ask a part only (A1)
 
     @property
     def categories(self) -> frozenset[str]:
@@ -120,6 +122,11 @@ def dialect(name: str) -> Dialect:
     return found
 
 
+def partial_by_dialect() -> dict[str, frozenset[str]]:
+    """The categories each dialect asks in part only, by its name."""
+    return {name: found.partial for name, found in _dialects().items() if found.partial}
+
+
 @cache
 def _dialects() -> dict[str, Dialect]:
     folder = resources.files(__package__) / _FOLDER
@@ -132,7 +139,8 @@ def _dialects() -> dict[str, Dialect]:
 
 
 def _made(file: _File) -> Dialect:
-    return Dialect(file.name, file.format, file.first_patient, tuple(_query(file, row) for row in file.queries))
+    return Dialect(file.name, file.format, file.first_patient, tuple(_query(file, row) for row in file.queries),
+                   frozenset(file.partial))
 
 
 def _query(file: _File, row: _Row) -> Query:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -23,7 +24,7 @@ from gateway.summary.assembly import (
 from gateway.summary.material import Material
 from gateway.summary.texts import Words
 from gateway.summary.values import moment, person_name
-from profiles.dates import age_on, parse
+from profiles.dates import PartialDate, age_on, parse
 
 _MARKS: Final = {"data": "●", "none": "○", "unknown": "?", "withheld": "◐", "unavailable": "✕"}  # never color alone
 
@@ -90,15 +91,26 @@ def _section(view: SectionView, summary: Summary) -> Json:
 def _person(summary: Summary) -> Person:
     words, resource = summary.words, summary.identity.resource
     born = str(resource.get("birthDate", ""))
-    date = parse(born)
-    age = age_on(date, summary.material.now.date()) if date else None
+    when = parse(born)
     return Person(
         name=person_name(resource["name"]) or words["no_name"],
         born=words.say("born", date=born or words["unknown"]),
-        age=words.say("age", years=age if age is not None else words["unknown"]),
+        age=_age(when, summary.material.now.date(), words),
         sex=words.say("sex", text=words.code("gender", str(resource.get("gender", "unknown")))),
         identifier=words.say("identifier", last=summary.material.patient.value[-3:]),
     )
+
+
+def _age(born: PartialDate | None, today: date, words: Words) -> str:
+    """How old: in days in the first two months, in months in the first two years."""
+    years = age_on(born, today) if born else None
+    if years is None:
+        return words.say("age", years=words["unknown"])
+    day = born.local_day if born else None
+    if years >= 2 or day is None:
+        return words.say("age", years=years)
+    months = (today.year - day.year) * 12 + today.month - day.month - (today.day < day.day)
+    return words.say("age_months", months=months) if months >= 2 else words.say("age_days", days=(today - day).days)
 
 
 def _asked_by(material: Material, words: Words) -> str:

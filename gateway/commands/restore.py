@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.newer is None:
         print(
-            f"gateway: withdrawals of consent after {instant(found.made)} are not in this backup; when the old database can be "
-            "read, restore again with --newer URL, else have them sent again before serving",
+            f"gateway: withdrawals of consent, closed cases and disabled clients after {instant(found.made)} are not in this backup; when the old database can be "
+            "read, restore again with --newer URL, else have them repeated before serving",
             file=sys.stderr,
         )
     return 0

@@ -23,6 +23,7 @@ class Engine(Protocol):
     """The module of an engine. INVARIANT: one schema and one set of stores on all of them."""
 
     HAS_SCHEMA: str  # a query: not zero once the first migration was applied
+    SERVING: str  # a query: how many processes serve it, as far as exclusive work does not keep them out
 
     def open_database(self, url: str, *, exclusive: bool, group_commit: timedelta, limit: int) -> Database:
         """Open an upgraded database."""

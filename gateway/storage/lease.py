@@ -14,12 +14,13 @@ from gateway.storage.writer import Connection, Cursor, StaleError
 
 SLOTS: Final = 64
 LEASE_SECONDS: Final = 30
-RENEW_SECONDS: Final = 10.0
+RENEW_SECONDS: Final = 5.0  # also how soon an idle process sees that the server is gone
 
 # The clock of the server decides, so that clocks of hosts that differ do not.
 _NOW: Final = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
 _END: Final = f"{_NOW} + {LEASE_SECONDS * 1_000_000}"
 _FREE: Final = f"SELECT slot FROM log_slot WHERE slot > 0 AND until < {_NOW} ORDER BY slot LIMIT 1"  # noqa: S608 - constants
+LIVE: Final = f"SELECT COUNT(*) FROM log_slot WHERE until >= {_NOW}"  # noqa: S608 - constants
 _LAST: Final = "SELECT COALESCE(MAX(slot), 0) FROM log_slot"
 _TAKE: Final = (
     f"INSERT INTO log_slot (slot, epoch, holder, until) VALUES (?, 1, ?, {_END}) ON CONFLICT (slot) "  # noqa: S608 - constants

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from gateway.errors import StartError
-from gateway.storage.engines import Engine, engine_of
+from gateway.storage.engines import Engine, Read, engine_of
 from gateway.storage.writer import Connection, Cursor
 
 _FILE: Final = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
+_LEASES: Final = 2  # the version from which on it is known who serves
 _COMMENT: Final = re.compile(r"--[^\n]*")
 
 
@@ -48,9 +49,7 @@ def check_version(database_url: str) -> None:
         StartError: it is absent, older or newer; the text names both versions and the way out. Exit code 3.
     """
     engine = engine_of(database_url)
-    found = 0
-    if engine.exists(database_url):
-        found = engine.administer(database_url, partial(_look, engine), exclusive=False)
+    found = engine.snapshot(database_url, partial(_seen, engine)) if engine.exists(database_url) else 0
     _refuse_newer(found)
     needed = migrations()[-1].version
     if found < needed:
@@ -75,23 +74,29 @@ def tables() -> list[str]:
     return [table for table in _TABLE.findall(statements) if table != "schema_version"]
 
 
-def _look(engine: Engine, connection: Connection) -> int:
-    with transaction(connection) as cursor:
-        return _version(engine, cursor)
+def _seen(engine: Engine, read: Read) -> int:
+    return _version(engine, lambda sql: next(read(sql))[0][0])
 
 
 def _apply(engine: Engine, steps: tuple[Migration, ...], connection: Connection) -> list[str]:
     taken = []
     for step in steps:
         with transaction(connection) as cursor:
-            found = _version(engine, cursor)
+            first = partial(_first, cursor)
+            found = _version(engine, first)
             _refuse_newer(found)
             if found < step.version:
+                if found >= _LEASES:
+                    _refuse_served(engine, first)
                 for statement in step.statements:
                     cursor.execute(engine.portable(statement))
                 cursor.execute("INSERT INTO schema_version (version, name) VALUES (?, ?)", (step.version, step.name))
                 taken.append(step.name)
     return taken
+
+
+def _first(cursor: Cursor, sql: str) -> Any:  # noqa: ANN401 - a value of any column
+    return cursor.execute(sql).fetchone()[0]
 
 
 @contextmanager
@@ -107,9 +112,16 @@ def transaction(connection: Connection) -> Iterator[Cursor]:
         raise
 
 
-def _version(engine: Engine, cursor: Cursor) -> int:
-    known = cursor.execute(engine.HAS_SCHEMA).fetchone()[0]
-    return int(cursor.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchone()[0]) if known else 0
+def _version(engine: Engine, first: Callable[[str], Any]) -> int:
+    """The version, by what gives the first value of a query."""
+    return int(first("SELECT COALESCE(MAX(version), 0) FROM schema_version")) if first(engine.HAS_SCHEMA) else 0
+
+
+def _refuse_served(engine: Engine, first: Callable[[str], Any]) -> None:
+    """A process of the version before would go on writing what the new schema has another place for."""
+    if serving := first(engine.SERVING):
+        message = f"{serving} process(es) serve this database; stop them first, or wait 30 s for one that died"
+        raise StartError(message)
 
 
 def _refuse_newer(found: int) -> None:

@@ -20,13 +20,24 @@ from gateway.storage.postgresql_connection import FAULTS, PostgresqlConnection, 
 from gateway.storage.readers import Readers
 from gateway.storage.writer import Connection, Pace, Writer
 
-__all__ = ["HAS_SCHEMA", "administer", "columns_of", "exists", "name_of", "open_database", "portable", "snapshot"]
+__all__ = [
+    "HAS_SCHEMA",
+    "SERVING",
+    "administer",
+    "columns_of",
+    "exists",
+    "name_of",
+    "open_database",
+    "portable",
+    "snapshot",
+]
 
 T = TypeVar("T")
 
 HAS_SCHEMA: Final = (
     "SELECT COUNT(*) FROM pg_tables WHERE tablename = 'schema_version' AND schemaname = current_schema()"
 )
+SERVING: Final = lease.LIVE
 
 # Advisory locks: number and moment of a write are taken under the first, as on an engine with one writer.
 _WRITE: Final = "BEGIN; SELECT pg_advisory_xact_lock(7510, 1)"
@@ -110,6 +121,7 @@ def snapshot(url: str, work: Callable[[Read], T]) -> T:
 
     def connected() -> T:
         with closing(PostgresqlConnection(url, _SNAPSHOT)) as connection:
+            _refuse_unsafe(url, connection)
             cursor = connection.begin()
             numbers = count(1)
 
@@ -134,7 +146,8 @@ def columns_of(table: str) -> str:
 
 def exists(url: str) -> bool:
     """Claim that there may be one: only connecting tells."""
-    return bool(url)
+    del url
+    return True
 
 
 def portable(statement: str) -> str:

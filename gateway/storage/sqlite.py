@@ -22,6 +22,7 @@ T = TypeVar("T")
 Connect = Callable[[Path], sqlite3.Connection]
 
 HAS_SCHEMA: Final = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_version'"
+SERVING: Final = "SELECT 0"  # the lock on the file keeps them out
 
 _URL: Final = re.compile(r"sqlite:///(?P<path>[^?#]+)")
 _MMAP_BYTES: Final = 268_435_456

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.record import decode
+from gateway.cli import main
 from gateway.errors import StartError
 from gateway.settings import ClientTable
 from gateway.storage import Backup, Database, Stores, back_up, check_version, migrate, open_stores, restore, upgrade
@@ -236,3 +238,44 @@ async def test_a_backup_of_a_newer_version_is_refused_and_of_an_older_one_upgrad
         back_up(new, tmp_path / "newer", NOON)
     with pytest.raises(StartError, match="newer than"):
         restore(new_url("sqlite"), tmp_path / "newer", LATER, record)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["sqlite", "postgresql"])
+def test_the_commands_say_what_was_done_and_what_may_be_missing(
+    target: str, new_url: NewUrl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", str(tmp_path / "region")], {})
+    config = ["--config", str(tmp_path / "region" / "region.toml")]
+    file, new = str(tmp_path / "backup"), {"GATEWAY__DATABASE__URL": new_url(target)}
+    capsys.readouterr()
+    assert main(["backup", file, *config], {}) == 0
+    said = capsys.readouterr()
+    assert "consent\t0" in said.out
+    assert "the key ring is not in it" in said.err
+    assert main(["backup", file, *config], {}) == 1
+    assert "never overwritten" in capsys.readouterr().err
+    assert main(["restore", file, *config], new) == 0
+    assert "--newer URL" in capsys.readouterr().err
+    assert main(["restore", file, *config], new) == 1
+    assert "not empty" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+async def test_the_record_of_a_restore_can_be_read(new_url: NewUrl, tmp_path: Path) -> None:
+    main(["init", str(tmp_path / "region")], {})
+    config = ["--config", str(tmp_path / "region" / "region.toml")]
+    url = new_url("sqlite")
+    assert main(["backup", str(tmp_path / "backup"), *config], {}) == 0
+    assert (
+        main(
+            ["restore", str(tmp_path / "backup"), *config, "--newer", f"sqlite:///{tmp_path}/region/gateway.db"],
+            {"GATEWAY__DATABASE__URL": url},
+        )
+        == 0
+    )
+    async with opened(url) as stores:
+        [found] = [decode(one.body) async for one in stores.audit.records()]
+    assert found.kind == "start"
+    assert [reason.partition(" ")[0] for reason in found.reasons] == ["restored-from", "made", "newer"]
+    assert found.reasons[2] == "newer replayed"

@@ -160,6 +160,18 @@ async def test_every_slot_can_be_taken_once(url: str, monkeypatch: pytest.Monkey
         await command.close()
 
 
+async def test_nobody_upgrades_below_a_process_that_serves(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = migrate.migrations()
+    more = migrate.Migration(len(known) + 1, "more", ("CREATE TABLE more (id TEXT)", "DROP TABLE more"))
+    async with serving(url):
+        assert migrate.upgrade(url) == []
+        monkeypatch.setattr(migrate, "migrations", lambda: (*known, more))
+        with pytest.raises(StartError, match=r"1 process\(es\) serve this database"):
+            migrate.upgrade(url)
+        monkeypatch.setattr(migrate, "migrations", lambda: known)
+        migrate.check_version(url)
+
+
 async def test_an_idle_process_keeps_its_log(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.02)
     async with serving(url) as (database, _):

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import pstats
 import sys
 import tempfile
 from pathlib import Path
@@ -23,13 +24,19 @@ def main() -> int:
     parser.add_argument("which", nargs="?", choices=[*BENCHMARKS, "all"], default="all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round there as well")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--profile", action="store_true", help="say where the gateway's time goes; its figures mean nothing then"
+    )
     options = parser.parse_args()
     reports = []
     for name in BENCHMARKS if options.which == "all" else (options.which,):
         benchmark = BENCHMARKS[name]
         size = benchmark.quick() if options.quick else benchmark.Size()
         with tempfile.TemporaryDirectory(prefix="gateway-bench-") as directory:
-            report = benchmark.run(Path(directory), size)
+            profile = Path(directory) / "profile" if options.profile else None
+            report = benchmark.run(Path(directory), size, profile)
+            if profile:
+                pstats.Stats(str(profile)).strip_dirs().sort_stats("tottime").print_stats(40)
         reports.append(report)
         print(report.text(), flush=True)
         print(

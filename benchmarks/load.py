@@ -8,10 +8,11 @@ import random
 import re
 import sys
 from itertools import cycle
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, cast
 
 from gateway import serving
+from profiles import exact
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -132,6 +133,18 @@ async def together(job: dict[str, Any]) -> dict[str, Any]:
     return {"failed": "", "count": len(found), "p50": _at(found, 0.50), "p99": _at(found, 0.99), "worst": found[-1]}
 
 
+async def parse(job: dict[str, Any]) -> dict[str, Any]:
+    """Read and write some JSON exactly: a measure of the machine at this moment, for a core that does much else."""
+    bodies = [body.encode() for body in job["bodies"]]
+    costs = []
+    for _ in range(20):
+        began = process_time()
+        for body in bodies:
+            exact.encode(exact.decode(body))
+        costs.append(process_time() - began)
+    return {"failed": "", "cpu": sorted(costs)[len(costs) // 2]}
+
+
 def _at(found: list[float], share: float) -> float:
     return found[min(len(found) - 1, int(len(found) * share))]
 
@@ -140,7 +153,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            result = serving.run({"steady": steady, "together": together}[job["kind"]](job))
+            result = serving.run({"steady": steady, "together": together, "parse": parse}[job["kind"]](job))
         except (OSError, EOFError) as error:
             result = {"failed": f"{type(error).__name__}: {error}"}
         print(json.dumps(result), flush=True)

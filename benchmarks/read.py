@@ -30,16 +30,17 @@ class Size:
     results: int = 5
 
 
-def run(directory: Path, size: Size) -> Report:
+def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
     """Measure, interleaved: raw, read by observation, read by explicit consent; each round in another order."""
     cores = Cores.of_this_machine()
     region = Region.at(directory)
+    region.profile = profile
     region.custodian(OBSERVED, "observation", {"id": "ambulance", "kind": "mllp", "listen": "127.0.0.1:0"}, "AMB")
     region.custodian(PERMITTED, "explicit", {"id": "post", "kind": "mllp", "listen": "127.0.0.1:0"}, "N6")
     region.write()
     talk = directory / "gateway.log"
     with (
-        Process(["gateway", "serve", "--config", str(region.config)], cores.server, talk=talk) as gateway,
+        Process(region.serve, cores.server, talk=talk) as gateway,
         Load(cores.other) as load,
     ):
         gateway.ready(region.port)

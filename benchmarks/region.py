@@ -40,6 +40,7 @@ class Region:
     directory: Path
     port: int
     tree: dict[str, Any] = field(default_factory=dict)
+    profile: Path | None = None  # where the calls of the gateway are counted; slows it down several times
     _keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
 
@@ -50,6 +51,12 @@ class Region:
     @property
     def config(self) -> Path:
         return self.directory / "region.toml"
+
+    @property
+    def serve(self) -> list[str]:
+        """What starts the gateway, after `python -m`."""
+        profiled = ["cProfile", "-o", str(self.profile), "-m"] if self.profile else []
+        return [*profiled, "gateway", "serve", "--config", str(self.config)]
 
     @classmethod
     def at(cls, directory: Path, deadline: str = "4s") -> Region:
@@ -107,13 +114,17 @@ class Region:
         upgrade(database_url(read, self.directory))
 
     def token(self, client: str) -> str:
-        """An access token, asked for the way any client asks."""
+        """An access token, asked for the way any client asks, and kept."""
         if client not in self._tokens:
-            who = _PHYSICIAN if client == "physician" else None
-            now = lambda: datetime.now(UTC).timestamp()  # noqa: E731
-            answer = asyncio.run(fetch_token(f"{self.base}/oauth/token", client, self._keys[client], now=now, who=who))
-            self._tokens[client] = str(answer["access_token"])
+            self._tokens[client] = self.new_token(client)
         return self._tokens[client]
+
+    def new_token(self, client: str = "physician") -> str:
+        """Another access token: nothing the gateway remembers of an earlier one helps it."""
+        who = _PHYSICIAN if client == "physician" else None
+        now = lambda: datetime.now(UTC).timestamp()  # noqa: E731
+        answer = asyncio.run(fetch_token(f"{self.base}/oauth/token", client, self._keys[client], now=now, who=who))
+        return str(answer["access_token"])
 
     def register(self, ura: str, bsns: Iterable[str], *, permit: bool, listed: bool) -> None:
         """Let a custodian record its patients' permits and register that it holds their data."""
@@ -138,12 +149,14 @@ class Region:
             message = f"POST {path}: {answer.status} {body[:300]!r}"
             raise SystemExit(message)
 
-    def request(self, method: str, path: str, body: bytes = b"", kind: str = "application/fhir+json") -> str:
+    def request(
+        self, method: str, path: str, body: bytes = b"", kind: str = "application/fhir+json", token: str = ""
+    ) -> str:
         """One request as it goes over the wire, with a physician's token."""
         content = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n" if body else ""
         head = (
             f"{method} /fhir/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/fhir+json\r\n"
-            f"Authorization: Bearer {self.token('physician')}\r\n{content}\r\n"
+            f"Authorization: Bearer {token or self.token('physician')}\r\n{content}\r\n"
         )
         return head + body.decode("latin-1")
 

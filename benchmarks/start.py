@@ -24,15 +24,16 @@ class Size:
     demos: int = 3
 
 
-def run(directory: Path, size: Size) -> Report:
+def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
     """Start again and again, interleaved with an interpreter that only imports the libraries; database and keys exist."""
     cores = Cores.of_this_machine()
     region = Region.at(directory)
+    region.profile = profile
     region.write()
     starts, imports, memory = [], [], []
     for number in range(-1, size.rounds):  # the first start compiles and warms the page cache, and is not counted
         imported = _imports()
-        with Process(["gateway", "serve", "--config", str(region.config)], cores.server) as gateway:
+        with Process(region.serve, cores.server) as gateway:
             seconds = gateway.ready(region.port)
             taken = gateway.memory_mib()
         if number >= 0:

@@ -25,33 +25,33 @@ class Size:
     """How long and how much is measured."""
 
     rounds: int = 7
-    seconds: float = 4.0
-    patients: int = 10
-    alone: int = 60  # summaries a round at one client
+    seconds: float = 60.0  # at most, for each measurement of a round
+    patients: int = 40
+    tokens: int = 4  # times the patients = summaries a round at eight clients
 
 
-def run(directory: Path, size: Size) -> Report:
+def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
     """Measure, interleaved: the sources alone, one client, eight clients, one client with a hung source."""
     cores = Cores.of_this_machine()
     ports = [free_port() for _ in range(SOURCES)]
     region = _region(directory, ports)
+    region.profile = profile
     persons = bsns(size.patients + _HANGING)
     hanging = persons[size.patients :]
     words = ["--ports", *map(str, ports), "--delay", str(DELAY_MS / 1000), "--hang", *hanging]
     door = free_port()
     with (
         Process(["benchmarks.servers", "sources", "--port", str(door), *words], cores.other) as sources,
-        Process(
-            ["gateway", "serve", "--config", str(region.config)], cores.server, talk=directory / "gateway.log"
-        ) as gateway,
+        Process(region.serve, cores.server, talk=directory / "gateway.log") as gateway,
         Load(cores.other) as load,
+        Load(cores.server) as yardstick,
     ):
         sources.ready(door)
         gateway.ready(region.port)
         for number in range(SOURCES):
             region.register(_ura(number), persons, permit=True, listed=True)
         _check(region, persons[0])
-        return _measured(region, persons[: size.patients], hanging, ports, gateway, load, size)
+        return _measured(region, persons[: size.patients], hanging, ports, gateway, load, yardstick, size)
 
 
 def _region(directory: Path, ports: list[int]) -> Region:
@@ -83,30 +83,43 @@ def _check(region: Region, bsn: str) -> None:
 
 
 def _measured(region: Region, persons: list[str], hanging: list[str], ports: list[int], gateway: Process, load: Load,
-              size: Size) -> Report:  # fmt: skip
-    asked = [region.request("POST", "Patient/$summary", _body(bsn)) for bsn in persons]
-    hung = [region.request("POST", "Patient/$summary", _body(bsn)) for bsn in hanging]
-    common = {"kind": "steady", "port": region.port, "seconds": 60.0, "requests": asked}
-    one = common | {"connections": 1, "count": size.alone}
-    jobs: dict[str, dict[str, Any]] = {
-        "floor": _floor(ports, persons[0], size.alone),
-        "one": one,
-        "eight": common | {"connections": CLIENTS, "count": 1_000_000, "seconds": size.seconds},
-        "one again": one | {"count": max(1, size.alone // 4)},  # also lets the source be seen as well before it hangs
-        "hung": common | {"connections": 1, "count": 1, "requests": hung},
-    }
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in jobs}
+              yardstick: Load, size: Size) -> Report:  # fmt: skip
+    common = {"kind": "steady", "port": region.port, "seconds": size.seconds}
+    found: dict[str, list[dict[str, Any]]] = {}
+    parse = {"kind": "parse", "bodies": [searchset(kind, number, persons[0]).decode() for number in range(SOURCES)
+                                         for kind in ("Patient", "Observation")]}  # fmt: skip
     for number in range(-1, size.rounds):  # the first round warms up and is not counted
+        once, many = _asked(region, persons, 1), _asked(region, persons, size.tokens)
+        again, hung = _asked(region, persons[: max(1, size.patients // 4)], 1), _asked(region, hanging, 1)
+        jobs: dict[str, dict[str, Any]] = {
+            "floor": _floor(ports, persons[0], size.patients),
+            "one": common | {"connections": 1, "count": len(once), "requests": once},
+            "eight": common | {"connections": CLIENTS, "count": len(many), "requests": many},
+            # Between two silences the first source is heard, or it would be left alone after a while.
+            "one again": common | {"connections": 1, "count": len(again), "requests": again},
+            "hung": common | {"connections": 1, "count": 1, "requests": hung},
+        }
         for name, job in jobs.items():
             before = gateway.cpu_seconds()
             result = load.run(job | {"seed": number})
             result["cpu"] = gateway.cpu_seconds() - before
             if number >= 0:
-                found[name].append(result)
+                found.setdefault(name, []).append(result)
+        if number >= 0:
+            found.setdefault("parse", []).append(yardstick.run(parse))
     sent = len(searchset("Observation", 0, persons[0])) // OBSERVATIONS
     conditions = {"sources": SOURCES, "delay ms": DELAY_MS, "observations a source": OBSERVATIONS, "bytes an observation": sent,
                   "answer bytes": found["one"][0]["bytes"] // found["one"][0]["count"], "rounds": size.rounds}  # fmt: skip
     return _report(found, conditions)
+
+
+def _asked(region: Region, persons: list[str], tokens: int) -> list[str]:
+    """A summary of every person under each of some new tokens: no two are of one episode, each decides anew."""
+    return [
+        region.request("POST", "Patient/$summary", _body(bsn), token=token)
+        for token in [region.new_token() for _ in range(tokens)]
+        for bsn in persons
+    ]
 
 
 def _floor(ports: list[int], bsn: str, count: int) -> dict[str, Any]:
@@ -124,7 +137,7 @@ def _floor(ports: list[int], bsn: str, count: int) -> dict[str, Any]:
 
 def _report(found: dict[str, list[dict[str, Any]]], conditions: dict[str, Any]) -> Report:
     report = Report("summary", conditions)
-    p50 = {name: [one["p50"] * 1e3 for one in results] for name, results in found.items()}
+    p50 = {name: [one["p50"] * 1e3 for one in results] for name, results in found.items() if name != "parse"}
     eight, one = found["eight"], found["one"]
     report.add("1 client: added to the slowest source, p50", "ms", [each - DELAY_MS for each in p50["one"]], at_most=10)
     report.add("8 clients: summaries", "/s", [each["count"] / each["seconds"] for each in eight], at_least=80)
@@ -132,6 +145,8 @@ def _report(found: dict[str, list[dict[str, Any]]], conditions: dict[str, Any]) 
     report.add("a hung source: total over the deadline", "ms", over)
     added = [each - base - DEADLINE_MS for each, base in zip(p50["hung"], p50["one again"], strict=True)]
     report.add("a hung source: added, over the deadline", "ms", added, at_most=20)
+    work = [each["cpu"] / each["count"] / parsed["cpu"] for each, parsed in zip(eight, found["parse"], strict=True)]
+    report.add("8 clients: CPU, times reading and writing the sources' JSON once", "x", work)
     report.add("8 clients: CPU a summary", "ms", [each["cpu"] / each["count"] * 1e3 for each in eight], digits=2)
     report.add("1 client: CPU a summary", "ms", [each["cpu"] / each["count"] * 1e3 for each in one], digits=2)
     report.add("sources alone (a client that only waits): p50", "ms", p50["floor"])
@@ -146,4 +161,4 @@ def _report(found: dict[str, list[dict[str, Any]]], conditions: dict[str, Any]) 
 
 def quick() -> Size:
     """Just enough to see that it runs."""
-    return Size(rounds=1, seconds=0.3, patients=2, alone=4)
+    return Size(rounds=1, patients=2, tokens=2)

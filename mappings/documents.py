@@ -25,6 +25,7 @@ _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
 _SHARED: Final = frozenset({"Practitioner", "Organization"})
+_PERSON: Final = frozenset({"patientPerson", "Person"})
 _FAILED: Final = frozenset({"AE", "AR", "CE", "CR", "QE"})
 _GONE: Final = frozenset({"cancelled", "aborted", "nullified"})
 
@@ -141,7 +142,11 @@ def _broken(node: Json, nodes: Nodes) -> str:
 
 
 def _roles(nodes: Nodes) -> list[Json]:
-    return [role for name, node in nodes if name == "recordTarget" for role in node.get("patientRole", [])]
+    """Find who the content is about: the record target, in messages of before CDA the patient with his person."""
+    targets = [role for name, node in nodes if name == "recordTarget" for role in node.get("patientRole", [])]
+    return targets or [
+        one for name, one in nodes if name in {"patient", "Patient"} and "id" in one and one.keys() & _PERSON
+    ]
 
 
 def _numbers(role: Json, *, national: bool) -> set[str]:
@@ -321,7 +326,9 @@ class Making:
 
 
 def _row(reading: Reading, kind: str, node: Json) -> Row | None:
-    for row in v3().get(kind, ()):
+    rows = v3()
+    classes = table("maps/hl7v3/documents.yaml")["classes"]
+    for row in rows.get(kind) or rows.get(classes.get(node.get("classCode"), ""), []):
         if all(reading.holds(one, node) for one in row.when):
             return row
     return None

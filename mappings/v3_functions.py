@@ -156,7 +156,10 @@ def _typed(reading: Reading, node: Json, kind: str) -> Json | None:
         return None if whole is None or whole != int(whole) else {"valueInteger": int(whole)}
     if kind in {"PQ", "REAL", ""} and "value" in node:
         found = quantity(reading, node)
-        return {"valueQuantity": found} if found else None
+        if found:
+            return {"valueQuantity": found}
+        words = f"{attribute(reading, node, 'value')} {attribute(reading, node, 'unit')}".strip()
+        return {"valueString": words} if words else None  # what is no number is shown as it was sent
     return None
 
 

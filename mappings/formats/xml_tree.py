@@ -110,7 +110,7 @@ class _Builder:
         made: Json = {"^": parent} if parent is not None else {}
         for name, value in element.attrib.items():
             made[_name(name)] = value.rpartition(":")[2] if name.endswith("}type") else value
-        if tag in _FLAT:
+        if tag in _FLAT or made.get("xsi_type") == "ED":
             self._flat(element, made)
             return made
         within = _code(element) or within if tag == "section" or (tag == "organizer" and not within) else within

@@ -119,6 +119,8 @@ def test_a_bsn_that_fails_the_eleven_test_is_left_out_and_said() -> None:
     [
         ('<value xsi:type="PQ" value="37.50" unit="Cel"/>', "valueQuantity", "37.50"),
         ('<value xsi:type="ST">goed</value>', "valueString", "goed"),
+        ('<value xsi:type="PQ" value="veel" unit="mg"/>', "valueString", "veel mg"),
+        ('<value xsi:type="ED"><reference value="#n"/></value>', "valueString", "in woorden"),
         ('<value xsi:type="BL" value="true"/>', "valueBoolean", True),
         ('<value xsi:type="INT" value="12"/>', "valueInteger", 12),
         ('<value xsi:type="TS" value="202601"/>', "valueDateTime", "2026-01"),
@@ -130,7 +132,8 @@ def test_a_bsn_that_fails_the_eleven_test_is_left_out_and_said() -> None:
     ],
 )  # fmt: skip
 def test_values_keep_type_digits_translations_and_absence(value: str, name: str, expected: Any) -> None:
-    (made,) = of(read(cda(observation(value), code="30954-2")), "Observation")
+    words = '<content ID="n">in woorden</content>'
+    (made,) = of(read(cda(observation(value), code="30954-2", text=words)), "Observation")
     got = made[name]
     if name == "valueQuantity":
         got = got.get("comparator") or str(got["value"])
@@ -261,6 +264,22 @@ def test_an_interaction_that_does_not_name_the_patient_by_bsn_is_left_out() -> N
     result = read(batch(message(finding), message(finding, patient=local, name="POOB_IN990003NL")), "hl7v3")
     assert len(of(result, "Observation")) == 1
     assert [loss.path for loss in result.losses if loss.kind == "dropped"] == ["POOB_IN990003NL"]
+
+
+def test_a_message_of_before_cda_is_read_by_its_classes() -> None:
+    body = (
+        '<QUPC_IN990002NL xmlns="urn:hl7-org:v3" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><ControlActProcess><subject>'
+        '<PrimaryCareProvision><templateId root="2.16.840.1.113883.2.4.3.11.60.70.10.2"/><subject><patient>'
+        '<id root="2.16.840.1.113883.2.4.6.3" extension="999990019"/><patientPerson><name><family>Vries</family></name>'
+        '<birthTime value="1956"/></patientPerson></patient></subject><component><measurement classCode="OBS" moodCode="EVN">'
+        '<code code="1744" codeSystem="2.16.840.1.113883.2.4.4.30.45"/><value xsi:type="PQ" value="138" unit="mm[Hg]"/>'
+        "</measurement><remark><text>vrije tekst</text></remark></component></PrimaryCareProvision></subject></ControlActProcess></QUPC_IN990002NL>"
+    )
+    result = read(body.encode(), "hl7v3")
+    assert [one["resourceType"] for one in result.resources] == ["Patient", "Observation"]
+    assert of(result, "Patient")[0]["birthDate"] == "1956"
+    assert any(loss.path.endswith("remark") for loss in result.losses)
+    assert guess(body.encode()) == "hl7v3"
 
 
 def test_only_the_record_target_says_who_the_patient_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from consent.basis import BASES
 from consent.categories import DIRECTORY
 from consent.model import ANY, AccessRequest, Agreement, Facts
 
@@ -26,6 +27,7 @@ def covers(agreement: Agreement, request: AccessRequest) -> bool:
         and (_holds(agreement.categories, request.category) or request.category in DIRECTORY)
         and (_holds(agreement.roles, requester.role) if requester.role else ANY in agreement.roles)
         and (bool(requester.person) or agreement.system_access)
+        and (_is_addressed(request) or not BASES[agreement.basis].pushed)
     )
 
 
@@ -53,6 +55,11 @@ def party(request: AccessRequest, facts: Facts) -> Agreement | None:
         and in_force(one, facts.now)
     )
     return min(found, key=lambda one: one.id, default=None)
+
+
+def _is_addressed(request: AccessRequest) -> bool:
+    """Claim that what was pushed was sent to the requester too; for others it stands as in a live source (rule C4)."""
+    return not request.addressees or request.requester.organization in request.addressees
 
 
 def _holds(names: frozenset[str], name: str) -> bool:

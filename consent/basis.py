@@ -21,6 +21,7 @@ class Basis:
     permit_needed: bool
     permit_sources: frozenset[str]
     national: bool  # the national register is asked, and its no stands
+    pushed: bool  # the custodian sends it: it is a ground for whom it sent it to only
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Verdict:
 
 _TABLE: Final = table("basis.toml")
 BASES: Final[dict[str, Basis]] = {
-    name: Basis(name, row["permit_needed"], frozenset(row["permit_sources"]), row["national"])
+    name: Basis(name, row["permit_needed"], frozenset(row["permit_sources"]), row["national"], row["pushed"])
     for name, row in _TABLE["basis"].items()
 }
 _NEVER_IN_EMERGENCY: Final[frozenset[str]] = frozenset(_TABLE["emergency"]["never"])

@@ -81,6 +81,7 @@ class AccessRequest:
     item: str | None = None  # set when an item decides for itself: its id
     item_date: str | None = None  # FHIR date or dateTime of the fact
     emergency: Emergency | None = None  # needed to break the glass
+    addressees: frozenset[str] = frozenset()  # of a pushed item: URA it was sent to; empty = whom the agreement names
 
 
 @dataclass(frozen=True, slots=True)

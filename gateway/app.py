@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from gateway.adapters.address import LOOPBACK, AddressPolicy
 from gateway.adapters.fhir import FhirSource
 from gateway.adapters.http import HttpClient
+from gateway.adapters.inbox import InboxDirectory
 from gateway.adapters.mllp import MllpListener
 from gateway.audit.record import Record, encode
 from gateway.background import Background
@@ -24,17 +25,20 @@ from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.envelope import Receive, Scope, Send
 from gateway.errors import StartError, Unavailable
-from gateway.intake.messages import push
+from gateway.intake.files import take_file
+from gateway.intake.messages import bury, push
 from gateway.metrics import Metrics
 from gateway.model import instant
 from gateway.oauth.registered import ClientKeys
 from gateway.oauth.tokens import AccessTokens
 from gateway.policy import Policy, build
 from gateway.ports import Clock, Ports, Source
-from gateway.routes import health, oauth, tokens
+from gateway.routes import health, inbox, oauth, tokens
 from gateway.routes.fhir import FhirApp
-from gateway.settings import Settings
+from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
+from gateway.storage.erasures import Erasures
+from gateway.storage.inbox_desk import InboxDesk
 from gateway.throttle import Counts
 
 log: Final = logging.getLogger("gateway.app")
@@ -79,6 +83,9 @@ class Gateway:
         await self._note("start", ())
         for source, listener in self.listeners.items():
             self.addresses[source] = await listener.start()
+        await self.background.catch_up()
+        for inbox_ in self.background.inboxes:
+            inbox_.prepare()
         self.background.start()
         self.started = True
         self.metrics.ready.set(1)
@@ -120,29 +127,30 @@ async def assemble(settings: Settings, directory: Path, clock: Clock | None = No
     try:
         client_keys = ClientKeys(directory, partial(fetch_jwks, http))
         client_keys.load(settings.clients)
-        gateway = await _wired(settings, policy, clock, keys, client_keys, database, http)
+        gateway = await _wired(settings, policy, clock, keys, client_keys, database, http, directory)
     except BaseException:
         await http.close()
         await database.close()
         raise
     if not listen:
-        gateway.listeners = {}
+        gateway.listeners, gateway.background.inboxes = {}, ()
     return gateway
 
 
 async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing, client_keys: ClientKeys, database: Database,
-                 http: HttpClient) -> Gateway:
+                 http: HttpClient, directory: Path) -> Gateway:
     stores = open_stores(database, keys.seal, keys.unseal, clock)
     twice = await stores.clients.ids() & policy.clients.keys()
     if twice:
         message = f"client '{min(twice)}' is both in the configuration and in the database; remove one"
         raise StartError(message, 1)
+    desk = InboxDesk(database, keys.seal, keys.unseal, clock)
     sources: dict[str, Source] = {
         row.id: FhirSource(row, http, keys, settings.gateway.base, clock) for row in settings.sources if row.kind.startswith("fhir-")
     }
     ports = Ports(
         settings=settings, policy=policy, clock=clock, keys=keys, audit=stores.audit, replay=stores.replay,
-        clients=stores.clients, index=stores.index, consents=stores.consents, cases=stores.cases, inbox=stores.inbox,
+        clients=stores.clients, index=stores.index, consents=stores.consents, cases=stores.cases, inbox=desk, desk=desk,
         issued=stores.issued, sources=sources, tokens=AccessTokens(keys, settings, policy),
         refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)),
     )
@@ -156,10 +164,25 @@ async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing
     listeners = {row.id: MllpListener(row, accept) for row in settings.sources if row.kind == "mllp"}
     gateway = Gateway(
         ports=ports, stores=stores, database=database, http=http, metrics=metrics, web=_web(ports, client_keys),
-        fhir=FhirApp(ports, metrics), background=Background(ports, stores), listeners=listeners,
+        fhir=FhirApp(ports, metrics), background=_background(ports, stores, desk, directory), listeners=listeners,
     )
     gateway.web.state.gateway = gateway
     return gateway
+
+
+def _background(ports: Ports, stores: Stores, desk: InboxDesk, directory: Path) -> Background:
+    """The jobs, with a drop directory for every source that has one."""
+
+    async def take_in(source: SourceTable, body: bytes, dated: datetime | None) -> str:
+        return await take_file(source, body, dated, ports)
+
+    async def bury_file(source: SourceTable, body: bytes, digest: str, why: str) -> None:
+        await bury(source, body, digest, why, ports)
+
+    settings = ports.settings
+    inboxes = [InboxDirectory(row, directory / row.inbox, take_in, bury_file) for row in settings.sources if row.kind == "inbox" and row.inbox]
+    erasures = Erasures(directory / settings.database.erasures, desk, database_url(settings, directory))
+    return Background(ports, stores, inboxes, erasures)
 
 
 def _addresses(settings: Settings) -> AddressPolicy:
@@ -178,6 +201,7 @@ def _web(ports: Ports, client_keys: ClientKeys) -> FastAPI:
     web.state.record_token = tokens.recorder(ports)
     web.include_router(oauth.router)
     web.include_router(health.router)
+    web.include_router(inbox.router)
     return web
 
 

@@ -139,6 +139,7 @@ class Item:
     map: str = ""
     negative: bool = False  # says "none known" instead of a fact
     marks: tuple[str, ...] = ()  # profile findings, stale, implausible …
+    addressees: frozenset[str] = frozenset()  # URA a pushed item was sent to; empty = whom the agreement names (C4)
     _resource: Json | None = None
 
     @property

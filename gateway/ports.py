@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -105,6 +106,25 @@ class Cases(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a message came, for whom, on what ground and until when it may stay (rule C4)."""
+
+    format: str = ""
+    map: str = ""
+    batch: str = ""  # digest of the file or request it came in, when that held more than one message
+    coverage: str = "delta"  # "delta" adds | "full" is all its source has | "document" replaces its thread
+    patient: str = ""  # pseudonymous id, empty when not known
+    contact: str = ""  # keyed digest of the trip, visit or episode it belongs to
+    thread: str = ""  # keyed digest of the document it is a version of
+    dated: datetime | None = None  # of the content, as the sender says
+    expires: datetime | None = None
+    ended: bool = False  # it says that the contact ended, so that the whole contact expires with it
+    cancels: bool = False  # the contact did not take place: nothing of it is shown
+    basis: str = "observation"
+    addressees: frozenset[str] = frozenset()  # URA it was sent to; empty = whom the agreement names
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message that was pushed, as it arrived."""
 
@@ -114,8 +134,58 @@ class Message:
     digest: str  # SHA-256 of the bytes
     raw: bytes
     received: datetime
-    state: str  # "accepted" | "quarantined" | "dead"
+    state: str  # "accepted" | "quarantined" | "dead"; in the store also "erased"
     reason: str = ""
+    delivery: Delivery = Delivery()
+
+    @property
+    def receipt(self) -> str:
+        """What the sender and the desk call it: the same for the same bytes under the same key."""
+        return hashlib.sha256(f"{self.source}\x1f{self.key}\x1f{self.digest}".encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message with what was made of it."""
+
+    message: Message
+    items: tuple[Item, ...] = ()
+    entries: tuple[IndexEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A file that is all its source has: what is not in it any more is no longer current."""
+
+    source: str
+    batch: str
+    received: datetime
+    dated: datetime | None = None
+    present: frozenset[str] = frozenset()  # patients it speaks about, understood or not
+    whole: bool = True  # every part was understood, so that who is absent is known
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """One message on the desk, without its content."""
+
+    number: int
+    receipt: str
+    source: str
+    custodian: str
+    key: str
+    digest: str
+    received: datetime
+    state: str
+    reason: str
+    format: str
+    map: str
+    patient: str
+    basis: str
+    expires: datetime | None
+    current: bool
+    items: int
+    shown: int
 
 
 class Inbox(Protocol):
@@ -138,6 +208,33 @@ class Inbox(Protocol):
 
     async def last_heard(self, source: str) -> datetime | None:
         """When this feed last sent anything."""
+        ...
+
+
+class Desk(Inbox, Protocol):
+    """The inbox as those see it who keep it: files of many messages, and what waits for a human."""
+
+    async def deliver(self, letters: Sequence[Letter], snapshot: Snapshot | None = None, *, instead: str = "") -> list[str]:
+        """Keep the letters of one file or message, all or none; give the outcome of each as `accept` does.
+
+        `instead`: the receipt of a kept message that these letters are a new reading of.
+        """
+        ...
+
+    async def knows(self, source: str, contact: str) -> bool:
+        """Claim that something of this contact counts."""
+        ...
+
+    async def slips(self, *, source: str = "", state: str = "", since: datetime | None = None, after: int = 0) -> list[Slip]:
+        """A page of the messages on the desk, oldest first; `after` is the number of the last one seen."""
+        ...
+
+    async def kept(self, receipt: str) -> Letter | None:
+        """A message with its raw bytes and items, None when it is unknown or erased."""
+        ...
+
+    async def release(self, receipt: str, entries: Sequence[IndexEntry]) -> bool:
+        """Show a quarantined message after a human looked at it; false when it is not in quarantine."""
         ...
 
 
@@ -238,6 +335,7 @@ class Ports:
     misses: Counts  # birth dates that did not match, per patient id (attack 163)
     episodes: Episodes = field(default_factory=Episodes, kw_only=True)  # decisions taken on the same facts
     tokens: Tokens | None = field(default=None, kw_only=True)  # None = no token is accepted
+    desk: Desk | None = field(default=None, kw_only=True)  # None = messages come one by one, through `inbox`
 
     def now(self) -> datetime:
         """The current time."""

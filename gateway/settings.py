@@ -64,6 +64,7 @@ class DatabaseTable(Table, frozen=True):
     """Where the gateway keeps what it must keep."""
 
     url: str = "sqlite:///gateway.db"
+    erasures: str = "erasures.jsonl"  # what was erased, kept outside the database: applied again after a restore
 
 
 class OrganizationTable(Table, frozen=True):
@@ -97,11 +98,11 @@ class SourceTable(Table, frozen=True):
 
     id: str
     custodian: str
-    kind: str  # "fhir-r4" | "fhir-stu3" | "mllp"
+    kind: str  # "fhir-r4" | "fhir-stu3" | "mllp" | "inbox"
     dialect: str = ""  # name of a query dialect, e.g. "360@1.0", "bgz-msz@2.0"
     url: str = ""
     listen: str = ""  # for kind "mllp": host:port
-    inbox: str = ""
+    inbox: str = ""  # for kind "inbox": the directory files are dropped in
     auth: SourceAuthTable = msgspec.field(default_factory=SourceAuthTable)
     deadline: Duration | None = None
     expected_every: Duration | None = None  # a feed silent for longer is stale (E7)
@@ -113,6 +114,9 @@ class SourceTable(Table, frozen=True):
     client_key: str = ""
     server_certificate: str = ""  # for kind "mllp": TLS of the listener; with ca_file senders must show a certificate
     server_key: str = ""
+    complete: str = "marker"  # when a dropped file is whole: "marker" NAME.done beside it | "rename" to its final name
+    retention: Duration = Duration(hours=72)  # how long what was pushed is kept after the contact ended (C4)
+    open_contact: Duration = Duration(days=30)  # a contact whose end nobody tells ends this long after it was last spoken of
 
 
 class AgreementTable(Table, frozen=True):

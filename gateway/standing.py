@@ -39,12 +39,14 @@ class Standing:
         return self._decided("", category, type_, frozenset(), None)
 
     def share_item(self, custodian: Custodian, item: Item) -> Decision:
-        """May this very item be shared? Asked again only when a statement names items or dates."""
+        """May this very item be shared? Asked again only when a statement names items or dates, or it was sent to others."""
         decision = self.share(custodian, item.category, item.type, item.labels)
-        if not decision.per_item:
+        elsewhere = bool(item.addressees) and self.caller.requester.organization not in item.addressees
+        if not decision.per_item and not elsewhere:
             return decision
         request = self.request(item.type, item.category, custodian, item.labels)
-        return decide(replace(request, item=item.id, item_date=item.date or None), self.facts)
+        asked = replace(request, item=item.id, item_date=item.date or None, addressees=item.addressees)
+        return decide(asked, self.facts)
 
     def constraints(self, type_: str) -> tuple[scopes.Clauses, ...] | None:
         """What the scope demands of each resource of a type, when it is a constrained one."""

@@ -1,25 +1,21 @@
-"""A message a feed pushed: kept as it came, translated, and acknowledged only when it is durable and on the record."""
+"""What a feed pushed: kept as it came, translated, and acknowledged only when it is durable and on the record."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import asyncio
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
-from consent.model import Custodian
-from gateway.arrival import receive
 from gateway.audit.record import Asked, Record, Shown, encode
 from gateway.errors import Unavailable
-from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
-from gateway.ports import Message, Ports
-from mappings.formats.hl7v2 import acknowledge, control_id
-from mappings.model import NotMappable, Origin, Translation
-from mappings.translation import translate
-from profiles.identifiers import BSN_SYSTEM
-
-log: Final = logging.getLogger("gateway.intake")
+from gateway.intake.letters import Posting, dead_letter, letters_of
+from gateway.model import instant
+from gateway.ports import Letter, Message, Ports, Snapshot
+from gateway.settings import SourceTable
+from mappings.formats.hl7v2 import acknowledge
 
 # HL7 v2 MSA-1 in original mode. Spec: HL7 v2.5 2.9.2.
 Code = Literal["AA", "AE", "AR"]
@@ -28,82 +24,97 @@ _ERROR: Final = "AE"
 _REJECTED: Final = "AR"
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one message: its state as it is kept, and whether it was new."""
+
+    message: Message
+    state: str  # "accepted" | "quarantined" | "dead" | "erased"
+    outcome: str  # "new" | "again" | "changed"
+
+
+async def take(posting: Posting, peer: str, ports: Ports) -> list[Taken]:
+    """Keep everything that was posted, whole or not at all, and put it on the record.
+
+    INVARIANT: the custodian is the connection's (rule D1), never what the content says. What is returned is
+    durable and recorded.
+
+    Raises:
+        Unavailable: nothing may be acknowledged; the sender must send again.
+    """
+    letters, snapshot = await letters_of(posting, ports)
+    return await keep(letters, snapshot, peer, ports)
+
+
+async def keep(
+    letters: Sequence[Letter], snapshot: Snapshot | None, peer: str, ports: Ports, *, instead: str = ""
+) -> list[Taken]:
+    """Keep letters in one step, each with its record; `instead` is the receipt of the message they read anew.
+
+    Raises:
+        Unavailable: nothing may be acknowledged.
+    """
+    outcomes = await _delivered(letters, snapshot, ports, instead)
+    taken = [await _taken(one.message, outcome, ports) for one, outcome in zip(letters, outcomes, strict=True)]
+    records = [_record(one, letter, peer, ports) for one, letter in zip(taken, letters, strict=True)]
+    await asyncio.gather(*(ports.audit.append(encode(record)) for record in records))
+    return taken
+
+
+async def bury(source: SourceTable, body: bytes, digest: str, why: str, ports: Ports) -> None:
+    """Keep a file that never became whole, or is too large, as a dead letter.
+
+    Raises:
+        Unavailable: it is not kept; the file must stay where it is.
+    """
+    posting = Posting(source, body, "", ports.now())
+    letter = dead_letter(posting, body, why, ports)
+    await keep([replace(letter, message=replace(letter.message, digest=digest, key=digest[:20]))], None, "inbox", ports)
+
+
 async def push(source_id: str, body: bytes, peer: str, ports: Ports) -> bytes:
     """Take one HL7 v2 message from the feed of a source and give the acknowledgment.
 
-    INVARIANT: the custodian is the connection's (rule D1), never what MSH-4 says. An acknowledgment AA
-    means: kept durably, or kept before.
+    An acknowledgment AA means: kept durably, or kept before.
     """
     now = ports.now()
-    code: Code
-    source = ports.policy.sources[source_id]
-    digest = hashlib.sha256(body).hexdigest()
+    code: Code = _ACCEPTED
     try:
-        translation = translate(body, "hl7v2", Origin(source.custodian, source_id, instant(now)))
-        key = translation.facts["control"]
-        state, reason, items, entries = await _understood(translation, source_id, ports, now)
-        code, text = _ACCEPTED, "" if state == "accepted" else reason
-    except NotMappable as error:
-        key, state, reason, items, entries = control_id(body) or digest[:20], "dead", f"{error.path} {error}".strip(), [], []
-        code, text = _ERROR, reason
-    except Unavailable as error:
-        return acknowledge(body, _REJECTED, error.text(), now=instant(now), control_id=secrets.token_hex(10))
-    except Exception:  # a defect of a map must not lose the message: it is kept as it came, and can be mapped again
-        log.exception("message not translated", extra={"source": source_id})
-        key, state, reason, items, entries = control_id(body) or digest[:20], "dead", "the translation failed", [], []
-        code, text = _ERROR, reason
-    message = Message(source_id, source.custodian, key, digest, body, now, state, reason)
-    try:
-        outcome = await ports.inbox.accept(message, items, entries)
-        await ports.audit.append(encode(_record(message, outcome, items, peer, ports)))
+        taken = (await take(Posting(ports.policy.sources[source_id], body, "hl7v2", now), peer, ports))[0]
     except Unavailable as error:
         code, text = _REJECTED, error.text()
-    return acknowledge(body, code, text, now=instant(now), control_id=secrets.token_hex(10))
+    else:
+        text = taken.message.reason
+        code = _ERROR if taken.message.state == "dead" else _ACCEPTED
+    return acknowledge(body, code, text, now=_written(now), control_id=secrets.token_hex(10))
 
 
-async def _understood(translation: Translation, source_id: str, ports: Ports,
-                      now: datetime) -> tuple[str, str, list[Item], list[IndexEntry]]:
-    """What a readable message means: accepted with its items, or quarantined with the reason."""
-    source = ports.policy.sources[source_id]
-    patient = _patient(translation, ports)
-    if patient is None:
-        return "quarantined", "no patient identifier of a known system", [], []
-    place = Place(Custodian(source.custodian, ports.policy.facility_type(source.custodian)), "", source, frozenset())
-    arrival = Arrival()
-    receive([(translation, instant(now))], place, patient, ports.keys, arrival)
-    if translation.facts.get("quarantine"):
-        return "quarantined", translation.facts["quarantine"], arrival.items, []
-    known = any(entry.custodian == source.custodian for entry in await ports.index.entries(patient.id, now))
-    if translation.facts.get("contact") != "true" and not known:
-        return "quarantined", "no contact known of this patient with this custodian", arrival.items, []
-    return "accepted", "", arrival.items, _entries(arrival.items, patient, source.custodian, source_id, now)
+async def _delivered(letters: Sequence[Letter], snapshot: Snapshot | None, ports: Ports, instead: str) -> list[str]:
+    if ports.desk is not None:
+        return await ports.desk.deliver(letters, snapshot, instead=instead)
+    return [await ports.inbox.accept(one.message, one.items, one.entries) for one in letters]
 
 
-def _patient(translation: Translation, ports: Ports) -> Patient | None:
-    for resource in translation.resources:
-        if resource.get("resourceType") == "Patient":
-            identifiers = {entry.get("system"): entry.get("value") for entry in resource.get("identifier", ())}
-            for system in (BSN_SYSTEM, *ports.policy.identifier_systems):
-                value = identifiers.get(system)
-                if value:
-                    return Patient(ports.keys.patient_id(system, value), system, value)
-    return None
+async def _taken(message: Message, outcome: str, ports: Ports) -> Taken:
+    """What was kept before keeps the state it has."""
+    state = message.state
+    if outcome == "again" and ports.desk is not None:
+        known = await ports.desk.kept(message.receipt)
+        state = known.message.state if known else "erased"
+    return Taken(message, state, outcome)
 
 
-def _entries(items: list[Item], patient: Patient, custodian: str, source_id: str, now: datetime) -> list[IndexEntry]:
-    """A pushed item makes its custodian findable for its category, on the basis of the push (rule C3)."""
-    return [
-        IndexEntry(f"push-{hashlib.blake2b(f'{source_id}|{patient.id}|{category}'.encode(), digest_size=12).hexdigest()}", patient.id,
-                   custodian, frozenset({category}), "observation", now, f"source:{source_id}")
-        for category in sorted({item.category for item in items})
-    ]
-
-
-def _record(message: Message, outcome: str, items: list[Item], peer: str, ports: Ports) -> Record:
-    asked = Asked(message.custodian, message.source, shown=tuple(Shown(item.type, item.id, item.version) for item in items))
+def _record(taken: Taken, letter: Letter, peer: str, ports: Ports) -> Record:
+    message = taken.message
+    shown = tuple(Shown(item.type, item.id, item.version) for item in letter.items)
+    asked = Asked(message.custodian, message.source, shown=shown, consent=message.delivery.basis)
     return Record(
         kind="push", at=instant(message.received), request=message.digest[:32], interaction="push", action="C",
         organization=message.custodian, facility=ports.policy.facility_type(message.custodian),
-        patient=items[0].patient if items else "", policy=ports.policy.revision, address=peer, status=200,
-        reasons=tuple(word for word in (message.state, outcome, message.reason) if word), custodians=(asked,),
-    )
+        patient=message.delivery.patient, policy=ports.policy.revision, address=peer, status=200,
+        reasons=tuple(word for word in (message.state, taken.outcome, message.reason) if word), custodians=(asked,),
+    )  # fmt: skip
+
+
+def _written(moment: datetime) -> str:
+    return f"{moment:%Y%m%d%H%M%S%z}"

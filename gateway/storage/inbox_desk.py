@@ -1,0 +1,249 @@
+"""The inbox as a whole: messages kept in batches, replaced, cancelled, released, and erased when their time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from gateway.model import IndexEntry, Item
+from gateway.ports import Clock, Delivery, Letter, Message, Slip, Snapshot
+from gateway.storage import inbox_rows
+from gateway.storage.database import Database
+from gateway.storage.inbox_rows import Prepared
+from gateway.storage.inbox_store import InboxStore
+from gateway.storage.instants import from_micros, to_micros
+from gateway.storage.sealing import Seal, place
+from gateway.storage.settlement import reckon, settle
+from gateway.storage.writer import Cursor
+
+PAGE: Final = 200
+_IN_TIME: Final = "AND held_item.shown = 1 AND (delivery.expires = 0 OR delivery.expires > ?)"
+_READ: Final = (
+    "SELECT held_item.id, held_item.patient, held_item.custodian, held_item.source, held_item.sealed, delivery.addressees "
+    "FROM held_item JOIN delivery ON delivery.message = held_item.message "
+)
+_ITEM: Final = f"{_READ} WHERE held_item.id = ? {_IN_TIME}"
+_ITEMS: Final = (
+    f"{_READ} WHERE held_item.patient = ? AND held_item.source = ? {_IN_TIME} ORDER BY held_item.message, held_item.id"
+)
+_OF_MESSAGE: Final = f"{_READ} WHERE held_item.message = ? ORDER BY held_item.id, held_item.version"
+_SLIPS: Final = (
+    "SELECT message.number, delivery.receipt, message.source, message.custodian, message.key, message.digest, "
+    "message.received, message.state, message.reason, delivery.format, delivery.map, delivery.patient, delivery.basis, "
+    "delivery.expires, delivery.counts, (SELECT COUNT(*) FROM held_item WHERE held_item.message = message.number), "
+    "(SELECT COUNT(*) FROM held_item WHERE held_item.message = message.number AND held_item.shown = 1) "
+    "FROM message JOIN delivery ON delivery.message = message.number WHERE message.number > ?"
+)
+_KEPT: Final = (
+    "SELECT message.number, message.source, message.custodian, message.key, message.digest, message.raw, message.received, "
+    "message.state, message.reason, delivery.format, delivery.map, delivery.batch, delivery.coverage, delivery.patient, "
+    "delivery.contact, delivery.thread, delivery.moment, delivery.expires, delivery.ended, delivery.cancels, delivery.basis, "
+    "delivery.addressees FROM message JOIN delivery ON delivery.message = message.number "
+    "WHERE delivery.receipt = ? AND message.state <> 'erased'"
+)
+_KNOWS: Final = "SELECT 1 FROM delivery WHERE source = ? AND contact = ? AND counts = 1"
+_DUE: Final = (
+    "SELECT delivery.receipt FROM delivery JOIN message ON message.number = delivery.message "
+    "WHERE delivery.expires > 0 AND delivery.expires <= ? AND message.state <> 'erased' ORDER BY delivery.expires"
+)
+_ABOUT: Final = (
+    "SELECT DISTINCT delivery.receipt FROM delivery JOIN message ON message.number = delivery.message "
+    "LEFT JOIN held_item ON held_item.message = message.number "
+    "WHERE (delivery.patient = ? OR held_item.patient = ?) AND message.received <= ? AND message.state <> 'erased'"
+)
+_ERASED_FILES: Final = (
+    "SELECT DISTINCT CASE WHEN delivery.batch = '' THEN message.digest ELSE delivery.batch END FROM delivery "
+    "JOIN message ON message.number = delivery.message WHERE message.state = 'erased' AND message.source = ?"
+)
+_MARKED: Final = "SELECT 1 FROM erasure WHERE id = ?"
+_MARK: Final = "INSERT INTO erasure (id, done) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+
+class InboxDesk(InboxStore):
+    """Messages with how they came and until when they stay, sealed under the key of their custodian.
+
+    INVARIANT: a batch is kept whole or not at all; what is shown always follows from the messages that count;
+    what has expired is not read, erased yet or not.
+    """
+
+    def __init__(self, database: Database, seal: Seal, unseal: Seal, clock: Clock) -> None:
+        super().__init__(database, seal, unseal)
+        self._clock = clock
+
+    async def accept(self, message: Message, items: Sequence[Item], entries: Sequence[IndexEntry]) -> str:
+        """Keep one message, see `deliver`."""
+        return (await self.deliver([Letter(message, tuple(items), tuple(entries))]))[0]
+
+    async def deliver(
+        self, letters: Sequence[Letter], snapshot: Snapshot | None = None, *, instead: str = ""
+    ) -> list[str]:
+        """Keep the letters of one file or message in one durable step; give "new", "again" or "changed" of each.
+
+        Raises:
+            Invalid: `conflict` when an index entry belongs to another custodian; nothing is kept.
+            Unavailable: `store-unavailable`; the sender must send again.
+        """
+        prepared = [self._prepared(letter) for letter in letters]
+        now = to_micros(self._clock.now())
+
+        def keep(cursor: Cursor) -> list[str]:
+            touched = inbox_rows.Touched()
+            if instead:
+                inbox_rows.take_out(cursor, instead, touched)
+            outcomes = [inbox_rows.keep(cursor, one, touched) for one in prepared]
+            if snapshot is not None:
+                inbox_rows.replace_older(cursor, snapshot, touched)
+            _conclude(cursor, touched, now)
+            return outcomes
+
+        return await self._database.write(keep)
+
+    async def item(self, item_id: str) -> Item | None:
+        """One held item, as long as it may stay."""
+        row = await self._database.row(_ITEM, (item_id, to_micros(self._clock.now())))
+        return self._addressed(row) if row else None
+
+    async def items(self, patient: str, source: str) -> list[Item]:
+        """The newest version of every item a source pushed about a patient, as long as they may stay."""
+        now = to_micros(self._clock.now())
+        return [self._addressed(row) for row in await self._database.rows(_ITEMS, (patient, source, now))]
+
+    async def knows(self, source: str, contact: str) -> bool:
+        """Claim that something of this contact counts."""
+        return await self._database.row(_KNOWS, (source, contact)) is not None
+
+    async def slips(
+        self, *, source: str = "", state: str = "", since: datetime | None = None, after: int = 0
+    ) -> list[Slip]:
+        """A page of the messages on the desk, oldest first; no content in them."""
+        sql, parameters = _SLIPS, [after]
+        wanted: list[tuple[str, Any]] = [("message.source = ?", source), ("message.state = ?", state)]
+        wanted.append(("message.received >= ?", to_micros(since) if since else ""))
+        for condition, value in wanted:
+            if value:
+                sql += f" AND {condition}"
+                parameters.append(value)
+        rows = await self._database.rows(f"{sql} ORDER BY message.number LIMIT {PAGE}", parameters)
+        return [_slip(row) for row in rows]
+
+    async def kept(self, receipt: str) -> Letter | None:
+        """A message with its raw bytes and items, None when it is unknown or erased."""
+        row = await self._database.row(_KEPT, (receipt,))
+        if row is None:
+            return None
+        items = await self._database.rows(_OF_MESSAGE, (row[0],))
+        number, source, custodian, key, digest, sealed, *_ = row
+        del number
+        raw = self._unseal(custodian, sealed, place("message", source, key, digest))
+        return Letter(_message(row, raw), tuple(self._addressed(item) for item in items))
+
+    async def release(self, receipt: str, entries: Sequence[IndexEntry]) -> bool:
+        """Show a quarantined message after a human looked at it; false when it is not in quarantine."""
+        now = to_micros(self._clock.now())
+
+        def release(cursor: Cursor) -> bool:
+            touched = inbox_rows.Touched()
+            if not inbox_rows.accept(cursor, receipt, touched):
+                return False
+            inbox_rows.register(cursor, receipt, entries, touched)
+            _conclude(cursor, touched, now)
+            return True
+
+        return await self._database.write(release)
+
+    async def due(self, now: datetime) -> list[str]:
+        """Receipts of messages whose time is over; a page."""
+        return [row[0] for row in await self._database.rows(f"{_DUE} LIMIT {PAGE}", (to_micros(now),))]
+
+    async def about(self, patients: Sequence[str], until: datetime) -> list[str]:
+        """Receipts of everything received about these patient ids, not later than `until`."""
+        moment = to_micros(until)
+        found: dict[str, None] = {}
+        for patient in patients:
+            rows = await self._database.rows(_ABOUT, (patient, patient, moment))
+            found.update(dict.fromkeys(row[0] for row in rows))
+        return list(found)
+
+    async def erase(self, receipts: Sequence[str], now: datetime, mark: str = "") -> int:
+        """Remove raw bytes, items and index entries for good; give how many messages that were.
+
+        The row of the message stays without content, so that the same bytes sent again are not taken in again.
+        """
+        moment = to_micros(now)
+
+        def erase(cursor: Cursor) -> int:
+            touched = inbox_rows.Touched()
+            erased = sum(inbox_rows.erase(cursor, receipt, touched) for receipt in receipts)
+            _conclude(cursor, touched, moment)
+            if mark:
+                cursor.execute(_MARK, (mark, moment))
+            return erased
+
+        return await self._database.write(erase)
+
+    async def erased_files(self, source: str) -> frozenset[str]:
+        """The first 16 digits of the digest of every file something of which was erased."""
+        return frozenset(row[0][:16] for row in await self._database.rows(_ERASED_FILES, (source,)))
+
+    async def marked(self, mark: str) -> bool:
+        """Claim that this line of the list of erasures was done in this database."""
+        return await self._database.row(_MARKED, (mark,)) is not None
+
+    def _prepared(self, letter: Letter) -> Prepared:
+        message = letter.message
+        raw = self._seal(message.custodian, message.raw, place("message", message.source, message.key, message.digest))
+        return Prepared(message, raw, [(item, self._sealed(item)) for item in letter.items], letter.entries)
+
+    def _addressed(self, row: Sequence[Any]) -> Item:
+        return replace(self._opened(*row[:-1]), addressees=frozenset(row[-1].split()))
+
+
+def _conclude(cursor: Cursor, touched: inbox_rows.Touched, now: int) -> None:
+    for item in sorted(touched.items):
+        settle(cursor, item)
+    for entry in sorted(touched.entries):
+        reckon(cursor, entry, now)
+
+
+def _message(row: Sequence[Any], raw: bytes) -> Message:
+    _, source, custodian, key, digest, _, received, state, reason, *delivery = row
+    format_, map_, batch, coverage, patient, contact, thread, moment, expires, ended, cancels, basis, addressees = (
+        delivery
+    )
+    return Message(
+        source,
+        custodian,
+        key,
+        digest,
+        raw,
+        from_micros(received),
+        state,
+        reason,
+        Delivery(
+            format=format_,
+            map=map_,
+            batch=batch,
+            coverage=coverage,
+            patient=patient,
+            contact=contact,
+            thread=thread,
+            dated=None if moment == received else from_micros(moment),
+            expires=from_micros(expires) if expires else None,
+            ended=bool(ended),
+            cancels=bool(cancels),
+            basis=basis,
+            addressees=frozenset(addressees.split()),
+        ),
+    )
+
+
+def _slip(row: Iterable[Any]) -> Slip:
+    number, receipt, source, custodian, key, digest, received, state, reason, *rest = row
+    format_, map_, patient, basis, expires, counts, items, shown = rest
+    until = from_micros(expires) if expires else None
+    return Slip(
+        number, receipt, source, custodian, key, digest, from_micros(received), state, reason,
+        format_, map_, patient, basis, until, bool(counts), items, shown,
+    )  # fmt: skip

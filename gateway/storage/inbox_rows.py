@@ -1,0 +1,257 @@
+"""The rows of a pushed message, each step inside a transaction of the desk; what it touched is settled afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.model import IndexEntry, Item, instant
+from gateway.ports import Delivery, Message, Snapshot
+from gateway.storage import index_store
+from gateway.storage.instants import to_micros
+from gateway.storage.writer import Cursor
+
+_HEARD: Final = (
+    "INSERT INTO feed (source, heard) VALUES (?, ?) "
+    "ON CONFLICT (source) DO UPDATE SET heard = excluded.heard WHERE excluded.heard > feed.heard"
+)
+_KNOWN: Final = "SELECT digest FROM message WHERE source = ? AND key = ?"
+_NEXT_NUMBER: Final = "SELECT COALESCE(MAX(number), 0) + 1 FROM message"
+_MESSAGE: Final = (
+    "INSERT INTO message (number, source, custodian, key, digest, received, state, reason, raw) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DELIVERY: Final = (
+    "INSERT INTO delivery (message, receipt, source, batch, coverage, patient, contact, thread, format, map, basis, "
+    "addressees, moment, expires, ended, cancels, counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_NEXT_VERSION: Final = "SELECT COALESCE(MAX(version), 0) + 1 FROM held_item WHERE id = ?"
+_HOLD: Final = (
+    "INSERT INTO held_item (id, version, message, patient, custodian, source, content_date, shown, sealed) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)"
+)
+_ENTRY: Final = "INSERT INTO delivery_entry (message, entry) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_LIVE: Final = (
+    "SELECT delivery.message FROM delivery JOIN message ON message.number = delivery.message "
+    "WHERE delivery.source = ? AND delivery.counts = 1 AND message.state = 'accepted' "
+)
+_SAME_THREAD: Final = f"{_LIVE} AND delivery.thread = ? AND delivery.moment <= ? AND delivery.message <> ?"
+_SAME_CONTACT: Final = f"{_LIVE} AND delivery.contact = ? AND delivery.moment <= ? AND delivery.message <> ?"
+_OLDER_PARTS: Final = (
+    "SELECT delivery.message, delivery.patient FROM delivery JOIN message ON message.number = delivery.message "
+    "WHERE delivery.source = ? AND delivery.counts = 1 AND message.state = 'accepted' AND delivery.batch <> ? "
+    "AND delivery.moment <= ?"
+)
+_NEWER_VERSION: Final = "SELECT 1 FROM delivery WHERE source = ? AND thread = ? AND moment > ? AND cancels = 0"
+_CANCELLED: Final = "SELECT 1 FROM delivery WHERE source = ? AND contact = ? AND cancels = 1 AND moment >= ?"
+_NEWER_FILE: Final = (
+    "SELECT 1 FROM delivery JOIN message ON message.number = delivery.message WHERE delivery.source = ? "
+    "AND delivery.coverage = 'full' AND delivery.batch <> ? AND delivery.moment > ? AND message.state <> 'dead'"
+)
+_ENDED: Final = (
+    "SELECT moment, expires FROM delivery WHERE source = ? AND contact = ? AND ended = 1 ORDER BY moment DESC LIMIT 1"
+)
+_EXPIRE: Final = "UPDATE delivery SET expires = ? WHERE source = ? AND contact = ? AND expires > 0"
+_CONTACT_ENTRIES: Final = (
+    "SELECT delivery_entry.entry FROM delivery_entry JOIN delivery ON delivery.message = delivery_entry.message "
+    "WHERE delivery.source = ? AND delivery.contact = ?"
+)
+_STANDING: Final = "SELECT source, contact, thread, moment, expires, ended, cancels FROM delivery WHERE message = ?"
+_OF_BATCH: Final = (
+    "SELECT delivery.message, delivery.patient, message.state FROM delivery "
+    "JOIN message ON message.number = delivery.message WHERE delivery.source = ? AND delivery.batch = ?"
+)
+_COUNTS_NOT: Final = "UPDATE delivery SET counts = 0 WHERE message = ?"
+_COUNTS: Final = "SELECT counts FROM delivery WHERE message = ?"
+_ITEMS: Final = "SELECT DISTINCT id FROM held_item WHERE message = ?"
+_ENTRIES: Final = "SELECT entry FROM delivery_entry WHERE message = ?"
+_FIND: Final = (
+    "SELECT message.number, message.state FROM message JOIN delivery ON delivery.message = message.number "
+    "WHERE delivery.receipt = ?"
+)
+_ACCEPT: Final = "UPDATE message SET state = 'accepted', reason = '' WHERE number = ?"
+_SEALED: Final = "SELECT id, version, sealed FROM held_item WHERE message = ?"
+_RAW: Final = "SELECT raw FROM message WHERE number = ?"
+_BLANK_ITEM: Final = "UPDATE held_item SET sealed = ? WHERE id = ? AND version = ?"
+_BLANK_RAW: Final = "UPDATE message SET raw = ? WHERE number = ?"
+_DROP_ITEMS: Final = "DELETE FROM held_item WHERE message = ?"
+_DROP_ENTRIES: Final = "DELETE FROM delivery_entry WHERE message = ?"
+_DROP_DELIVERY: Final = "DELETE FROM delivery WHERE message = ?"
+_DROP_MESSAGE: Final = "DELETE FROM message WHERE number = ?"
+_EMPTY: Final = "UPDATE message SET state = 'erased', raw = ? WHERE number = ?"
+_FORGET: Final = (
+    "UPDATE delivery SET patient = '', contact = '', thread = '', addressees = '', counts = 0 WHERE message = ?"
+)
+
+
+@dataclass(slots=True)
+class Touched:
+    """Items and registrations whose standing must be worked out anew."""
+
+    items: set[str] = field(default_factory=set)
+    entries: set[str] = field(default_factory=set)
+
+    def by(self, cursor: Cursor, message: int) -> None:
+        """Take in what a message brought."""
+        self.items.update(row[0] for row in cursor.execute(_ITEMS, (message,)).fetchall())
+        self.entries.update(row[0] for row in cursor.execute(_ENTRIES, (message,)).fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A letter whose content is sealed."""
+
+    message: Message
+    raw: bytes
+    items: list[tuple[Item, bytes]]
+    entries: Sequence[IndexEntry]
+
+
+def keep(cursor: Cursor, letter: Prepared, touched: Touched) -> str:
+    """Keep one letter; give "new", "again" or "changed"."""
+    message = letter.message
+    cursor.execute(_HEARD, (message.source, to_micros(message.received)))
+    digests = {row[0] for row in cursor.execute(_KNOWN, (message.source, message.key)).fetchall()}
+    if message.digest in digests:
+        return "again"
+    number = int(cursor.execute(_NEXT_NUMBER).fetchone()[0])
+    row = (number, message.source, message.custodian, message.key, message.digest)
+    cursor.execute(_MESSAGE, (*row, to_micros(message.received), message.state, message.reason, letter.raw))
+    cursor.execute(_DELIVERY, _delivery(cursor, number, message))
+    for item, sealed in letter.items:
+        version = cursor.execute(_NEXT_VERSION, (item.id,)).fetchone()[0]
+        dated = _content_date(message.delivery, item)
+        kept = (item.id, version, number, item.patient, item.custodian, item.source, dated, sealed)
+        cursor.execute(_HOLD, kept)
+    if message.state == "accepted":
+        _register(cursor, number, letter.entries)
+        _supersede(cursor, number, touched)
+    touched.by(cursor, number)
+    return "changed" if digests else "new"
+
+
+def replace_older(cursor: Cursor, snapshot: Snapshot, touched: Touched) -> None:
+    """Let a full file stand for its source: what it does not hold any more no longer counts.
+
+    INVARIANT: nobody is concluded to be gone from a file that was not wholly understood, or that is older than another.
+    """
+    moment = to_micros(snapshot.dated or snapshot.received)
+    parts = cursor.execute(_OF_BATCH, (snapshot.source, snapshot.batch)).fetchall()
+    if cursor.execute(_NEWER_FILE, (snapshot.source, snapshot.batch, moment)).fetchone():
+        for message, _, _ in parts:
+            _end(cursor, message, touched)
+        return
+    understood = {patient for _, patient, state in parts if state == "accepted"}
+    older = cursor.execute(_OLDER_PARTS, (snapshot.source, snapshot.batch, moment)).fetchall()
+    for message, patient in older:
+        if patient in understood or (snapshot.whole and patient not in snapshot.present):
+            _end(cursor, message, touched)
+
+
+def take_out(cursor: Cursor, receipt: str, touched: Touched) -> None:
+    """Remove a message whose new reading takes its place in the same step."""
+    found = cursor.execute(_FIND, (receipt,)).fetchone()
+    if found is None:
+        return
+    touched.by(cursor, found[0])
+    for statement in (_DROP_ITEMS, _DROP_ENTRIES, _DROP_DELIVERY, _DROP_MESSAGE):
+        cursor.execute(statement, (found[0],))
+
+
+def accept(cursor: Cursor, receipt: str, touched: Touched) -> bool:
+    """Let a quarantined message count; false when it is not in quarantine."""
+    found = cursor.execute(_FIND, (receipt,)).fetchone()
+    if found is None or found[1] != "quarantined":
+        return False
+    cursor.execute(_ACCEPT, (found[0],))
+    _supersede(cursor, found[0], touched)
+    touched.by(cursor, found[0])
+    return True
+
+
+def register(cursor: Cursor, receipt: str, entries: Sequence[IndexEntry], touched: Touched) -> None:
+    """Keep the registrations of a message."""
+    number = cursor.execute(_FIND, (receipt,)).fetchone()[0]
+    _register(cursor, number, entries)
+    touched.entries.update(entry.id for entry in entries)
+
+
+def erase(cursor: Cursor, receipt: str, touched: Touched) -> int:
+    """Remove the content of a message; 0 when there is none.
+
+    Content is overwritten before it is removed: a file system may give away pages that are merely free.
+    """
+    found = cursor.execute(_FIND, (receipt,)).fetchone()
+    if found is None or found[1] == "erased":
+        return 0
+    number = found[0]
+    touched.by(cursor, number)
+    for id_, version, sealed in cursor.execute(_SEALED, (number,)).fetchall():
+        cursor.execute(_BLANK_ITEM, (bytes(len(sealed)), id_, version))
+    raw = cursor.execute(_RAW, (number,)).fetchone()[0]
+    cursor.execute(_BLANK_RAW, (bytes(len(raw)), number))
+    cursor.execute(_DROP_ITEMS, (number,))
+    cursor.execute(_DROP_ENTRIES, (number,))
+    cursor.execute(_EMPTY, (b"", number))
+    cursor.execute(_FORGET, (number,))
+    return 1
+
+
+def _delivery(cursor: Cursor, number: int, message: Message) -> tuple[Any, ...]:
+    delivery, moment = message.delivery, _moment(message)
+    expires = to_micros(delivery.expires) if delivery.expires else 0
+    if delivery.contact:  # what comes after the end of its contact does not open it again
+        known = cursor.execute(_ENDED, (message.source, delivery.contact)).fetchone()
+        if known and (not delivery.ended or known[0] > moment):
+            expires = known[1]
+    row = (delivery.batch, delivery.coverage, delivery.patient, delivery.contact, delivery.thread, delivery.format)
+    rest = (delivery.map, delivery.basis, " ".join(sorted(delivery.addressees)), moment, expires)
+    facts = (int(delivery.ended), int(delivery.cancels), int(not _is_outdated(cursor, message)))
+    return (number, message.receipt, message.source, *row, *rest, *facts)
+
+
+def _is_outdated(cursor: Cursor, message: Message) -> bool:
+    """Claim that something newer already said that this no longer counts."""
+    delivery, moment = message.delivery, _moment(message)
+    if delivery.cancels:
+        return True
+    if delivery.thread and cursor.execute(_NEWER_VERSION, (message.source, delivery.thread, moment)).fetchone():
+        return True
+    asked = (message.source, delivery.contact, moment)
+    return bool(delivery.contact) and cursor.execute(_CANCELLED, asked).fetchone() is not None
+
+
+def _supersede(cursor: Cursor, number: int, touched: Touched) -> None:
+    """End what an accepted message replaces or cancels, and let its contact expire as it says."""
+    source, contact, thread, moment, expires, ended, cancels = cursor.execute(_STANDING, (number,)).fetchone()
+    if thread:
+        for (message,) in cursor.execute(_SAME_THREAD, (source, thread, moment, number)).fetchall():
+            _end(cursor, message, touched)
+    if contact and cancels:
+        for (message,) in cursor.execute(_SAME_CONTACT, (source, contact, moment, number)).fetchall():
+            _end(cursor, message, touched)
+    if contact and ended:
+        cursor.execute(_EXPIRE, (expires, source, contact))
+        touched.entries.update(row[0] for row in cursor.execute(_CONTACT_ENTRIES, (source, contact)).fetchall())
+
+
+def _end(cursor: Cursor, message: int, touched: Touched) -> None:
+    if cursor.execute(_COUNTS, (message,)).fetchone()[0]:
+        cursor.execute(_COUNTS_NOT, (message,))
+        touched.by(cursor, message)
+
+
+def _register(cursor: Cursor, number: int, entries: Sequence[IndexEntry]) -> None:
+    for entry in entries:
+        index_store.register(cursor, entry)
+        cursor.execute(_ENTRY, (number, entry.id))
+
+
+def _moment(message: Message) -> int:
+    return to_micros(message.delivery.dated or message.received)
+
+
+def _content_date(delivery: Delivery, item: Item) -> str:
+    """The date of the whole document where it has one: an item may change while the dates in it do not."""
+    return instant(delivery.dated) if delivery.dated else item.recorded or item.date

@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -147,45 +147,93 @@ async def test_a_server_that_came_back_is_found_without_a_request(url: str, own_
     await database.close()
 
 
-async def test_an_answer_to_commit_that_is_lost_is_no_acknowledgment(url: str, tmp_path: Path) -> None:
-    """The commit reaches the server, its answer never comes back: the caller is told that nobody knows."""
-    directory = url.rpartition("host=")[2]
-    armed = False
+class Proxy:
+    """A door to the server that can be shut in the middle of a sentence."""
 
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream, sink = await asyncio.open_unix_connection(f"{directory}/.s.PGSQL.5432")
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._left: int | None = None  # bytes that still pass, None = all
+        self._on_commit = False
 
-        async def back() -> None:
-            while data := await upstream.read(65_536):
-                if not cut.is_set():
-                    writer.write(data)
-            writer.close()
+    def cut_answer_to_commit(self) -> None:
+        self._on_commit = True
 
-        cut = asyncio.Event()
-        answering = asyncio.create_task(back())
+    def cut_after(self, count: int) -> None:
+        self._left = count
+
+    def mend(self) -> None:
+        self._left, self._on_commit = None, False
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, sink = await asyncio.open_unix_connection(f"{self._server}/.s.PGSQL.5432")
+        mute = asyncio.Event()
+        answering = asyncio.create_task(self._answer(upstream, writer, mute))
         while data := await reader.read(65_536):
-            if armed and b"COMMIT" in data:
-                cut.set()
-            sink.write(data)
-            if cut.is_set():
-                await asyncio.sleep(0.1)  # the server has the commit
+            if self._on_commit and b"COMMIT" in data:
+                mute.set()
+            passing = data if self._left is None else data[: self._left]
+            if self._left is not None:
+                self._left -= len(passing)
+            sink.write(passing)
+            if mute.is_set() or len(passing) < len(data):
+                await asyncio.sleep(0.1)  # what passed has arrived
                 break
         sink.close()
         writer.close()
         await answering
 
-    proxy = await asyncio.start_unix_server(relay, tmp_path / ".s.PGSQL.5432")
-    database = Database.open(url)  # leases through the real door
+    async def _answer(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter, mute: asyncio.Event) -> None:
+        while data := await upstream.read(65_536):
+            if not mute.is_set():
+                writer.write(data)
+        writer.close()
+
+
+@pytest.fixture
+async def proxied(url: str, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Database]]:
+    directory = url.rpartition("host=")[2]
+    proxy = Proxy(directory)
+    door = await asyncio.start_unix_server(proxy, tmp_path / ".s.PGSQL.5432")
+    database = await asyncio.to_thread(Database.open, url.replace(directory, str(tmp_path)))
+    yield proxy, database
+    proxy.mend()
     await database.close()
-    through = url.replace(directory, str(tmp_path))
-    database = await asyncio.to_thread(Database.open, through)
+    door.close()
+
+
+async def test_an_answer_to_commit_that_is_lost_is_no_acknowledgment(url: str, proxied: tuple[Proxy, Database]) -> None:
+    """The commit reaches the server, its answer never comes back: the caller is told that nobody knows."""
+    proxy, database = proxied
     assert await database.append(database.log, 0, b"first") == 1
-    armed = True
+    proxy.cut_answer_to_commit()
     with pytest.raises(Unavailable) as raised:
         await database.append(database.log, 0, b"unknown")
     assert raised.value.code == "audit-unavailable"
-    armed = False
+    proxy.mend()
     assert await database.append(database.log, 0, b"next") == 3  # the unknown one was written, and has its number
-    await database.close()
     assert list((await kept(url)).values()) == [b"first", b"unknown", b"next"]
-    proxy.close()
+
+
+async def test_a_connection_cut_at_any_byte_loses_nothing_acknowledged(
+    url: str, proxied: tuple[Proxy, Database]
+) -> None:
+    proxy, database = proxied
+    acknowledged: dict[int, bytes] = {}
+    for count in range(0, 700, 35):
+        body = b"cut at %d" % count
+        proxy.cut_after(count)
+        outcomes = await asyncio.gather(
+            *(database.append(database.log, 0, body + b"/%d" % one) for one in range(3)), return_exceptions=True
+        )
+        proxy.mend()
+        outcomes.append(await database.append(database.log, 0, body + b"/3"))
+        for one, outcome in enumerate(outcomes):
+            if isinstance(outcome, int):
+                assert outcome not in acknowledged
+                acknowledged[outcome] = body + b"/%d" % one
+            else:
+                assert isinstance(outcome, Unavailable)
+    found = {seq: body for (_, _, seq), body in (await kept(url)).items()}
+    assert acknowledged.items() <= found.items()
+    assert len(set(found.values())) == len(found)
+    assert len(acknowledged) >= 20

@@ -32,6 +32,8 @@ TABLE: Final[dict[str, Row]] = {
     "bad-request": Row(400, "invalid", "the request cannot be read: {why}", "het verzoek is onleesbaar: {why}"),
     "malformed-json": Row(400, "structure", "the body is not acceptable JSON: {why}",
                           "de inhoud is geen bruikbare JSON: {why}"),
+    "malformed-xml": Row(400, "structure", "the body is not acceptable FHIR XML: {why}",
+                         "de inhoud is geen bruikbare FHIR-XML: {why}"),
     "invalid-resource": Row(422, "invariant", "{why}", "{why}"),
     "bsn-in-url": Row(400, "security", "a BSN may not stand in a URL; send it in the body of POST {{type}}/_search",
                       "een BSN mag niet in een URL staan; stuur het in de inhoud van POST {{type}}/_search"),

@@ -44,11 +44,12 @@ def statement(incoming: Incoming, ports: Ports) -> Outgoing:
         "software": {"name": "roaz-gateway", "version": __version__},
         "implementation": {"description": gateway.name, "url": f"{gateway.base}/fhir"},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json"],
+        "format": ["application/fhir+json", "application/fhir+xml"],
         "rest": [{"mode": "server", "documentation": "One patient a request for clinical types; identifiers in bodies only.",
                   "security": _security(gateway.base), "resource": [_resource(type_) for type_ in _types()]}],
     }
-    return Outgoing(200, exact.encode(body), headers=(("access-control-allow-origin", "*"), ("cache-control", "public, max-age=300")))
+    headers = (("access-control-allow-origin", "*"), ("cache-control", "public, max-age=300"), ("vary", "Accept"))
+    return Outgoing(200, exact.encode(body), headers=headers)
 
 
 def _types() -> list[str]:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote
 
 from consent.categories import IMPERSONAL, categories_of_type
 from gateway.errors import Invalid
+from gateway.fhir.formats import HTML_TYPES, JSON_TYPES, XML_TYPES, from_xml, preferred
 from gateway.fhir.interactions import CLINICAL, Route
 from gateway.fhir.search import understand
 from gateway.model import Incoming, Json, Patient, Question
@@ -17,8 +18,6 @@ from profiles.identifiers import BSN_SYSTEM, Bsn, passes_elfproef
 from profiles.validation import accepts as accepts_resource
 from profiles.validation import validate
 
-JSON_TYPES: Final = ("application/fhir+json", "application/json", "text/json", "application/json+fhir")
-HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
 _SELECTORS: Final = frozenset({"patient", "subject", "patient.identifier", "subject.identifier", "subject:Patient",
                                "subject:Patient.identifier", "patient:Patient", "patient:Patient.identifier"})
 _NINE: Final = re.compile(r"(?<!\d)\d{9}(?!\d)")
@@ -68,40 +67,37 @@ def url_parameters(incoming: Incoming) -> Parameters:
 
 
 def accepts(incoming: Incoming, parameters: Parameters, *, html: bool = False) -> bool:
-    """Decide the representation; true for HTML, false for JSON.
+    """Decide whether the answer can be in a form the caller takes; true for HTML, false for FHIR in JSON or XML.
 
     Raises:
         Invalid: `not-acceptable` for anything else.
     """
     wanted = next((value for name, value in parameters if name == "_format"), "") or incoming.header(b"accept")
-    if wanted in JSON_TYPES:
+    if not wanted or wanted in JSON_TYPES:
         return False
-    possible = (*JSON_TYPES, *(HTML_TYPES if html else ()))
-    if not wanted:
-        return False
-    for part in wanted.split(","):
-        kind = part.split(";")[0].strip().lower().replace(" ", "+")
-        if kind in HTML_TYPES or kind == "html":
-            if html:
-                return True
-        elif kind in JSON_TYPES or kind in {"json", "*/*", "application/*"}:
-            return False
-    raise Invalid("not-acceptable", type=wanted[:60] if wanted.isascii() else "that", possible=", ".join(possible))
+    format_ = preferred(wanted, html=html)
+    if format_ is None:
+        possible = (*JSON_TYPES, *XML_TYPES, *(HTML_TYPES if html else ()))
+        raise Invalid("not-acceptable", type=wanted[:60] if wanted.isascii() else "that", possible=", ".join(possible))
+    return format_ == "html"
 
 
 def resource_body(incoming: Incoming, *types: str) -> Json:
     """Read the body as one resource of the given types.
 
     Raises:
-        Invalid: wrong content type, malformed JSON, or another resource type.
+        Invalid: wrong content type, malformed JSON or XML, or another resource type.
     """
     kind = incoming.header(b"content-type").split(";")[0].strip().lower()
-    if kind not in JSON_TYPES:
-        raise Invalid("unsupported-media-type", type=kind or "none", possible="application/fhir+json")
-    try:
-        resource = exact.decode(incoming.body)
-    except exact.NotExact as error:
-        raise Invalid("malformed-json", why=str(error)) from None
+    if kind in XML_TYPES:
+        resource = from_xml(incoming.body)
+    elif kind in JSON_TYPES:
+        try:
+            resource = exact.decode(incoming.body)
+        except exact.NotExact as error:
+            raise Invalid("malformed-json", why=str(error)) from None
+    else:
+        raise Invalid("unsupported-media-type", type=kind or "none", possible="application/fhir+json, application/fhir+xml")
     if resource.get("resourceType") not in types:
         raise Invalid("invalid-resource", expression="resourceType", why=f"expected resourceType {' or '.join(types)}")
     if not accepts_resource(resource):
@@ -187,13 +183,13 @@ def _match(incoming: Incoming, ports: Ports) -> Question:
 
 
 def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> Question:
-    accepts(incoming, url)
     given = list(url)
     if incoming.method == "POST":
         kind = incoming.header(b"content-type").split(";")[0].strip().lower()
         if kind not in {"application/x-www-form-urlencoded", ""}:
             raise Invalid("unsupported-media-type", type=kind, possible="application/x-www-form-urlencoded")
         given += _pairs(incoming.body.decode("utf-8", "replace"))
+    accepts(incoming, given)
     patient = _selected(given, route.type, ports)
     selectors = _SELECTORS | ({"identifier", "_id", "birthdate"} if route.type == "Patient" else set())
     rest = tuple((name, value) for name, value in given if name not in selectors)

@@ -13,7 +13,7 @@ from gateway.audit.journal import recorded
 from gateway.envelope import Receive, Scope, Send, announced, received, respond, unless_gone
 from gateway.errors import GatewayError, Unavailable
 from gateway.exchange import retrieve
-from gateway.fhir import capability, reading
+from gateway.fhir import capability, formats, reading
 from gateway.fhir.interactions import Route, route
 from gateway.fhir.outcome import rendered
 from gateway.intake import submit
@@ -58,6 +58,8 @@ class FhirApp:
             log.exception("request failed", extra={"request": asked.request_id})
             answer = rendered(Unavailable("internal"), asked.language, asked.request_id)
         if answer is not None:
+            if formats.asks_for_xml(asked, html=name == "summary"):
+                answer = _in_xml(answer)
             await respond(send, answer, asked.request_id, asked.correlation_id, head=scope["method"] == "HEAD")
             self.metrics.request(name, answer.status, asyncio.get_running_loop().time() - started)
 
@@ -69,7 +71,10 @@ class FhirApp:
             return Outgoing(200, exact.encode(smart_configuration(self.ports.settings)), "application/json", _PUBLIC)
         if name in _ASKING:
             read = partial(_question, found)
-            return await retrieve(asked, name, found.type, read, assembly.ASSEMBLE[name], self.ports)
+            assemble = assembly.ASSEMBLE[name]
+            if formats.asks_for_xml(asked, html=name == "summary"):
+                assemble = formats.assembled_in_xml(assemble)
+            return await retrieve(asked, name, found.type, read, assemble, self.ports)
         return await submit(asked, found.interaction.name, found.type, found.id, self.ports)
 
     async def _unrouted(self, asked: Incoming, error: GatewayError, answer: Outgoing) -> Outgoing:
@@ -82,6 +87,14 @@ class FhirApp:
             return rendered(failure, asked.language, asked.request_id)
         except GatewayError:
             return answer
+
+
+def _in_xml(answer: Outgoing) -> Outgoing:
+    """A write stays written when its answer cannot be said in XML: then it is JSON (RFC 9110 12.5.1)."""
+    try:
+        return formats.in_xml(answer)
+    except GatewayError:
+        return answer
 
 
 def _question(found: Route, asked: Incoming, ports: Ports) -> Question:

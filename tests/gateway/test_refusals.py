@@ -217,7 +217,7 @@ def test_a_method_that_is_not_offered(method: str, path: str, allowed: str) -> N
         ("AllergyIntolerance/_search", "application/fhir+json", 415),
         ("Patient/$match", "text/plain", 415),
         ("Patient/$summary", "", 415),
-        ("Patient/$summary", "application/fhir+xml", 415),
+        ("Patient/$summary", "application/fhir+turtle", 415),
         ("Task", "application/x-www-form-urlencoded", 415),
     ],
 )

@@ -1,0 +1,103 @@
+"""The representations a FHIR answer can have: which one the caller prefers, and JSON turned into XML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from gateway.errors import Invalid
+from gateway.model import Answer, Incoming, Json, Outgoing
+from gateway.ports import Ports
+from gateway.standing import Standing
+from profiles import exact
+from profiles.xml import to_json, to_xml
+
+Format = Literal["json", "xml", "html"]
+Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]
+
+JSON_TYPES: Final = ("application/fhir+json", "application/json", "text/json", "application/json+fhir")
+XML_TYPES: Final = ("application/fhir+xml", "application/xml", "text/xml", "application/xml+fhir")
+HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
+_FORMATS: Final[dict[str, Format]] = {
+    **dict.fromkeys((*JSON_TYPES, "json"), "json"), **dict.fromkeys((*XML_TYPES, "xml"), "xml"),
+    **dict.fromkeys((*HTML_TYPES, "html"), "html"),
+}
+_WILDCARDS: Final = frozenset({"*/*", "application/*"})
+_MOST_CHOICES: Final = 50
+_JSON: Final = "application/fhir+json"
+_XML: Final = "application/fhir+xml; charset=utf-8"
+
+
+def preferred(wanted: str, *, html: bool) -> Format | None:
+    """The representation of an Accept header or `_format`: by quality, then by order; JSON when all are welcome.
+
+    None when none of them can be made. Spec: RFC 9110 12.5.1; FHIR R4 3.1.0.1.10 and 3.1.0.1.11.
+    """
+    found: list[tuple[float, bool, Format]] = []
+    for part in wanted.split(",", _MOST_CHOICES)[:_MOST_CHOICES]:
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        name = name.replace(" ", "+")  # a plus in a URL means a space
+        quality = _quality(parameters)
+        format_ = "json" if name in _WILDCARDS else _FORMATS.get(name)
+        if format_ and quality > 0 and (html or format_ != "html"):
+            found.append((quality, name not in _WILDCARDS, format_))
+    return max(found, key=lambda choice: choice[:2])[2] if found else None  # max gives the first of equals
+
+
+def _quality(parameters: list[str]) -> float:
+    text = next((value[2:].strip() for value in parameters if value.startswith("q=")), "1")
+    try:
+        quality = float(text)
+    except ValueError:
+        return 0.0
+    return quality if 0 <= quality <= 1 else 0.0
+
+
+def asks_for_xml(incoming: Incoming, *, html: bool) -> bool:
+    """Claim that the caller prefers XML; where it cannot be known, JSON is what everybody gets."""
+    accept = incoming.headers.get(b"accept", b"")
+    form = incoming.body if incoming.path.endswith("/_search") else b""
+    if b"xml" not in accept and "xml" not in incoming.query and b"xml" not in form:
+        return False
+    given = f"{incoming.query}&{form.decode('utf-8', 'replace')}" if form else incoming.query
+    named = next((value for name, value in parse_qsl(given) if name == "_format"), "")
+    return preferred(named or accept.decode("latin-1"), html=html) == "xml"
+
+
+def in_xml(answer: Outgoing) -> Outgoing:
+    """The same answer as XML, when it is a FHIR resource in JSON.
+
+    Raises:
+        Invalid: `not-acceptable` when XML cannot say it.
+    """
+    if not answer.body or not answer.content_type.startswith(_JSON):
+        return answer
+    try:
+        body = to_xml(exact.decode(answer.body))
+    except exact.NotExact as error:
+        raise Invalid("not-acceptable", type=f"application/fhir+xml ({error})", possible=", ".join(JSON_TYPES)) from None
+    return msgspec.structs.replace(answer, body=body, content_type=_XML)
+
+
+def from_xml(body: bytes) -> Json:
+    """Read a body in XML.
+
+    Raises:
+        Invalid: `malformed-xml`.
+    """
+    try:
+        return to_json(body)
+    except exact.NotExact as error:
+        raise Invalid("malformed-xml", why=str(error)) from None
+
+
+def assembled_in_xml(assemble: Assemble) -> Assemble:
+    """The same assembly as XML: what cannot be said in XML is refused before the record says it was given."""
+
+    def assembled(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
+        return in_xml(assemble(standing, answers, incoming, ports))
+
+    return assembled

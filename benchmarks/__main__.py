@@ -1,8 +1,9 @@
-"""`python -m benchmarks [read|summary|start|all] [--json FILE] [--quick]`."""
+"""`python -m benchmarks [read|summary|start|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -11,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import read, start, summary
+from benchmarks import peers, read, start, summary
 
-BENCHMARKS = {"read": read, "summary": summary, "start": start}
+BENCHMARKS = {"read": read, "summary": summary, "start": start, "peers": peers}
 
 
 def main() -> int:
@@ -27,11 +28,19 @@ def main() -> int:
     parser.add_argument(
         "--profile", action="store_true", help="say where the gateway's time goes; its figures mean nothing then"
     )
+    parser.add_argument(
+        "--base-url", action="append", default=[], metavar="URL", help="peers: a server that runs already"
+    )
+    parser.add_argument("--installed", type=Path, metavar="DIR", help="peers: keep them there for a next time")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="peers: a PNG, or text without matplotlib")
     options = parser.parse_args()
     reports = []
     for name in BENCHMARKS if options.which == "all" else (options.which,):
         benchmark = BENCHMARKS[name]
         size = benchmark.quick() if options.quick else benchmark.Size()
+        if benchmark is peers:
+            given = {"base_urls": tuple(options.base_url), "installed": options.installed, "picture": options.plot}
+            size = dataclasses.replace(size, **given)
         with tempfile.TemporaryDirectory(prefix="gateway-bench-") as directory:
             profile = Path(directory) / "profile" if options.profile else None
             report = benchmark.run(Path(directory), size, profile)

@@ -17,6 +17,8 @@ for path, resource in json.loads(Path(sys.argv[1]).read_text()).items():
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(resource))
 os.chdir(directory)
-sys.path.insert(0, str(Path(find_spec("fhirsnake").origin).parent))  # its modules import each other by bare name
+sys.path.insert(
+    0, str(Path(str(getattr(find_spec("fhirsnake"), "origin", ""))).parent)
+)  # its modules import each other by bare name
 
 uvicorn.run("main:app", host="127.0.0.1", port=int(sys.argv[2]), access_log=False, log_level="warning")

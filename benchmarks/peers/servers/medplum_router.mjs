@@ -1,12 +1,13 @@
 // @medplum/fhir-router with its MemoryRepository on node:http.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
 const [resources, port, modules] = process.argv.slice(2);
-const require = createRequire(pathToFileURL(`${modules}/`));
-const { FhirRouter, MemoryRepository } = require('@medplum/fhir-router');
+// The package asks for Node 22, which has this class; it names it when it is loaded, and a read never uses it.
+globalThis.WebSocket ??= class {};
+const entry = pathToFileURL(`${modules}/node_modules/@medplum/fhir-router/dist/esm/index.mjs`);
+const { FhirRouter, MemoryRepository } = await import(entry);
 
 const repo = new MemoryRepository();
 for (const resource of Object.values(JSON.parse(readFileSync(resources, 'utf8')))) {
@@ -15,10 +16,8 @@ for (const resource of Object.values(JSON.parse(readFileSync(resources, 'utf8'))
 const router = new FhirRouter();
 
 createServer(async (request, response) => {
-  const [path, query] = request.url.split('?');
   const [outcome, resource] = await router.handleRequest({
-    method: request.method, url: request.url, pathname: path, body: undefined, params: {}, headers: request.headers,
-    query: Object.fromEntries(new URLSearchParams(query ?? '')),
+    method: request.method, url: request.url, pathname: '', body: undefined, params: {}, query: {}, headers: request.headers,
   }, repo);
   const body = JSON.stringify(resource ?? outcome);
   const headers = { 'Content-Type': 'application/fhir+json', 'Content-Length': Buffer.byteLength(body) };

@@ -25,6 +25,7 @@ class Reading:
     skipped: frozenset[str] = SKIPPED  # names that say nothing of their own
     links: dict[str, str] = field(default_factory=dict)  # map or target name → reference made in this pass
     facts: dict[str, str] = field(default_factory=dict)
+    above: dict[tuple[int, int], list[Slot]] = field(default_factory=dict)  # ancestor and path → what is there
     taken: set[tuple[int, Any]] = field(default_factory=set)
     notes: dict[tuple[int, Any], list[tuple[Kind, str]]] = field(default_factory=dict)
 
@@ -47,6 +48,8 @@ class Reading:
         start: Any = self.root if place.rooted else node
         if not place.steps:
             return [({"": start}, "")]
+        if self.xml and place.steps[0].name == "^" and place.steps[-1].name != "^":
+            return self._above(start, place, looking=looking)
         found = list(self._children(start, place.steps[0], None, looking))
         for step in place.steps[1:]:
             found = [
@@ -54,6 +57,20 @@ class Reading:
                 for container, key in found
                 for child in self._children(container[key], step, (container, key), looking)
             ]
+        return found
+
+    def _above(self, node: Any, place: Path, *, looking: bool) -> list[Slot]:  # noqa: ANN401 - a node of any shape
+        """Find what hangs under an ancestor, once for all its descendants: else many siblings cost their square."""
+        climbed = 0
+        while place.steps[climbed].name == "^":
+            node = node.get("^") if isinstance(node, dict) else None
+            climbed += 1
+        if node is None:
+            return []
+        key = (id(node), id(place))
+        found = self.above.get(key)
+        if found is None:
+            found = self.above[key] = self.slots(node, Path(place.steps[climbed:]), looking=looking)
         return found
 
     def _children(self, node: Any, step: Step, slot: Slot | None, looking: bool) -> Iterator[Slot]:  # noqa: ANN401

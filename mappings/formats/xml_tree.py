@@ -13,6 +13,10 @@ from mappings.model import Json, NotMappable
 MAXIMUM_BYTES: Final = 10_000_000
 MAXIMUM_DEPTH: Final = 200  # XML parsers stop at 256; a document of people stays below 50
 MAXIMUM_NODES: Final = 200_000
+# Maps look at siblings, so their number is what time depends on: many items, but never many names or performers.
+MAXIMUM_ITEMS: Final = 5_000
+MAXIMUM_SIBLINGS: Final = 64
+_ITEMS: Final = frozenset({"entry", "component", "entryRelationship"})
 
 V3: Final = "urn:hl7-org:v3"
 # The names of other namespaces get a prefix of ours, whatever the sender calls them.
@@ -135,6 +139,8 @@ class _Builder:
             if known is not None:
                 made[f"_{name}"] = known  # an attribute of the same name gives way
             made[name] = [below]
+        if len(made[name]) > (MAXIMUM_ITEMS if name in _ITEMS else MAXIMUM_SIBLINGS):
+            raise NotMappable("too many elements side by side")
 
     def _flat(self, element: Any, made: Json) -> None:  # noqa: ANN401 - lxml
         text = flattened(element)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings.formats.xml_tree import MAXIMUM_DEPTH, MAXIMUM_NODES, read
+from mappings.formats.xml_tree import MAXIMUM_DEPTH, MAXIMUM_NODES, MAXIMUM_SIBLINGS, read
 from mappings.model import NotMappable, Origin
 from mappings.translation import translate
 
@@ -81,7 +81,25 @@ def test_what_is_too_large_is_refused() -> None:
 
 @pytest.mark.slow
 def test_too_many_elements_are_refused() -> None:
-    refused(b"<ClinicalDocument>" + b"<a/>" * (MAXIMUM_NODES + 1) + b"</ClinicalDocument>")
+    several = b"<entry>" + b"<a/>" * 60 + b"</entry>"
+    body = b"<ClinicalDocument>" + several * (MAXIMUM_NODES // 60) + b"</ClinicalDocument>"
+    assert "too many elements" in refused(body)
+
+
+def test_many_names_side_by_side_are_refused() -> None:
+    text = refused(within("<author/>" * (MAXIMUM_SIBLINGS + 1)))
+    assert text == "too many elements side by side"
+
+
+def test_many_items_of_one_act_do_not_cost_their_square() -> None:
+    item = '<entryRelationship><observation moodCode="EVN"><code code="1" codeSystem="1.2"/><value/></observation></entryRelationship>'
+    spent = []
+    for count in (50, 400):
+        body = CDA.replace(b"<structuredBody>", f"<structuredBody><component><section><entry><act>{item * count}</act></entry></section></component>".encode())  # fmt: skip
+        started = time.process_time()
+        assert len(translate(body, "cda", ORIGIN).resources) > count
+        spent.append(time.process_time() - started)
+    assert spent[1] < spent[0] * 30
 
 
 def test_references_to_the_narrative_do_not_multiply_it() -> None:

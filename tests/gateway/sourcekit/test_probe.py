@@ -14,7 +14,8 @@ from gateway.adapters.dialects import dialect
 from gateway.cli import main
 from gateway.demo.ambulance import messages
 from gateway.demo.persons import persons
-from gateway.sourcekit import coverage, mapped, signatures, stanza, statement
+from gateway.sourcekit import coverage, mapped, report, signatures, stanza, statement
+from gateway.sourcekit.probing import probe_file
 from gateway.sourcekit.support import fits, judge
 from gateway.summary.sections import SECTIONS
 from profiles import exact
@@ -40,7 +41,8 @@ R4 = {
 }
 CDA = '<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"><title>Overdracht</title></ClinicalDocument>'
 HL7V3 = '<MCCI_IN200101 xmlns="urn:hl7-org:v3"><id root="1"/></MCCI_IN200101>'
-R4_XML = '<Patient xmlns="http://hl7.org/fhir"><id value="p1"/></Patient>'
+R4_PROFILE = "http://nictiz.nl/fhir/StructureDefinition/nl-core-Patient"
+R4_XML = f'<Patient xmlns="http://hl7.org/fhir"><meta><profile value="{R4_PROFILE}"/></meta></Patient>'
 STU3_XML = '<Condition xmlns="http://hl7.org/fhir"><assertedDate value="2026-01-01"/></Condition>'
 
 
@@ -216,3 +218,30 @@ def test_a_first_line_that_may_be_data_is_not_shown() -> None:
 def test_a_name_becomes_an_id() -> None:
     assert stanza.named("Fhir.GP-A.example") == "fhir-gp-a-example"
     assert stanza.named("../..") == "source"
+
+
+THIRD_PARTY = Path(__file__).resolve().parents[4] / "shared" / "data"
+
+
+@pytest.mark.real_inputs
+@pytest.mark.slow
+@pytest.mark.skipif(not THIRD_PARTY.is_dir(), reason="the third-party files are not beside the project")
+@pytest.mark.parametrize(
+    ("folder", "pattern", "format_"),
+    [
+        ("nl-core-examples", "*.xml", "fhir-r4"),
+        ("ips-examples", "*.json", "fhir-r4"),
+        ("nl-bgz-msz2-stu3/resources", "*.xml", "fhir-stu3"),
+        ("pairs/hl7v2-r4-ms", "*.hl7", "hl7v2"),
+        ("pairs/ccda-r4-ms", "*.xml", "cda"),
+        ("pairs/nl-ketenzorg-hl7v3-stu3", "*.expected.xml", "fhir-stu3"),
+    ],
+)
+def test_files_of_others_are_recognized(folder: str, pattern: str, format_: str) -> None:
+    files = sorted((THIRD_PARTY / folder).rglob(pattern))
+    assert files
+    for path in files[:: max(1, len(files) // 12)]:
+        probe = probe_file(path, path.read_bytes(), "", "", NOON)
+        assert probe.guess == format_, path.name
+        assert settings.parse(tomllib.loads(stanza.written(probe.table))).sources
+        assert report.probe_text(probe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
+import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,8 +23,7 @@ from gateway.errors import StartError
 
 _REMEMBERED: Final = 8192
 _NONCE_BYTES: Final = 12
-_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS: Final = [first + second for first in _LETTERS for second in _LETTERS]  # ten bits of base32
+_AS_LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")  # nine digits in an id could pass for a BSN
 # Rows of the store carry ids made with these; under a new key they would no longer be found.
 _NAMING: Final = frozenset({"patient-id", "item-id"})
 
@@ -281,11 +280,12 @@ class KeyRing:
         return self._siv.get(number)
 
     def _keyed(self, use: str, first: str, second: str) -> str:
-        """A digest of two texts; the length of the first keeps where one ends unmistakable."""
+        """A digest of two texts; the length of the first keeps where one ends unmistakable.
+
+        Spec: RFC 7693 2.9 (keyed BLAKE2b). Every item of every answer comes through here; HMAC costs four times as much.
+        """
         text = f"{use}{len(first)}:{first}{second}".encode()
-        number = int.from_bytes(hmac.digest(self._digest_key, text, "sha256")[:20], "big")
-        # Every item of every answer comes through here; base64.b32encode takes twice as long.
-        return "".join([_PAIRS[number >> shift & 1023] for shift in range(150, -1, -10)])
+        return hashlib.blake2b(text, key=self._digest_key, digest_size=20).hexdigest().translate(_AS_LETTERS)
 
     def _sealer(self, number: int, custodian: str) -> AESGCM:
         found = self._sealers.get((number, custodian))

@@ -18,6 +18,7 @@ from mappings.profile_claims import claim
 from mappings.records import joined, split_records, translate_records
 from mappings.upgrade import upgrade
 from profiles.exact import NotExact, decode
+from profiles.xml import to_json
 
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 # Names and systems that STU3 has and R4 has not.
@@ -25,6 +26,11 @@ _STU3: Final = re.compile(
     rb'"http://hl7\.org/fhir/(?:v[23]/|observation-category"|condition-category")|fhir\.nl/fhir/StructureDefinition/nl-core-'
     rb'|nictiz\.nl/fhir/StructureDefinition/(?:BgZ-|code-specification"|practitionerrole-reference")'
     rb'|"(?:assertedDate|notGiven|notDone|taken)"\s*:|"clinicalStatus"\s*:\s*"'
+)
+_STU3_XML: Final = re.compile(
+    rb'fhir\.nl/fhir/StructureDefinition/nl-core-|nictiz\.nl/fhir/StructureDefinition/(?:BgZ-|code-specification")'
+    rb'|"http://hl7\.org/fhir/(?:v[23]/|observation-category"|condition-category")'
+    rb"|<(?:assertedDate|notGiven|notDone|taken|clinicalStatus|verificationStatus) value="
 )
 _DOCUMENT: Final = re.compile(rb"<(?:[A-Za-z_][\w.\-]*:)?ClinicalDocument[\s>]")
 _FRAMING: Final = b"\x0b\r\n\t \xef\xbb\xbf"
@@ -83,7 +89,7 @@ def guess(body: bytes) -> str:
     if start[:1] == b"{" and b'"resourceType"' in start:
         return "fhir-stu3" if _STU3.search(start) else "fhir-r4"
     if start[:1] == b"<" and b"http://hl7.org/fhir" in start[:2000]:
-        return "fhir-stu3"
+        return "fhir-stu3" if _STU3_XML.search(start) else "fhir-r4"
     if start[:1] == b"<":
         return _xml_kind(start)
     found = [one for one in RECORDS if _is_record(start, one)]
@@ -113,7 +119,7 @@ def _is_record(start: bytes, format_: str) -> bool:
 
 def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one signature a format
     try:
-        root = decode(body)
+        root = decode(body) if body.lstrip(_FRAMING)[:1] != b"<" else to_json(body)
     except NotExact as error:
         raise NotMappable(str(error)) from None
     parts = split_bundle(root, body)

@@ -11,6 +11,7 @@ from lxml import etree
 from mappings.model import Json, NotMappable
 
 MAXIMUM_BYTES: Final = 10_000_000
+MAXIMUM_ATTRIBUTES: Final = 100  # of one element
 MAXIMUM_DEPTH: Final = 200  # XML parsers stop at 256; a document of people stays below 50
 MAXIMUM_NODES: Final = 200_000
 # Maps look at siblings, so their number is what time depends on: many items, but never many names or performers.
@@ -112,6 +113,8 @@ class _Builder:
             raise NotMappable("nested too deep" if depth > MAXIMUM_DEPTH else "too many elements")
         tag = _name(element.tag)
         made: Json = {"^": parent} if parent is not None else {}
+        if len(element.attrib) > MAXIMUM_ATTRIBUTES:  # lxml looks up attributes one by one: many would cost their square
+            raise NotMappable("too many attributes on one element")
         for name, value in element.attrib.items():
             made[_name(name)] = value.rpartition(":")[2] if name.endswith("}type") else value
         if tag in _FLAT or made.get("xsi_type") == "ED":

@@ -38,7 +38,6 @@ from gateway.routes.fhir import FhirApp
 from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
 from gateway.storage.erasures import Erasures
-from gateway.storage.inbox_desk import InboxDesk
 from gateway.throttle import Counts
 
 log: Final = logging.getLogger("gateway.app")
@@ -144,13 +143,12 @@ async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing
     if twice:
         message = f"client '{min(twice)}' is both in the configuration and in the database; remove one"
         raise StartError(message, 1)
-    desk = InboxDesk(database, keys.seal, keys.unseal, clock)
     sources: dict[str, Source] = {
         row.id: FhirSource(row, http, keys, settings.gateway.base, clock) for row in settings.sources if row.kind.startswith("fhir-")
     }
     ports = Ports(
         settings=settings, policy=policy, clock=clock, keys=keys, audit=stores.audit, replay=stores.replay,
-        clients=stores.clients, index=stores.index, consents=stores.consents, cases=stores.cases, inbox=desk, desk=desk,
+        clients=stores.clients, index=stores.index, consents=stores.consents, cases=stores.cases, inbox=stores.inbox, desk=stores.inbox,
         issued=stores.issued, sources=sources, tokens=AccessTokens(keys, settings, policy),
         refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)),
     )
@@ -164,13 +162,13 @@ async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing
     listeners = {row.id: MllpListener(row, accept) for row in settings.sources if row.kind == "mllp"}
     gateway = Gateway(
         ports=ports, stores=stores, database=database, http=http, metrics=metrics, web=_web(ports, client_keys),
-        fhir=FhirApp(ports, metrics), background=_background(ports, stores, desk, directory), listeners=listeners,
+        fhir=FhirApp(ports, metrics), background=_background(ports, stores, directory), listeners=listeners,
     )
     gateway.web.state.gateway = gateway
     return gateway
 
 
-def _background(ports: Ports, stores: Stores, desk: InboxDesk, directory: Path) -> Background:
+def _background(ports: Ports, stores: Stores, directory: Path) -> Background:
     """The jobs, with a drop directory for every source that has one."""
 
     async def take_in(source: SourceTable, body: bytes, dated: datetime | None) -> str:
@@ -181,7 +179,7 @@ def _background(ports: Ports, stores: Stores, desk: InboxDesk, directory: Path) 
 
     settings = ports.settings
     inboxes = [InboxDirectory(row, directory / row.inbox, take_in, bury_file) for row in settings.sources if row.kind == "inbox" and row.inbox]
-    erasures = Erasures(directory / settings.database.erasures, desk, database_url(settings, directory))
+    erasures = Erasures(directory / settings.database.erasures, stores.inbox, database_url(settings, directory))
     return Background(ports, stores, inboxes, erasures)
 
 

@@ -233,6 +233,10 @@ class Desk(Inbox, Protocol):
         """A message with its raw bytes and items, None when it is unknown or erased."""
         ...
 
+    async def state(self, receipt: str) -> str:
+        """The state of a message as it is kept, empty when it is unknown."""
+        ...
+
     async def release(self, receipt: str, entries: Sequence[IndexEntry]) -> bool:
         """Show a quarantined message after a human looked at it; false when it is not in quarantine."""
         ...

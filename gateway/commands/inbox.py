@@ -21,7 +21,7 @@ from gateway.model import instant
 from gateway.policy import ZONE, build
 from gateway.ports import Ports, Slip
 from gateway.storage import open_stores
-from gateway.storage.beside import open_beside
+from gateway.storage.beside import beside
 from gateway.storage.erasures import Erasures
 from gateway.storage.inbox_desk import InboxDesk
 from gateway.throttle import Counts
@@ -88,17 +88,15 @@ async def _inbox(options: argparse.Namespace) -> AsyncIterator[_At]:
     directory, clock, policy = options.config.parent, SystemClock(), build(read)
     keys = KeyRing.open(directory / read.gateway.keys, policy.identifier_systems)
     url = database_url(read, directory)
-    database, log = open_beside(url)
-    try:
-        stores, desk = open_stores(database, keys.seal, keys.unseal, clock, log), InboxDesk(database, keys.seal, keys.unseal, clock)
+    async with beside(url) as (database, log):
+        stores = open_stores(database, keys.seal, keys.unseal, clock, log)
+        desk = stores.inbox
         ports = Ports(
             settings=read, policy=policy, clock=clock, keys=keys, audit=stores.audit, replay=stores.replay, clients=stores.clients,
             index=stores.index, consents=stores.consents, cases=stores.cases, inbox=desk, issued=stores.issued, sources={},
             refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), desk=desk,
         )  # fmt: skip
         yield _At(ports, desk, Erasures(directory / read.database.erasures, desk, url), keys)
-    finally:
-        await database.close()
 
 
 async def _show(options: argparse.Namespace, at: _At) -> int:

@@ -62,7 +62,7 @@ async def release(receipt: str, ports: Ports) -> Message:
 async def read_anew(receipt: str, ports: Ports) -> list[Taken]:
     """Translate a kept message again, with the maps of today; what it becomes takes its place.
 
-    What a human released stays released, unless it cannot be read any more.
+    What a human released stays released, and what waits for one keeps waiting, unless nobody knew whose it was.
 
     Raises:
         Invalid: `not-found`, or `conflict` when nothing of it is kept.
@@ -86,12 +86,12 @@ async def read_anew(receipt: str, ports: Ports) -> list[Taken]:
 def _in_place_of(message: Message, letter: Letter) -> Letter:
     """The new reading of a message under its own key, with the term it had."""
     read = letter.message
-    released = message.state == "accepted" and read.state == "quarantined"
+    judged = message.state == "accepted" or (message.state == "quarantined" and message.reason != NO_PATIENT)
     delivery = replace(read.delivery, batch=message.delivery.batch or read.delivery.batch)
     if message.state != "dead":
         delivery = replace(delivery, expires=message.delivery.expires)
     key = message.key if message.state != "dead" else read.key
-    state, reason = ("accepted", "") if released else (read.state, read.reason)
+    state, reason = (message.state, message.reason) if judged and read.state != "dead" else (read.state, read.reason)
     return replace(letter, message=replace(read, key=key, state=state, reason=reason, delivery=delivery))
 
 

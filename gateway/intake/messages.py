@@ -99,8 +99,7 @@ async def _taken(message: Message, outcome: str, ports: Ports) -> Taken:
     """What was kept before keeps the state it has."""
     state = message.state
     if outcome == "again" and ports.desk is not None:
-        known = await ports.desk.kept(message.receipt)
-        state = known.message.state if known else "erased"
+        state = await ports.desk.state(message.receipt) or message.state
     return Taken(message, state, outcome)
 
 

@@ -6,7 +6,9 @@
  - `backup`, `archive` and `replay`: what survives the loss of the database;
  - `audit_store`, `issued_store`: the log and the ids handed out with its records;
  - `replay_store`, `client_store`, `policy_store`: who may call, and under which policy;
- - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`).
+ - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
+ - `inbox_desk` with `inbox_rows` and `settlement`: what was pushed, until its time is over; `erasures`, `scrubbing`: after that;
+ - `beside`: for commands, while a gateway serves.
 
 A store awaits `database.row`, `database.rows` and `database.write`, and speaks SQL that SQLite and PostgreSQL
 share: an engine is a `Database`, never another store.
@@ -23,7 +25,7 @@ from gateway.storage.case_store import CaseStore
 from gateway.storage.client_store import ClientStore
 from gateway.storage.consent_store import ConsentStore
 from gateway.storage.database import Database
-from gateway.storage.inbox_store import InboxStore
+from gateway.storage.inbox_desk import InboxDesk
 from gateway.storage.index_store import IndexStore
 from gateway.storage.issued_store import IssuedStore
 from gateway.storage.migrate import check_version, upgrade
@@ -45,7 +47,7 @@ class Stores:
     index: IndexStore
     consents: ConsentStore
     cases: CaseStore
-    inbox: InboxStore
+    inbox: InboxDesk
     issued: IssuedStore
     policies: PolicyStore
 
@@ -59,7 +61,7 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         index=IndexStore(database, clock),
         consents=ConsentStore(database, seal, unseal, clock),
         cases=CaseStore(database, seal, unseal),
-        inbox=InboxStore(database, seal, unseal),
+        inbox=InboxDesk(database, seal, unseal, clock),
         issued=IssuedStore(database),
         policies=PolicyStore(database),
     )

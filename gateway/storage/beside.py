@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
+from gateway.errors import StartError
 from gateway.storage.database import Database
 from gateway.storage.engines import engine_of
 from gateway.storage.migrate import transaction
@@ -15,20 +18,41 @@ _TAKE: Final = "INSERT INTO log_slot (slot, epoch, holder, until) VALUES (?, 1, 
 _EPOCH: Final = "SELECT epoch FROM log_slot WHERE slot = ?"
 
 
-def open_beside(url: str) -> tuple[Database, Log]:
-    """Open it for one command at a time; give the log its records go to.
+@asynccontextmanager
+async def beside(url: str) -> AsyncIterator[tuple[Database, Log]]:
+    """The database for one command at a time, and the log its records go to.
 
     Raises:
         StartError: another command is at work, or the database cannot be used.
     """
     if not url.startswith("sqlite:"):
         database = Database.open(url)  # leases a log like any other process
-        return database, database.log
+        try:
+            yield database, database.log
+        finally:
+            await database.close()
+        return
+    lock = _take_turn(url)
+    try:
+        epoch = engine_of(url).administer(url, _epoch, exclusive=False)
+        database = Database.open(url, exclusive=False)
+        try:
+            yield database, (_SLOT, epoch)
+        finally:
+            await database.close()
+    finally:
+        lock.release()
+
+
+def _take_turn(url: str) -> ServingLock:
     path = path_of(url)
     lock = ServingLock(path.with_name(f"{path.name}.commands"))
-    lock.take()  # the end of the process gives it back
-    epoch = engine_of(url).administer(url, _epoch, exclusive=False)
-    return Database.open(url, exclusive=False), (_SLOT, epoch)
+    try:
+        lock.take()
+    except StartError:
+        message = f"{path}: another gateway command is at work on this database; try again when it is done"
+        raise StartError(message) from None
+    return lock
 
 
 def _epoch(connection: Connection) -> int:

@@ -43,6 +43,9 @@ _KEPT: Final = (
     "delivery.addressees FROM message JOIN delivery ON delivery.message = message.number "
     "WHERE delivery.receipt = ? AND message.state <> 'erased'"
 )
+_STATE: Final = (
+    "SELECT message.state FROM message JOIN delivery ON delivery.message = message.number WHERE delivery.receipt = ?"
+)
 _KNOWS: Final = "SELECT 1 FROM delivery WHERE source = ? AND contact = ? AND counts = 1"
 _DUE: Final = (
     "SELECT delivery.receipt FROM delivery JOIN message ON message.number = delivery.message "
@@ -90,9 +93,10 @@ class InboxDesk(InboxStore):
 
         def keep(cursor: Cursor) -> list[str]:
             touched = inbox_rows.Touched()
-            if instead:
-                inbox_rows.take_out(cursor, instead, touched)
+            counted = inbox_rows.take_out(cursor, instead, touched) if instead else True
             outcomes = [inbox_rows.keep(cursor, one, touched) for one in prepared]
+            for letter in () if counted else letters:
+                inbox_rows.retire(cursor, letter.message.receipt, touched)
             if snapshot is not None:
                 inbox_rows.replace_older(cursor, snapshot, touched)
             _conclude(cursor, touched, now)
@@ -138,6 +142,11 @@ class InboxDesk(InboxStore):
         del number
         raw = self._unseal(custodian, sealed, place("message", source, key, digest))
         return Letter(_message(row, raw), tuple(self._addressed(item) for item in items))
+
+    async def state(self, receipt: str) -> str:
+        """The state of a message as it is kept, empty when it is unknown."""
+        row = await self._database.row(_STATE, (receipt,))
+        return str(row[0]) if row else ""
 
     async def release(self, receipt: str, entries: Sequence[IndexEntry]) -> bool:
         """Show a quarantined message after a human looked at it; false when it is not in quarantine."""

@@ -149,14 +149,23 @@ def replace_older(cursor: Cursor, snapshot: Snapshot, touched: Touched) -> None:
             _end(cursor, message, touched)
 
 
-def take_out(cursor: Cursor, receipt: str, touched: Touched) -> None:
-    """Remove a message whose new reading takes its place in the same step."""
+def take_out(cursor: Cursor, receipt: str, touched: Touched) -> bool:
+    """Remove a message whose new reading takes its place in the same step; true when it counted."""
     found = cursor.execute(_FIND, (receipt,)).fetchone()
     if found is None:
-        return
-    touched.by(cursor, found[0])
+        return True
+    number, counted = found[0], bool(cursor.execute(_COUNTS, (found[0],)).fetchone()[0])
+    touched.by(cursor, number)
     for statement in (_DROP_ITEMS, _DROP_ENTRIES, _DROP_DELIVERY, _DROP_MESSAGE):
-        cursor.execute(statement, (found[0],))
+        cursor.execute(statement, (number,))
+    return counted
+
+
+def retire(cursor: Cursor, receipt: str, touched: Touched) -> None:
+    """Let a message be history: something newer took its place before it was read anew."""
+    found = cursor.execute(_FIND, (receipt,)).fetchone()
+    if found is not None:
+        _end(cursor, found[0], touched)
 
 
 def accept(cursor: Cursor, receipt: str, touched: Touched) -> bool:

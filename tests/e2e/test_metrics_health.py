@@ -6,6 +6,7 @@ import shutil
 import socket
 import sqlite3
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import tomli
 import tomli_w
 
 from tests.e2e.running import Process, command, here, listens, process
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 def change(config: Path, **gateway: Any) -> None:
     """Set keys of the table [gateway]."""
-    tree = tomli.loads(config.read_text())
+    tree = tomllib.loads(config.read_text())
     tree["gateway"] |= gateway
     config.write_text(tomli_w.dumps(tree))
 

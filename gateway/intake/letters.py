@@ -6,15 +6,14 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from consent.basis import BASES
 from consent.model import ANY, Custodian
 from gateway.arrival import receive
-from gateway.intake.parts import parts
 from gateway.intake.retention import contact_of, expiry
 from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
 from gateway.ports import Delivery, Letter, Message, Ports, Snapshot
@@ -22,10 +21,11 @@ from gateway.settings import SourceTable
 from mappings.formats.er7_time import date_time_of
 from mappings.formats.hl7v2 import control_id
 from mappings.model import NotMappable, Origin, Translation
-from mappings.translation import translate
+from mappings.translation import split, translate
 from profiles.dates import parse
 from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 
+T = TypeVar("T")
 log: Final = logging.getLogger("gateway.intake")
 
 _LARGE_BYTES: Final = 32_768  # longer ones are translated beside the event loop
@@ -57,7 +57,7 @@ async def letters_of(posting: Posting, ports: Ports) -> tuple[list[Letter], Snap
     """
     batch = hashlib.sha256(posting.body).hexdigest()
     try:
-        bodies = parts(posting.body, posting.format, posting.source.dialect)
+        bodies = await _beside(split, posting.body, posting.format, _map(posting))
     except NotMappable as error:
         return [dead_letter(posting, posting.body, _said(error), ports)], None
     if len(bodies) == 1 and bodies[0] == posting.body:
@@ -81,12 +81,9 @@ async def letter_of(posting: Posting, body: bytes, ports: Ports) -> Letter:
     source = posting.source
     try:
         origin = Origin(source.custodian, source.id, instant(posting.received))
-        map_ = source.dialect if source.dialect.startswith(f"{posting.format}/") else ""
-        if len(body) > _LARGE_BYTES:
-            translation = await asyncio.to_thread(translate, body, posting.format, origin, map_)
-        else:
-            translation = translate(body, posting.format, origin, map_)
+        translation = await _beside(translate, body, posting.format, origin, _map(posting))
         _one_patient(translation)
+        _something(translation)
     except NotMappable as error:
         return dead_letter(posting, body, _said(error), ports)
     except Exception:  # a defect of a map must not lose the message: it is kept as it came, and can be mapped again
@@ -166,6 +163,17 @@ def _snapshot(posting: Posting, letters: list[Letter], batch: str) -> Snapshot |
     return Snapshot(posting.source.id, batch, posting.received, dated, present, all(one.patient for one in deliveries))
 
 
+async def _beside(work: Callable[..., T], body: bytes, *more: object) -> T:
+    """Do pure work on bytes: beside the event loop when they are many."""
+    return await asyncio.to_thread(work, body, *more) if len(body) > _LARGE_BYTES else work(body, *more)
+
+
+def _map(posting: Posting) -> str:
+    """The map the source declares, when it is one of this format."""
+    dialect = posting.source.dialect
+    return dialect if dialect.startswith(f"{posting.format}/") else ""
+
+
 def _patient(translation: Translation, ports: Ports) -> Patient | None:
     for resource in translation.resources:
         if resource.get("resourceType") == "Patient":
@@ -191,6 +199,17 @@ def _one_patient(translation: Translation) -> None:
     if len(found) > 1:
         text = f"one patient a message: {len(found)} found"
         raise NotMappable(text, "Patient")
+
+
+def _something(translation: Translation) -> None:
+    """Refuse what became nothing, such as the rows of a file that belong to nobody.
+
+    Raises:
+        NotMappable: names the first thing that was lost.
+    """
+    if not translation.resources:
+        lost = translation.losses[0] if translation.losses else None
+        raise NotMappable(lost.reason if lost else "there is nothing in it", lost.path if lost else "")
 
 
 def _tells_contact(translation: Translation, format_: str) -> bool:

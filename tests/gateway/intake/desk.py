@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ import httpx2
 import pytest
 
 from gateway.app import _web
-from gateway.intake import parts
+from gateway.intake import letters
 from gateway.intake.letters import Posting
 from gateway.intake.messages import Taken, take
 from gateway.metrics import Metrics
@@ -138,11 +137,11 @@ def nightly(*residents: bytes) -> bytes:
 def by_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of the nursing home hold one Bundle a line."""
 
-    def split(body: bytes, map_: str) -> Sequence[bytes]:
-        del map_
-        return body.splitlines() or (body,)
+    def split(body: bytes, format_: str, map_: str) -> tuple[bytes, ...]:
+        del format_, map_
+        return tuple(body.splitlines()) or (body,)
 
-    monkeypatch.setitem(parts.SPLITS, "fhir-r4", split)
+    monkeypatch.setattr(letters, "split", split)
 
 
 __all__ = [

@@ -60,7 +60,7 @@ class Serving:
 
     def __init__(self, app: Any, bound: socket.socket) -> None:  # noqa: ANN401 - any ASGI callable
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, date_header=True, proxy_headers=False,
+            app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, date_header=True, proxy_headers=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS, timeout_keep_alive=75, h11_max_incomplete_event_size=32_768,
         )
         self._server = _Server(config)

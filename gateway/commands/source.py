@@ -80,7 +80,7 @@ async def _test(options: argparse.Namespace) -> int:
     if table.kind.startswith("fhir-"):
         checks, tried = await _tried(options, read, policy, table)
     else:
-        checks, tried = _pushed(table), []
+        checks, tried = _pushed(table, options.config.parent), []
     code = _exit_code(checks, tried)
     if options.json:
         _print(report.trial_json(table.id, checks, tried, code))
@@ -134,10 +134,15 @@ def _addresses(read: Settings) -> AddressPolicy:
     return AddressPolicy.of((*read.gateway.source_networks, *(LOOPBACK if read.gateway.demo else ())))
 
 
-def _pushed(table: SourceTable) -> list[Check]:
+def _pushed(table: SourceTable, directory: Path) -> list[Check]:
     """A source that pushes cannot be asked; what it will find here can be looked at."""
     checks = [Check("kind", "note", f"{table.kind}: it pushes, there is nothing to ask")]
     now = SystemClock().now()
+    if table.inbox:
+        there = (directory / table.inbox).is_dir()
+        checks.append(
+            Check("inbox", "ok" if there else "wrong", table.inbox if there else f"{table.inbox} is no directory")
+        )
     if table.server_certificate:
         checks.append(own("own certificate", table.server_certificate, now))
     elif table.kind == "mllp":

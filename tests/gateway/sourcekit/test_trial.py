@@ -125,6 +125,14 @@ async def test_a_feed_is_not_asked(kit: Kit) -> None:
     assert (code, checks(told)["kind"], told["queries"]) == (0, "note", [])
 
 
+async def test_an_inbox_is_looked_at(kit: Kit) -> None:
+    row = {"id": "nursing", "custodian": "90000101", "kind": "inbox", "inbox": "drop"}
+    kit.change(lambda tree: tree["sources"].append(row))
+    assert (await kit.test("nursing"))[0] == 1
+    (kit.config.parent / "drop").mkdir()
+    assert (await kit.test("nursing"))[0] == 0
+
+
 async def test_an_unknown_source_names_the_known_ones(kit: Kit) -> None:
     code, out, err = await kit.run("test", "gp-z", "--config", str(kit.config))
     assert (code, out) == (1, "")

@@ -17,6 +17,7 @@ from gateway.demo.output import PAGES, Shown, curl_lines
 from gateway.demo.region import Region
 from gateway.errors import TABLE, Row
 from gateway.fhir.outcome import ERROR_SYSTEM
+from gateway.intake.documents import TEXTS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = ("gateway", "consent", "mappings", "profiles")
@@ -104,6 +105,15 @@ def errors_page() -> str:
             "| Code | Severity | Issue type | Meaning |",
             "|---|---|---|---|",
             *(f"| `{code}` | {severity} | {issue} | {_cell(text)} |" for code, (severity, issue, text) in REMARKS.items()),
+            "",
+            "## What became of a document in an inbox",
+            "",
+            "Issues of the answer to `POST /inbox/{source}`; `diagnostics` holds the receipt. 201 new, 200 known, 422 when nothing",
+            "of it could be read; it is kept all the same.",
+            "",
+            "| Code | Severity | Issue type | English | Dutch |",
+            "|---|---|---|---|---|",
+            *(f"| `{code}` | {severity} | {issue} | {_cell(en)} | {_cell(nl)} |" for code, (severity, issue, en, nl) in TEXTS.items()),
             "",
             "## Why a source gave nothing",
             "",

@@ -109,7 +109,7 @@ def _outgoing(status: int, issues: list[Json]) -> Outgoing:
     return Outgoing(status, exact.encode(outcome(*issues)))
 
 
-_TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
+TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
     # state or outcome -> severity, FHIR issue type, English, Dutch
     "accepted": ("information", "informational", "kept", "bewaard"),
     "again": ("information", "duplicate", "this was kept before; nothing changed", "dit was al bewaard; er is niets veranderd"),
@@ -127,7 +127,7 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
 
 def _issue(taken: Taken, language: str) -> Json:
     word = taken.state if taken.state != "accepted" else "accepted" if taken.outcome == "new" else taken.outcome
-    severity, code, english, dutch = _TEXTS[word]
+    severity, code, english, dutch = TEXTS[word]
     why = taken.message.reason or "-"
     element = why.partition(" ")[0] if taken.state == "dead" and re.match(r"[A-Z][\w.\[\]-]*[.\-]?\w* ", why) else ""
     text = (dutch if language == "nl" else english).format(why=why)

@@ -31,6 +31,7 @@ _DATED: Final = re.compile(
     r"(?<!\d)(20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?:[T_-]?([01]\d|2[0-3])[.:-]?([0-5]\d)(?:[.:-]?\d\d)?)?(?!\d)"
 )
 _DIGEST: Final = re.compile(r"([0-9a-f]{16})-")
+_WAYS: Final = ("marker", "rename")
 _CHUNK: Final = 1 << 20
 _NEVER_COMPLETE: Final = "never complete: its marker did not come, or it kept its temporary name"
 _LOG: Final = logging.getLogger(__name__)
@@ -79,8 +80,11 @@ class InboxDirectory:
         """Make the places files go to.
 
         Raises:
-            StartError: the directory is not there or not ours to change.
+            StartError: the directory is not there or not ours to change, or `complete` is no known word.
         """
+        if self._table.complete not in _WAYS:
+            message = f"source '{self._table.id}': complete = '{self._table.complete}': use {' or '.join(_WAYS)}"
+            raise StartError(message, 1)
         try:
             for name in (PROCESSED, REFUSED):
                 (self._path / name).mkdir(mode=0o700, exist_ok=True)
@@ -121,13 +125,14 @@ class InboxDirectory:
             whole = self._is_whole(name, found)
             late = now - datetime.fromtimestamp(found.st_mtime, now.tzinfo) > self._limits.patience
             if not stat.S_ISREG(found.st_mode):
-                await self._refuse(name, b"", "not a file")
+                await self._refuse(name, b"", "not a file", found)
             elif found.st_size > self._limits.file_bytes:
                 await self._refuse_large(name)
             elif whole and seen.get(name) == _look(found):
                 await self._pick_up(name, found)
             elif late and not whole:
-                await self._refuse(name, await asyncio.to_thread(self._read, name) or b"", _NEVER_COMPLETE)
+                half = await asyncio.to_thread(self._read, name)
+                await self._refuse(name, half or b"", _NEVER_COMPLETE, found)
             else:
                 continue
             moved += 1
@@ -161,17 +166,19 @@ class InboxDirectory:
         if body is None or len(body) != found.st_size:
             return  # it grew or went while we read: the next sweep sees what it is
         wrong = await self._take_in(self._table, body, date_in(name))
-        self._move(name, body, wrong)
+        self._move(name, hashlib.sha256(body).hexdigest(), wrong)
 
-    async def _refuse(self, name: str, body: bytes, why: str) -> None:
-        await self._bury(self._table, body, hashlib.sha256(body or name.encode()).hexdigest(), why)
-        self._move(name, body, why)
+    async def _refuse(self, name: str, body: bytes, why: str, found: os.stat_result) -> None:
+        # Without bytes it is known by its place on disk: a name could hold a person's.
+        digest = hashlib.sha256(body or f"{found.st_ino} {found.st_mtime_ns}".encode()).hexdigest()
+        await self._bury(self._table, body, digest, why)
+        self._move(name, digest, why)
 
     async def _refuse_large(self, name: str) -> None:
         digest = await asyncio.to_thread(_digest, self._path / name)
         why = f"larger than {self._limits.file_bytes} bytes"
         await self._bury(self._table, b"", digest, why)
-        self._move(name, b"", why, digest)
+        self._move(name, digest, why)
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -182,9 +189,8 @@ class InboxDirectory:
         with os.fdopen(descriptor, "rb") as file:
             return file.read(self._limits.file_bytes + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
-    def _move(self, name: str, body: bytes, why: str, digest: str = "") -> None:
+    def _move(self, name: str, digest: str, why: str) -> None:
         """Move a file away under the digest of its content, then its marker; the reason goes first, so that it is never missing."""
-        digest = digest or hashlib.sha256(body or name.encode()).hexdigest()
         target = self._path / (REFUSED if why else PROCESSED) / f"{digest[:16]}-{name.lstrip('.')[-100:]}"
         if why:
             target.with_name(target.name + _REASON).write_text(f"{why}\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from gateway.errors import StartError
 from gateway.oauth.registered import ClientKeys
 from gateway.policy import build
 from gateway.storage import check_version
+from mappings.translation import formats
 
 _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         ("clients", lambda: _clients(read, directory)),
         ("agreements", lambda: _agreements(read)),
         ("listen", lambda: _listen(read)),
-        *((f"source {row.id}", lambda row=row: _source(row, read)) for row in read.sources),
+        *((f"source {row.id}", lambda row=row: _source(row, read, directory)) for row in read.sources),
     ]
     wrong = 0
     for name, check in checks:
@@ -94,14 +96,29 @@ def _listen(read: settings.Settings) -> str:
     return read.gateway.listen
 
 
-def _source(row: settings.SourceTable, read: settings.Settings) -> str:
+def _source(row: settings.SourceTable, read: settings.Settings, directory: Path) -> str:
     if row.kind == "mllp":
         if not serving.is_loopback(row.listen) and not row.server_certificate:
             message = "listens to the network without TLS; set server_certificate, server_key and ca_file"
             raise StartError(message)
         return f"listens on {row.listen}"
+    if row.kind == "inbox":
+        return _inbox(row, directory)
     dialect(row.dialect)
     return asyncio.run(_reach(row, read))
+
+
+def _inbox(row: settings.SourceTable, directory: Path) -> str:
+    format_ = row.dialect.partition("/")[0]
+    if format_ and format_ not in formats():
+        message = f"dialect '{row.dialect}': no map reads format '{format_}'; possible: {', '.join(formats())}"
+        raise StartError(message)
+    if not row.inbox:
+        return "documents by HTTP"
+    if not os.access(directory / row.inbox, os.R_OK | os.W_OK | os.X_OK):
+        message = f"{directory / row.inbox}: not a directory this user may change; make it, owned by the gateway's user"
+        raise StartError(message)
+    return f"files in {row.inbox}"
 
 
 async def _reach(row: settings.SourceTable, read: settings.Settings) -> str:

@@ -30,6 +30,7 @@ FORMATS: Final = {
     "application/hl7-v3+xml": "", "application/xml": "", "text/xml": "", "text/csv": "csv", "application/json": "",
     "application/fhir+json": "", "application/fhir+xml": "fhir-stu3",
 }  # fmt: skip
+LISTED: Final = 100  # messages of one file that the answer names
 _NUMBER: Final = re.compile(r"[A-Za-z0-9._~:\-]{1,64}")
 
 
@@ -102,7 +103,7 @@ def _answer(taken: list[Taken], language: str) -> Outgoing:
     dead = [one for one in taken if one.state == "dead"]
     status = 422 if len(dead) == len(taken) else 201 if any(one.outcome != "again" for one in taken) else 200
     told = [one for one in taken if one.state != "accepted" or one.outcome == "changed"]
-    return _outgoing(status, [_issue(one, language) for one in told or taken[:1]])
+    return _outgoing(status, [_issue(one, language) for one in (told or taken)[: LISTED if told else 1]])
 
 
 def _outgoing(status: int, issues: list[Json]) -> Outgoing:

@@ -97,7 +97,8 @@ class InboxDesk(InboxStore):
             outcomes = [inbox_rows.keep(cursor, one, touched) for one in prepared]
             for letter in () if counted else letters:
                 inbox_rows.retire(cursor, letter.message.receipt, touched)
-            if snapshot is not None:
+            # A replayed file says nothing new: what came after it stays.
+            if snapshot is not None and any(outcome != "again" for outcome in outcomes or ("",)):
                 inbox_rows.replace_older(cursor, snapshot, touched)
             _conclude(cursor, touched, now)
             return outcomes

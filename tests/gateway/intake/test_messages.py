@@ -227,3 +227,13 @@ def test_read_anew_history_stays_history(world: DeskWorld) -> None:
     assert (world.codes(), world.codes(bsn=OTHER_BSN), world.codes(bsn=THIRD_BSN)) == ([LATEX], [], [LATEX])
     assert [slip.state for slip in world.slips()].count("quarantined") == 1
     assert waiting[0].state == "quarantined"
+
+
+@pytest.mark.usefixtures("by_line")
+def test_166_a_replayed_full_file_without_a_date_changes_nothing(world: DeskWorld) -> None:
+    monday = nightly(resident(BSN, penicillin()), resident(OTHER_BSN, latex()))
+    tuesday = nightly(resident(BSN, latex()), resident(THIRD_BSN, latex()))
+    for body in (monday, tuesday, monday, monday):
+        world.takes(body, coverage="full")
+        world.clock.advance(timedelta(days=1))
+    assert (world.codes(), world.codes(bsn=OTHER_BSN), world.codes(bsn=THIRD_BSN)) == ([LATEX], [], [LATEX])

@@ -15,6 +15,7 @@ import msgspec
 from fastapi import FastAPI
 
 from gateway.adapters.address import LOOPBACK, AddressPolicy
+from gateway.adapters.dialects import partial_by_dialect
 from gateway.adapters.fhir import FhirSource
 from gateway.adapters.http import HttpClient
 from gateway.adapters.inbox import InboxDirectory
@@ -117,7 +118,7 @@ async def assemble(settings: Settings, directory: Path, clock: Clock | None = No
         StartError: keys, database, a source or a client cannot work; says what and how to mend it.
     """
     clock = clock or SystemClock()
-    policy = build(settings)
+    policy = build(settings, partial_by_dialect())
     keys = KeyRing.open(directory / settings.gateway.keys, policy.identifier_systems)
     url = database_url(settings, directory)
     check_version(url)

@@ -86,7 +86,7 @@ class Background:
         await self._stores.issued.purge(self._ports.now())
 
 
-async def _repeat(job: str, every: float, work: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(job: str, every: float, work: Callable[[], Awaitable[object]]) -> None:
     while True:
         await asyncio.sleep(every)
         try:

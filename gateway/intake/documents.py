@@ -28,7 +28,7 @@ TYPE: Final = "DocumentReference"  # the scope a client needs: system/DocumentRe
 FORMATS: Final = {
     "x-application/hl7-v2+er7": "hl7v2", "application/hl7-v2": "hl7v2", "application/cda+xml": "cda",
     "application/hl7-v3+xml": "", "application/xml": "", "text/xml": "", "text/csv": "csv", "application/json": "",
-    "application/fhir+json": "", "application/fhir+xml": "fhir-stu3",
+    "application/fhir+json": "", "application/fhir+xml": "",
 }  # fmt: skip
 LISTED: Final = 100  # messages of one file that the answer names
 _NUMBER: Final = re.compile(r"[A-Za-z0-9._~:\-]{1,64}")

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PARALLEL ?= -n 2 --dist loadfile
 SOURCES := gateway consent mappings profiles tests benchmarks
 
 .DEFAULT_GOAL := help
@@ -26,7 +27,7 @@ demo: $(VENV)/.core ## install into .venv and start the whole simulated region
 install: $(VENV)/.dev ## install with everything the checks need
 
 test: $(VENV)/.dev ## install and run all tests with branch coverage (10 minutes)
-	$(BIN)/python -m pytest -m "not proof" --cov --cov-report=term:skip-covered -q
+	$(BIN)/python -m pytest -m "not proof" --cov --cov-report=term:skip-covered -q $(PARALLEL)
 
 check: $(VENV)/.dev lint types imports fast ## what must be green before each commit (60 seconds)
 
@@ -41,7 +42,7 @@ imports: $(VENV)/.dev ## the import contracts of docs/architecture.md
 	$(BIN)/lint-imports --no-timings --no-cache > /dev/null || $(BIN)/lint-imports
 
 fast: $(VENV)/.dev ## the fast tests
-	$(BIN)/python -m pytest -m "not slow and not proof and not real_inputs" -q -x
+	$(BIN)/python -m pytest -m "not slow and not proof and not real_inputs" -q -x $(PARALLEL)
 
 prove: $(VENV)/.dev ## seeded samples of the long proofs (25 minutes)
 	$(BIN)/python -m pytest -m proof -q

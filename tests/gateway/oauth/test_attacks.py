@@ -178,6 +178,7 @@ async def test_4_nothing_is_fetched_that_a_token_names(tmp_path: Path) -> None:
         PUBLIC["kid"] + "\n",
         "\u0000",
     ],
+    ids=[str(number) for number in range(11)],  # keys are made anew: a name of the test may not hold them
 )
 async def test_5_key_ids_are_looked_up_within_one_client(world: World, kid: object) -> None:
     await refused(world, await world.ask(resigned(world.assertion(), {"kid": kid})))

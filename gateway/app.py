@@ -106,8 +106,16 @@ class Gateway:
 
     async def _note(self, kind: str, reasons: tuple[str, ...]) -> None:
         ports = self.ports
-        record = msgspec.convert({"kind": kind, "at": instant(ports.now()), "request": "gateway", "reasons": reasons,
-                                  "policy": ports.policy.revision}, Record)
+        record = msgspec.convert(
+            {
+                "kind": kind,
+                "at": instant(ports.now()),
+                "request": "gateway",
+                "reasons": reasons,
+                "policy": ports.policy.revision,
+            },
+            Record,
+        )
         await ports.audit.append(encode(record))
 
 
@@ -137,21 +145,44 @@ async def assemble(settings: Settings, directory: Path, clock: Clock | None = No
     return gateway
 
 
-async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing, client_keys: ClientKeys, database: Database,
-                 http: HttpClient, directory: Path) -> Gateway:
+async def _wired(
+    settings: Settings,
+    policy: Policy,
+    clock: Clock,
+    keys: KeyRing,
+    client_keys: ClientKeys,
+    database: Database,
+    http: HttpClient,
+    directory: Path,
+) -> Gateway:
     stores = open_stores(database, keys.seal, keys.unseal, clock)
     twice = await stores.clients.ids() & policy.clients.keys()
     if twice:
         message = f"client '{min(twice)}' is both in the configuration and in the database; remove one"
         raise StartError(message, 1)
     sources: dict[str, Source] = {
-        row.id: FhirSource(row, http, keys, settings.gateway.base, clock) for row in settings.sources if row.kind.startswith("fhir-")
+        row.id: FhirSource(row, http, keys, settings.gateway.base, clock)
+        for row in settings.sources
+        if row.kind.startswith("fhir-")
     }
     ports = Ports(
-        settings=settings, policy=policy, clock=clock, keys=keys, audit=stores.audit, replay=stores.replay,
-        clients=stores.clients, index=stores.index, consents=stores.consents, cases=stores.cases, inbox=stores.inbox, desk=stores.inbox,
-        issued=stores.issued, sources=sources, tokens=AccessTokens(keys, settings, policy),
-        refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)),
+        settings=settings,
+        policy=policy,
+        clock=clock,
+        keys=keys,
+        audit=stores.audit,
+        replay=stores.replay,
+        clients=stores.clients,
+        index=stores.index,
+        consents=stores.consents,
+        cases=stores.cases,
+        inbox=stores.inbox,
+        desk=stores.inbox,
+        issued=stores.issued,
+        sources=sources,
+        tokens=AccessTokens(keys, settings, policy),
+        refusals=Counts(30, timedelta(minutes=1)),
+        misses=Counts(5, timedelta(minutes=15)),
     )
     metrics = Metrics()
 
@@ -162,8 +193,15 @@ async def _wired(settings: Settings, policy: Policy, clock: Clock, keys: KeyRing
 
     listeners = {row.id: MllpListener(row, accept) for row in settings.sources if row.kind == "mllp"}
     gateway = Gateway(
-        ports=ports, stores=stores, database=database, http=http, metrics=metrics, web=_web(ports, client_keys),
-        fhir=FhirApp(ports, metrics), background=_background(ports, stores, directory), listeners=listeners,
+        ports=ports,
+        stores=stores,
+        database=database,
+        http=http,
+        metrics=metrics,
+        web=_web(ports, client_keys),
+        fhir=FhirApp(ports, metrics),
+        background=_background(ports, stores, directory),
+        listeners=listeners,
     )
     gateway.web.state.gateway = gateway
     return gateway
@@ -179,7 +217,11 @@ def _background(ports: Ports, stores: Stores, directory: Path) -> Background:
         await bury(source, body, digest, why, ports)
 
     settings = ports.settings
-    inboxes = [InboxDirectory(row, directory / row.inbox, take_in, bury_file) for row in settings.sources if row.kind == "inbox" and row.inbox]
+    inboxes = [
+        InboxDirectory(row, directory / row.inbox, take_in, bury_file)
+        for row in settings.sources
+        if row.kind == "inbox" and row.inbox
+    ]
     erasures = Erasures(directory / settings.database.erasures, stores.inbox, database_url(settings, directory))
     return Background(ports, stores, inboxes, erasures)
 
@@ -216,5 +258,7 @@ def database_url(settings: Settings, directory: Path) -> str:
 async def fetch_jwks(http: HttpClient, url: str) -> bytes:
     """The keys a client publishes, bounded in size and time."""
     deadline = asyncio.get_running_loop().time() + 3.0
-    answer = await http.request("GET", url, headers={"accept": "application/json"}, body=b"", deadline=deadline, limit_bytes=JWKS_BYTES)
+    answer = await http.request(
+        "GET", url, headers={"accept": "application/json"}, body=b"", deadline=deadline, limit_bytes=JWKS_BYTES
+    )
     return answer.body if answer.status == 200 else b""

@@ -21,9 +21,24 @@ from profiles.validation import accepts, validate
 FETCHED_AT: Final = f"{CANONICAL}/StructureDefinition/fetched-at"
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]{2,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _ENTRY: Final = re.compile(r"entry\[\d+\]")
-_DATES: Final = ("effectiveDateTime", "effectivePeriod", "onsetDateTime", "onsetPeriod", "occurrenceDateTime", "performedDateTime",
-                 "performedPeriod", "authoredOn", "whenHandedOver", "dateTime", "date", "period", "timingDateTime",
-                 "recordedDate", "issued", "recorded")
+_DATES: Final = (
+    "effectiveDateTime",
+    "effectivePeriod",
+    "onsetDateTime",
+    "onsetPeriod",
+    "occurrenceDateTime",
+    "performedDateTime",
+    "performedPeriod",
+    "authoredOn",
+    "whenHandedOver",
+    "dateTime",
+    "date",
+    "period",
+    "timingDateTime",
+    "recordedDate",
+    "issued",
+    "recorded",
+)
 _RECORDED: Final = ("recordedDate", "dateAsserted", "authoredOn", "issued", "recorded", "dateTime", "date")
 
 
@@ -52,7 +67,9 @@ def arrive(parts: list[Payload | Failure], place: Place, patient: Patient, ports
     return arrival
 
 
-def receive(translations: list[tuple[Translation, str]], place: Place, patient: Patient, keys: Keys, arrival: Arrival) -> None:
+def receive(
+    translations: list[tuple[Translation, str]], place: Place, patient: Patient, keys: Keys, arrival: Arrival
+) -> None:
     """Give every translated resource its identity; foreign and malformed ones become incidents."""
     locals_, foreign = _local_patients(translations, patient)
     if foreign and not locals_:
@@ -64,8 +81,11 @@ def receive(translations: list[tuple[Translation, str]], place: Place, patient: 
     for translation, fetched in translations:
         arrival.losses += len(translation.losses)
         # A whole entry that could not be read is an item the caller does not see, and must know of (attack 80).
-        arrival.incidents += [Incident("malformed-item", place.source_id, "Resource", detail=loss.path)
-                              for loss in translation.losses if loss.kind != "note" and _ENTRY.fullmatch(loss.path)]
+        arrival.incidents += [
+            Incident("malformed-item", place.source_id, "Resource", detail=loss.path)
+            for loss in translation.losses
+            if loss.kind != "note" and _ENTRY.fullmatch(loss.path)
+        ]
         arrival.map = f"{translation.map}|{translation.version}" if translation.map else arrival.map
         for resource, native in zip(translation.resources, translation.keys, strict=True):
             found = _kept_out(resource, locals_, patient)
@@ -118,8 +138,10 @@ def _kept_out(resource: Json, locals_: frozenset[str], patient: Patient) -> tupl
     if not accepts(resource):
         issue = next((issue for issue in validate(resource) if issue.severity in {"error", "fatal"}), None)
         return "malformed-item", issue.expression if issue else ""
-    if any(contained.get("resourceType") == "Patient" and not _identifies(contained, patient)
-           for contained in resource.get("contained", ())):
+    if any(
+        contained.get("resourceType") == "Patient" and not _identifies(contained, patient)
+        for contained in resource.get("contained", ())
+    ):
         return "wrong-patient", f"{type_}.contained"
     return None
 
@@ -166,10 +188,21 @@ class _Stamp:
         shown_native = id_ if self.place.held or native in self.locals or self.patient.value in native else native
         self._meta(resource, shown_native, fetched)
         return Item(
-            raw=exact.encode(resource), id=id_, type=type_, patient=self.patient.id,
-            custodian=self.place.custodian.organization, source=self.place.source_id, category=category, native=shown_native,
-            labels=labels, date=_first(resource, _DATES), recorded=_first(resource, _RECORDED), fetched=fetched, version=version,
-            map=map_, _resource=resource,
+            raw=exact.encode(resource),
+            id=id_,
+            type=type_,
+            patient=self.patient.id,
+            custodian=self.place.custodian.organization,
+            source=self.place.source_id,
+            category=category,
+            native=shown_native,
+            labels=labels,
+            date=_first(resource, _DATES),
+            recorded=_first(resource, _RECORDED),
+            fetched=fetched,
+            version=version,
+            map=map_,
+            _resource=resource,
         )
 
     def _id(self, native: str) -> str:
@@ -183,7 +216,7 @@ class _Stamp:
         if text.startswith("#"):
             return text
         if self.base and text.startswith(self.base):
-            text = text[len(self.base):]
+            text = text[len(self.base) :]
         found = _RELATIVE.fullmatch(text)
         if found is None:
             return None
@@ -228,7 +261,11 @@ def _clean_narrative(resource: Json) -> None:
     text = resource.get("text")
     if not isinstance(text, dict):
         return
-    div = clean(text["div"]) if text.get("status") in {"additional", "extensions"} and isinstance(text.get("div"), str) else None
+    div = (
+        clean(text["div"])
+        if text.get("status") in {"additional", "extensions"} and isinstance(text.get("div"), str)
+        else None
+    )
     if div is None:
         del resource["text"]
     else:

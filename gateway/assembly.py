@@ -31,8 +31,11 @@ def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, po
     type_, base = question.types[0], ports.settings.gateway.base
     asked = understand(type_, question.parameters, lenient=question.lenient)
     bundle.refuse_silence(answers, ports.policy.disclosure)
-    found = _patients(patient, answers, ports) if type_ == "Patient" else [
-        item for answer in answers for item in answer.items if item.type == type_]
+    found = (
+        _patients(patient, answers, ports)
+        if type_ == "Patient"
+        else [item for answer in answers for item in answer.items if item.type == type_]
+    )
     matching = ordered([item for item in found if asked.matches(item)], asked, type_)
     used = [("_id" if type_ == "Patient" else "patient", patient.id), *asked.used]
     scope = f"{type_}?{used}"
@@ -71,8 +74,12 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
     base = ports.settings.gateway.base
     grade = {"url": "http://hl7.org/fhir/StructureDefinition/match-grade", "valueCode": "certain"}
     entries: list[Json] = [
-        {"fullUrl": f"{base}/fhir/Patient/{item.id}", "resource": item.resource,
-         "search": {"extension": [grade], "mode": "match", "score": 1}} for item in found
+        {
+            "fullUrl": f"{base}/fhir/Patient/{item.id}",
+            "resource": item.resource,
+            "search": {"extension": [grade], "mode": "match", "score": 1},
+        }
+        for item in found
     ]
     _only(answers, found)
     outcomes = bundle.remarks(answers, None, standing, ports.policy.disclosure, incoming.language)
@@ -88,19 +95,38 @@ def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, p
     question, patient = standing.question, standing.of
     bundle.refuse_undecided(answers, ports.policy.disclosure)
     gateway = ports.settings.gateway
-    language = (incoming.language if incoming.header(b"accept-language") else gateway.language) if question.html else gateway.language
+    language = (
+        (incoming.language if incoming.header(b"accept-language") else gateway.language)
+        if question.html
+        else gateway.language
+    )
     material = Material(
-        patient=patient, caller=standing.caller, policy=ports.policy, base=gateway.base, now=ports.now(),
+        patient=patient,
+        caller=standing.caller,
+        policy=ports.policy,
+        base=gateway.base,
+        now=ports.now(),
         answers=tuple(sorted(answers, key=lambda answer: (answer.custodian.organization, answer.source))),
-        request_id=incoming.request_id, language=language, profile=question.profile, gateway_name=gateway.name,
-        gateway_version=__version__, operator=gateway.operator, operator_ura=gateway.ura,
+        request_id=incoming.request_id,
+        language=language,
+        profile=question.profile,
+        gateway_name=gateway.name,
+        gateway_version=__version__,
+        operator=gateway.operator,
+        operator_ura=gateway.ura,
     )
     if not question.html:
         return Outgoing(200, document(material))
     nonce = secrets.token_urlsafe(16)
-    policy = f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    return Outgoing(200, html_page(material, material.language, nonce), "text/html; charset=utf-8",
-                    (("content-security-policy", policy),))
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return Outgoing(
+        200,
+        html_page(material, material.language, nonce),
+        "text/html; charset=utf-8",
+        (("content-security-policy", policy),),
+    )
 
 
 def _patients(patient: Patient, answers: Sequence[Answer], ports: Ports) -> list[Item]:
@@ -112,7 +138,19 @@ def _patients(patient: Patient, answers: Sequence[Answer], ports: Ports) -> list
     newest = max((item.fetched for answer in known for item in answer.items if item.type == "Patient"), default="")
     resource["meta"] = {"lastUpdated": newest, "source": f"{ports.settings.gateway.base}/fhir"}
     raw = exact.encode(resource)
-    return [Item(raw, patient.id, "Patient", patient.id, ports.settings.gateway.ura, "", "Patient", patient.id, fetched=newest)]
+    return [
+        Item(
+            raw,
+            patient.id,
+            "Patient",
+            patient.id,
+            ports.settings.gateway.ura,
+            "",
+            "Patient",
+            patient.id,
+            fetched=newest,
+        )
+    ]
 
 
 def _only(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
@@ -129,4 +167,3 @@ def _only(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
 Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]
 
 ASSEMBLE: Final[dict[str, Assemble]] = {"search-type": search, "read": read, "match": match, "summary": summary}
-

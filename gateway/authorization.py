@@ -19,8 +19,12 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
         Refused: with the first caller-side reason as code; all reasons are on the record.
     """
     case = await _case(caller, question, ports)
-    facts = Facts(now=ports.now(), agreements=ports.policy.agreements, case_required_roles=_case_roles(question, case, ports),
-                  policy_revision=ports.policy.revision)
+    facts = Facts(
+        now=ports.now(),
+        agreements=ports.policy.agreements,
+        case_required_roles=_case_roles(question, case, ports),
+        policy_revision=ports.policy.revision,
+    )
     patient = question.patient.id if question.patient else ""
     decisions = ports.episodes.decisions(caller, patient, case, facts)
     standing = Standing(caller, question, facts, case, question.patient, decisions=decisions)
@@ -43,8 +47,9 @@ async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
     except (Unavailable, ValueError):  # a register that cannot be read says neither yes nor no (rule A3)
         known = False
     standing.patient = patient
-    standing.facts = Facts(standing.facts.now, ports.policy.agreements, statements, known, ports.policy.case_roles,
-                           ports.policy.revision)
+    standing.facts = Facts(
+        standing.facts.now, ports.policy.agreements, statements, known, ports.policy.case_roles, ports.policy.revision
+    )
     if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
         standing.case = await _open_case(standing.caller, patient.id, ports)
     standing.decisions = ports.episodes.decisions(standing.caller, patient.id, standing.case, standing.facts)

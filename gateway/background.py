@@ -28,8 +28,9 @@ ERASE_SECONDS: Final = 300.0
 class Background:
     """The jobs of one process."""
 
-    def __init__(self, ports: Ports, stores: Stores, inboxes: Sequence[InboxDirectory] = (),
-                 erasures: Erasures | None = None) -> None:
+    def __init__(
+        self, ports: Ports, stores: Stores, inboxes: Sequence[InboxDirectory] = (), erasures: Erasures | None = None
+    ) -> None:
         self._ports = ports
         self._stores = stores
         self._erasures = erasures
@@ -41,7 +42,10 @@ class Background:
         self._tasks = [
             asyncio.create_task(_repeat("purge", PURGE_SECONDS, self._purge)),
             asyncio.create_task(_repeat("keys", KEYS_SECONDS, self._keys)),
-            *(asyncio.create_task(_repeat("pick-up", PICK_UP_SECONDS, partial(self._pick_up, inbox))) for inbox in self.inboxes),
+            *(
+                asyncio.create_task(_repeat("pick-up", PICK_UP_SECONDS, partial(self._pick_up, inbox)))
+                for inbox in self.inboxes
+            ),
             asyncio.create_task(_repeat("erase", ERASE_SECONDS, self.erase)),
             asyncio.create_task(asyncio.to_thread(prepare, CLINICAL)),  # so that the first caller does not wait for it
         ]

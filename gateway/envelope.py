@@ -29,8 +29,11 @@ _TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 # Patient data is never kept by a browser or a proxy, never framed, never guessed to be another type.
 SECURITY_HEADERS: Final = (
-    (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"), (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
 
@@ -49,10 +52,18 @@ def announced(scope: Scope, base: str, trusted: Collection[str], now: datetime) 
     headers: dict[bytes, bytes] = dict(scope["headers"])
     request_id = correlation(headers.get(b"x-request-id")) or new_id()
     return Incoming(
-        method=scope["method"], path=scope["path"][len(base):].lstrip("/"), query=scope["query_string"].decode("latin-1"),
-        headers=headers, body=b"", peer=peer(scope, headers, trusted), request_id=request_id,
-        correlation_id=correlation(headers.get(b"x-correlation-id")) or _traced(headers.get(b"traceparent")) or request_id,
-        received=now, language=language(headers.get(b"accept-language", b"")),
+        method=scope["method"],
+        path=scope["path"][len(base) :].lstrip("/"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=b"",
+        peer=peer(scope, headers, trusted),
+        request_id=request_id,
+        correlation_id=correlation(headers.get(b"x-correlation-id"))
+        or _traced(headers.get(b"traceparent"))
+        or request_id,
+        received=now,
+        language=language(headers.get(b"accept-language", b"")),
     )
 
 
@@ -125,8 +136,12 @@ async def _body(receive: Receive, limit: int) -> bytes:
 
 async def respond(send: Send, answer: Outgoing, request_id: str, correlation_id: str, *, head: bool = False) -> None:
     """Send one complete answer."""
-    headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.body)),
-               (b"x-request-id", request_id.encode()), (b"x-correlation-id", correlation_id.encode())]
+    headers = [
+        (b"content-type", answer.content_type.encode()),
+        (b"content-length", b"%d" % len(answer.body)),
+        (b"x-request-id", request_id.encode()),
+        (b"x-correlation-id", correlation_id.encode()),
+    ]
     if answer.headers:
         own = [(name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers]
         named = {name for name, _ in own}
@@ -155,5 +170,3 @@ async def unless_gone(work: Awaitable[Outgoing], receive: Receive) -> Outgoing |
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-

@@ -63,5 +63,10 @@ def _boundaries(case: Case | None, facts: Facts) -> Iterator[datetime]:
     moments = [moment for agreement in facts.agreements for moment in (agreement.start, agreement.end)]
     moments += [moment for statement in facts.statements for moment in (statement.start, statement.end) if moment]
     if case is not None:
-        moments += [case.opened, case.expires, case.opened + timedelta(hours=24), *([case.closed] if case.closed else [])]
+        moments += [
+            case.opened,
+            case.expires,
+            case.opened + timedelta(hours=24),
+            *([case.closed] if case.closed else []),
+        ]
     yield from (moment for moment in moments if moment > facts.now)

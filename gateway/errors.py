@@ -30,83 +30,175 @@ class Row:
 TABLE: Final[dict[str, Row]] = {
     # --- Invalid -------------------------------------------------------------------------------
     "bad-request": Row(400, "invalid", "the request cannot be read: {why}", "het verzoek is onleesbaar: {why}"),
-    "malformed-json": Row(400, "structure", "the body is not acceptable JSON: {why}",
-                          "de inhoud is geen bruikbare JSON: {why}"),
-    "malformed-xml": Row(400, "structure", "the body is not acceptable FHIR XML: {why}",
-                         "de inhoud is geen bruikbare FHIR-XML: {why}"),
+    "malformed-json": Row(
+        400, "structure", "the body is not acceptable JSON: {why}", "de inhoud is geen bruikbare JSON: {why}"
+    ),
+    "malformed-xml": Row(
+        400, "structure", "the body is not acceptable FHIR XML: {why}", "de inhoud is geen bruikbare FHIR-XML: {why}"
+    ),
     "invalid-resource": Row(422, "invariant", "{why}", "{why}"),
-    "bsn-in-url": Row(400, "security", "a BSN may not stand in a URL; send it in the body of POST {{type}}/_search",
-                      "een BSN mag niet in een URL staan; stuur het in de inhoud van POST {{type}}/_search"),
-    "patient-required": Row(400, "required", "a clinical search needs exactly one patient: add patient={{id}} or "
-                            "POST _search with patient.identifier",
-                            "zoeken in zorggegevens vraagt precies één patiënt: voeg patient={{id}} toe of "
-                            "POST _search met patient.identifier"),
-    "patient-conflict": Row(400, "invalid", "the request names more than one patient",
-                            "het verzoek noemt meer dan één patiënt"),
-    "identifier-invalid": Row(400, "value", "the patient identifier is not valid: {why}",
-                              "de patiëntidentificatie is ongeldig: {why}"),
-    "unknown-parameter": Row(400, "not-supported", "search parameter '{name}' is not known for {type}; known are: {known}",
-                             "zoekparameter '{name}' bestaat niet voor {type}; bekend zijn: {known}"),
-    "invalid-parameter": Row(400, "value", "the value of '{name}' is not valid: {why}",
-                             "de waarde van '{name}' is ongeldig: {why}"),
+    "bsn-in-url": Row(
+        400,
+        "security",
+        "a BSN may not stand in a URL; send it in the body of POST {{type}}/_search",
+        "een BSN mag niet in een URL staan; stuur het in de inhoud van POST {{type}}/_search",
+    ),
+    "patient-required": Row(
+        400,
+        "required",
+        "a clinical search needs exactly one patient: add patient={{id}} or POST _search with patient.identifier",
+        "zoeken in zorggegevens vraagt precies één patiënt: voeg patient={{id}} toe of "
+        "POST _search met patient.identifier",
+    ),
+    "patient-conflict": Row(
+        400, "invalid", "the request names more than one patient", "het verzoek noemt meer dan één patiënt"
+    ),
+    "identifier-invalid": Row(
+        400, "value", "the patient identifier is not valid: {why}", "de patiëntidentificatie is ongeldig: {why}"
+    ),
+    "unknown-parameter": Row(
+        400,
+        "not-supported",
+        "search parameter '{name}' is not known for {type}; known are: {known}",
+        "zoekparameter '{name}' bestaat niet voor {type}; bekend zijn: {known}",
+    ),
+    "invalid-parameter": Row(
+        400, "value", "the value of '{name}' is not valid: {why}", "de waarde van '{name}' is ongeldig: {why}"
+    ),
     "not-found": Row(404, "not-found", "{what} is not known here", "{what} is hier niet bekend"),
-    "item-expired": Row(404, "not-found", "this id is not known or no longer known; search again",
-                        "dit id is niet (meer) bekend; zoek opnieuw"),
-    "method-not-allowed": Row(405, "not-supported", "{method} is not possible here; possible: {allowed}",
-                              "{method} kan hier niet; wel: {allowed}"),
-    "not-acceptable": Row(406, "not-supported", "cannot answer as {type}; possible: {possible}",
-                          "kan niet antwoorden als {type}; wel: {possible}"),
-    "patient-ambiguous": Row(409, "multiple-matches", "sources disagree on the birth date that belongs to this identifier; "
-                             "nothing is shown until it is resolved",
-                             "bronnen noemen verschillende geboortedata bij dit nummer; er wordt niets getoond tot dit is uitgezocht"),
+    "item-expired": Row(
+        404,
+        "not-found",
+        "this id is not known or no longer known; search again",
+        "dit id is niet (meer) bekend; zoek opnieuw",
+    ),
+    "method-not-allowed": Row(
+        405,
+        "not-supported",
+        "{method} is not possible here; possible: {allowed}",
+        "{method} kan hier niet; wel: {allowed}",
+    ),
+    "not-acceptable": Row(
+        406,
+        "not-supported",
+        "cannot answer as {type}; possible: {possible}",
+        "kan niet antwoorden als {type}; wel: {possible}",
+    ),
+    "patient-ambiguous": Row(
+        409,
+        "multiple-matches",
+        "sources disagree on the birth date that belongs to this identifier; nothing is shown until it is resolved",
+        "bronnen noemen verschillende geboortedata bij dit nummer; er wordt niets getoond tot dit is uitgezocht",
+    ),
     "conflict": Row(409, "conflict", "{why}", "{why}"),
     "too-large": Row(413, "too-long", "the body is larger than {limit} bytes", "de inhoud is groter dan {limit} bytes"),
-    "unsupported-media-type": Row(415, "not-supported", "content type '{type}' is not supported; send {possible}",
-                                  "inhoudstype '{type}' wordt niet ondersteund; stuur {possible}"),
+    "unsupported-media-type": Row(
+        415,
+        "not-supported",
+        "content type '{type}' is not supported; send {possible}",
+        "inhoudstype '{type}' wordt niet ondersteund; stuur {possible}",
+    ),
     # --- Refused -------------------------------------------------------------------------------
-    "token-missing": Row(401, "login", "no access token; get one at the token endpoint named in .well-known/smart-configuration",
-                         "geen toegangstoken; haal er een bij het token-adres uit .well-known/smart-configuration",
-                         "invalid_request"),
-    "token-invalid": Row(401, "login", "the access token is not valid: {why}", "het toegangstoken is ongeldig: {why}",
-                         "invalid_token"),
-    "scope-insufficient": Row(403, "forbidden", "the token lacks scope {needed}", "het token mist scope {needed}",
-                              "insufficient_scope"),
-    "purpose-missing": Row(403, "forbidden", "the token carries no purpose of use; put purpose_of_use in the client assertion",
-                           "het token noemt geen doel; zet purpose_of_use in de client assertion"),
-    "purpose-refused": Row(403, "forbidden", "purpose '{purpose}' is not allowed: {why}",
-                           "doel '{purpose}' is niet toegestaan: {why}"),
-    "role-refused": Row(403, "forbidden", "role '{role}' is not allowed: {why}", "rol '{role}' is niet toegestaan: {why}"),
-    "case-required": Row(403, "forbidden", "this role needs an open case for this patient: POST Task, or name it in claim 'case'",
-                         "deze rol heeft een open melding voor deze patiënt nodig: POST Task, of noem hem in claim 'case'"),
+    "token-missing": Row(
+        401,
+        "login",
+        "no access token; get one at the token endpoint named in .well-known/smart-configuration",
+        "geen toegangstoken; haal er een bij het token-adres uit .well-known/smart-configuration",
+        "invalid_request",
+    ),
+    "token-invalid": Row(
+        401, "login", "the access token is not valid: {why}", "het toegangstoken is ongeldig: {why}", "invalid_token"
+    ),
+    "scope-insufficient": Row(
+        403, "forbidden", "the token lacks scope {needed}", "het token mist scope {needed}", "insufficient_scope"
+    ),
+    "purpose-missing": Row(
+        403,
+        "forbidden",
+        "the token carries no purpose of use; put purpose_of_use in the client assertion",
+        "het token noemt geen doel; zet purpose_of_use in de client assertion",
+    ),
+    "purpose-refused": Row(
+        403, "forbidden", "purpose '{purpose}' is not allowed: {why}", "doel '{purpose}' is niet toegestaan: {why}"
+    ),
+    "role-refused": Row(
+        403, "forbidden", "role '{role}' is not allowed: {why}", "rol '{role}' is niet toegestaan: {why}"
+    ),
+    "case-required": Row(
+        403,
+        "forbidden",
+        "this role needs an open case for this patient: POST Task, or name it in claim 'case'",
+        "deze rol heeft een open melding voor deze patiënt nodig: POST Task, of noem hem in claim 'case'",
+    ),
     "case-refused": Row(403, "forbidden", "the case cannot be used: {why}", "de melding is niet bruikbaar: {why}"),
-    "agreement-missing": Row(403, "forbidden", "no agreement in force covers this requester, purpose, role and category",
-                             "geen geldige afspraak dekt deze vrager, dit doel, deze rol en categorie"),
-    "person-required": Row(403, "forbidden", "patient data is for persons: the token names no subject_id",
-                           "patiëntgegevens zijn voor personen: het token noemt geen subject_id"),
-    "assurance-insufficient": Row(403, "forbidden", "the person must have logged in at level '{needed}' or higher; state loa "
-                                  "in the client assertion", "de persoon moet zijn ingelogd op niveau '{needed}' of hoger; "
-                                  "noem loa in de client assertion"),
+    "agreement-missing": Row(
+        403,
+        "forbidden",
+        "no agreement in force covers this requester, purpose, role and category",
+        "geen geldige afspraak dekt deze vrager, dit doel, deze rol en categorie",
+    ),
+    "person-required": Row(
+        403,
+        "forbidden",
+        "patient data is for persons: the token names no subject_id",
+        "patiëntgegevens zijn voor personen: het token noemt geen subject_id",
+    ),
+    "assurance-insufficient": Row(
+        403,
+        "forbidden",
+        "the person must have logged in at level '{needed}' or higher; state loa in the client assertion",
+        "de persoon moet zijn ingelogd op niveau '{needed}' of hoger; noem loa in de client assertion",
+    ),
     "consent-refused": Row(403, "suppressed", "not available", "niet beschikbaar"),
     "write-refused": Row(403, "forbidden", "not allowed to write this: {why}", "schrijven niet toegestaan: {why}"),
-    "too-many-requests": Row(429, "throttled", "too many requests; try again later", "te veel verzoeken; probeer later"),
+    "too-many-requests": Row(
+        429, "throttled", "too many requests; try again later", "te veel verzoeken; probeer later"
+    ),
     # --- Unavailable ---------------------------------------------------------------------------
-    "internal": Row(500, "exception", "the gateway failed; report the correlation id", "de gateway faalde; meld het correlatienummer",
-                    "server_error"),
-    "audit-unavailable": Row(503, "transient", "the audit log cannot be written, so nothing is shown",
-                             "het logboek is niet beschikbaar, daarom wordt niets getoond", "temporarily_unavailable"),
-    "decision-unavailable": Row(503, "transient", "consent could not be checked; nothing could be decided",
-                                "toestemming kon niet worden gecontroleerd", "temporarily_unavailable"),
-    "store-unavailable": Row(503, "transient", "the store is not available", "de opslag is niet beschikbaar",
-                             "temporarily_unavailable"),
+    "internal": Row(
+        500,
+        "exception",
+        "the gateway failed; report the correlation id",
+        "de gateway faalde; meld het correlatienummer",
+        "server_error",
+    ),
+    "audit-unavailable": Row(
+        503,
+        "transient",
+        "the audit log cannot be written, so nothing is shown",
+        "het logboek is niet beschikbaar, daarom wordt niets getoond",
+        "temporarily_unavailable",
+    ),
+    "decision-unavailable": Row(
+        503,
+        "transient",
+        "consent could not be checked; nothing could be decided",
+        "toestemming kon niet worden gecontroleerd",
+        "temporarily_unavailable",
+    ),
+    "store-unavailable": Row(
+        503, "transient", "the store is not available", "de opslag is niet beschikbaar", "temporarily_unavailable"
+    ),
     "sources-unavailable": Row(504, "timeout", "none of the sources answered", "geen van de bronnen antwoordde"),
     # --- OAuth only (RFC 6749 5.2) -------------------------------------------------------------
     "oauth-request": Row(400, "invalid", "{why}", "{why}", "invalid_request"),
-    "oauth-grant": Row(400, "invalid", "grant_type must be client_credentials", "grant_type moet client_credentials zijn",
-                       "unsupported_grant_type"),
-    "oauth-client": Row(401, "login", "client authentication failed: {why}", "client-authenticatie mislukt: {why}",
-                        "invalid_client"),
-    "oauth-scope": Row(400, "invalid", "none of the requested scopes is registered for this client",
-                       "geen van de gevraagde scopes is geregistreerd voor deze client", "invalid_scope"),
+    "oauth-grant": Row(
+        400,
+        "invalid",
+        "grant_type must be client_credentials",
+        "grant_type moet client_credentials zijn",
+        "unsupported_grant_type",
+    ),
+    "oauth-client": Row(
+        401, "login", "client authentication failed: {why}", "client-authenticatie mislukt: {why}", "invalid_client"
+    ),
+    "oauth-scope": Row(
+        400,
+        "invalid",
+        "none of the requested scopes is registered for this client",
+        "geen van de gevraagde scopes is geregistreerd voor deze client",
+        "invalid_scope",
+    ),
     "oauth-claims": Row(400, "invalid", "{why}", "{why}", "invalid_request"),
 }
 

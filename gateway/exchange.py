@@ -26,7 +26,9 @@ Plan = tuple[Place, Answer]  # a place, and which of its categories may be asked
 Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]
 
 
-async def retrieve(incoming: Incoming, interaction: str, type_: str, read: Read, assemble: Assemble, ports: Ports) -> Outgoing:
+async def retrieve(
+    incoming: Incoming, interaction: str, type_: str, read: Read, assemble: Assemble, ports: Ports
+) -> Outgoing:
     """Answer one question lawfully, or refuse it; either way it is on the record before a byte leaves.
 
     Raises:

@@ -28,7 +28,9 @@ async def localize(identified: Identified, question: Question, ports: Ports) -> 
         categories = question.categories & entry.categories if entry.categories else question.categories
         held_categories[entry.custodian] = held_categories.get(entry.custodian, frozenset()) | categories
     return tuple(
-        place for custodian in sorted(held_categories) for place in _places(custodian, "", held_categories[custodian], ports)
+        place
+        for custodian in sorted(held_categories)
+        for place in _places(custodian, "", held_categories[custodian], ports)
     )
 
 
@@ -38,7 +40,11 @@ def _places(ura: str, source_id: str, categories: frozenset[str], ports: Ports) 
     sources = [source for source in policy.sources_of.get(ura, ()) if not source_id or source.id == source_id]
     if not sources:
         return (Place(custodian, name, None, categories),)
-    return tuple([
-        Place(custodian, name, source, categories.intersection(source.categories) if source.categories else categories)
-        for source in sources
-    ])
+    return tuple(
+        [
+            Place(
+                custodian, name, source, categories.intersection(source.categories) if source.categories else categories
+            )
+            for source in sources
+        ]
+    )

@@ -8,20 +8,55 @@ from typing import Final
 from gateway.model import Json
 
 # Types that say nothing about a patient by themselves; they travel only with an item that refers to them.
-SUPPORTING: Final = frozenset({"Practitioner", "PractitionerRole", "Organization", "Location", "Medication",
-                               "Substance", "HealthcareService", "Endpoint"})
+SUPPORTING: Final = frozenset(
+    {
+        "Practitioner",
+        "PractitionerRole",
+        "Organization",
+        "Location",
+        "Medication",
+        "Substance",
+        "HealthcareService",
+        "Endpoint",
+    }
+)
 
 # Spec: FHIR R4 CompartmentDefinition/patient. Only these parameters confer membership; Observation.focus does not.
 _ELEMENTS: Final = {
-    "AllergyIntolerance": ("patient",), "CarePlan": ("subject",), "CareTeam": ("subject",), "Condition": ("subject",),
-    "Consent": ("patient",), "Coverage": ("beneficiary",), "Device": ("patient",), "DeviceUseStatement": ("subject",),
-    "DiagnosticReport": ("subject",), "DocumentReference": ("subject",), "Encounter": ("subject",),
-    "EpisodeOfCare": ("patient",), "Flag": ("subject",), "Goal": ("subject",), "Immunization": ("patient",),
-    "MedicationAdministration": ("subject",), "MedicationDispense": ("subject",), "MedicationRequest": ("subject",),
-    "MedicationStatement": ("subject",), "NutritionOrder": ("patient",), "Observation": ("subject",), "Procedure": ("subject",),
-    "RelatedPerson": ("patient",), "ServiceRequest": ("subject",), "Specimen": ("subject",), "Composition": ("subject",),
-    "DeviceRequest": ("subject",), "ImmunizationRecommendation": ("patient",), "Appointment": (), "QuestionnaireResponse": ("subject",),
-    "ImagingStudy": ("subject",), "ClinicalImpression": ("subject",), "FamilyMemberHistory": ("patient",), "RiskAssessment": ("subject",),
+    "AllergyIntolerance": ("patient",),
+    "CarePlan": ("subject",),
+    "CareTeam": ("subject",),
+    "Condition": ("subject",),
+    "Consent": ("patient",),
+    "Coverage": ("beneficiary",),
+    "Device": ("patient",),
+    "DeviceUseStatement": ("subject",),
+    "DiagnosticReport": ("subject",),
+    "DocumentReference": ("subject",),
+    "Encounter": ("subject",),
+    "EpisodeOfCare": ("patient",),
+    "Flag": ("subject",),
+    "Goal": ("subject",),
+    "Immunization": ("patient",),
+    "MedicationAdministration": ("subject",),
+    "MedicationDispense": ("subject",),
+    "MedicationRequest": ("subject",),
+    "MedicationStatement": ("subject",),
+    "NutritionOrder": ("patient",),
+    "Observation": ("subject",),
+    "Procedure": ("subject",),
+    "RelatedPerson": ("patient",),
+    "ServiceRequest": ("subject",),
+    "Specimen": ("subject",),
+    "Composition": ("subject",),
+    "DeviceRequest": ("subject",),
+    "ImmunizationRecommendation": ("patient",),
+    "Appointment": (),
+    "QuestionnaireResponse": ("subject",),
+    "ImagingStudy": ("subject",),
+    "ClinicalImpression": ("subject",),
+    "FamilyMemberHistory": ("patient",),
+    "RiskAssessment": ("subject",),
 }
 
 

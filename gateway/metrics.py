@@ -11,11 +11,22 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._requests = Counter("gateway_requests_total", "Requests by interaction and status", ("interaction", "status"),
-                                 registry=self.registry)
-        self._seconds = Histogram("gateway_request_seconds", "Time to answer by interaction", ("interaction",),
-                                  buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 4, 8), registry=self.registry)
-        self.messages = Counter("gateway_messages_total", "Pushed messages by outcome", ("outcome",), registry=self.registry)
+        self._requests = Counter(
+            "gateway_requests_total",
+            "Requests by interaction and status",
+            ("interaction", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "gateway_request_seconds",
+            "Time to answer by interaction",
+            ("interaction",),
+            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 4, 8),
+            registry=self.registry,
+        )
+        self.messages = Counter(
+            "gateway_messages_total", "Pushed messages by outcome", ("outcome",), registry=self.registry
+        )
         self.ready = Gauge("gateway_ready", "1 when the gateway can answer", registry=self.registry)
 
     def request(self, interaction: str, status: int, seconds: float) -> None:

@@ -86,8 +86,14 @@ def _with_partial(row: SourceTable, partial: Mapping[str, frozenset[str]]) -> So
 
 def _revision(settings: Settings) -> str:
     """The digest of what decisions rest on; addresses and ports do not change a policy."""
-    parts = (settings.organizations, settings.agreements, settings.clients, settings.consent,
-             settings.identifier_systems, [(row.id, row.custodian, row.categories) for row in settings.sources])
+    parts = (
+        settings.organizations,
+        settings.agreements,
+        settings.clients,
+        settings.consent,
+        settings.identifier_systems,
+        [(row.id, row.custodian, row.categories) for row in settings.sources],
+    )
     return hashlib.sha256(msgspec.json.encode(parts, enc_hook=str, order="deterministic")).hexdigest()[:16]
 
 
@@ -107,9 +113,17 @@ def _agreement(row: AgreementTable) -> Agreement:
     start = datetime.combine(row.start, time.min, ZONE).astimezone(UTC)
     end = datetime.combine(row.end + timedelta(days=1), time.min, ZONE).astimezone(UTC)
     return Agreement(
-        id=row.id, requesters=frozenset(row.requesters), custodians=frozenset(row.custodians),
-        purposes=frozenset(row.purposes), categories=frozenset(row.categories), roles=frozenset(row.roles),
-        start=start, end=end, basis=row.basis, emergency=row.emergency, system_access=row.system_access,
+        id=row.id,
+        requesters=frozenset(row.requesters),
+        custodians=frozenset(row.custodians),
+        purposes=frozenset(row.purposes),
+        categories=frozenset(row.categories),
+        roles=frozenset(row.roles),
+        start=start,
+        end=end,
+        basis=row.basis,
+        emergency=row.emergency,
+        system_access=row.system_access,
     )
 
 

@@ -71,8 +71,9 @@ class Index(Protocol):
 class Consents(Protocol):
     """FHIR Consent resources kept by the gateway, and the statements in them."""
 
-    async def put(self, consent_id: str, expected: int | None, raw: bytes, patient: str,
-                  statements: Sequence[Statement]) -> int:
+    async def put(
+        self, consent_id: str, expected: int | None, raw: bytes, patient: str, statements: Sequence[Statement]
+    ) -> int:
         """Create (expected None) or replace version `expected`; give the new version.
 
         Raises:
@@ -214,7 +215,9 @@ class Inbox(Protocol):
 class Desk(Inbox, Protocol):
     """The inbox as those see it who keep it: files of many messages, and what waits for a human."""
 
-    async def deliver(self, letters: Sequence[Letter], snapshot: Snapshot | None = None, *, instead: str = "") -> list[str]:
+    async def deliver(
+        self, letters: Sequence[Letter], snapshot: Snapshot | None = None, *, instead: str = ""
+    ) -> list[str]:
         """Keep the letters of one file or message, all or none; give the outcome of each as `accept` does.
 
         `instead`: the receipt of a kept message that these letters are a new reading of.
@@ -225,7 +228,9 @@ class Desk(Inbox, Protocol):
         """Claim that something of this contact counts."""
         ...
 
-    async def slips(self, *, source: str = "", state: str = "", since: datetime | None = None, after: int = 0) -> list[Slip]:
+    async def slips(
+        self, *, source: str = "", state: str = "", since: datetime | None = None, after: int = 0
+    ) -> list[Slip]:
         """A page of the messages on the desk, oldest first; `after` is the number of the last one seen."""
         ...
 
@@ -344,5 +349,3 @@ class Ports:
     def now(self) -> datetime:
         """The current time."""
         return self.clock.now()
-
-

@@ -49,8 +49,13 @@ async def fetch(place: Place, categories: frozenset[str], standing: Standing, po
         return [Failure("no-address", "", categories)]
     allowed = min(ports.settings.gateway.deadline, place.source.deadline or ports.settings.gateway.deadline)
     deadline = asyncio.get_running_loop().time() + allowed.total_seconds()
-    asked = SourceQuestion(standing.of, categories | {"Patient"}, frozenset(standing.question.types) | {"Patient"},
-                           standing.context(), deadline)
+    asked = SourceQuestion(
+        standing.of,
+        categories | {"Patient"},
+        frozenset(standing.question.types) | {"Patient"},
+        standing.context(),
+        deadline,
+    )
     parts: list[Payload | Failure] = []
     try:
         async with asyncio.timeout_at(deadline + GRACE_SECONDS):
@@ -81,8 +86,12 @@ async def held(place: Place, standing: Standing, answer: Answer, ports: Ports) -
 def issued(answers: Sequence[Answer], places: Sequence[Place], now: datetime) -> list[Issued]:
     """The ids of pulled items that are handed out: they can be read again for 24 hours."""
     pulled = {place.source_id for place in places if not place.held}
-    return [Issued(item.id, item.type, item.patient, item.custodian, item.source, item.category, now)
-            for answer in answers if answer.source in pulled for item in answer.items]
+    return [
+        Issued(item.id, item.type, item.patient, item.custodian, item.source, item.category, now)
+        for answer in answers
+        if answer.source in pulled
+        for item in answer.items
+    ]
 
 
 async def _freshness(place: Place, answer: Answer, ports: Ports) -> None:

@@ -40,8 +40,9 @@ def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
                 kept.extend(_obliged(item, decision.obligations, answer, standing))
             elif answer.told[item.category].state == "answered":
                 refused[item.category] = Told("refused", decision)
-    answer.told.update({category: told for category, told in refused.items()
-                        if not any(item.category == category for item in kept)})
+    answer.told.update(
+        {category: told for category, told in refused.items() if not any(item.category == category for item in kept)}
+    )
     answer.items.extend(kept)
     answer.items.extend(_supported(kept, supporting))
 

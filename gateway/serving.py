@@ -15,7 +15,9 @@ import uvicorn
 from gateway.errors import StartError
 
 SHUTDOWN_SECONDS: Final = 10
-COLLECTED_AFTER: Final = 10_000  # new objects; one resource makes about a hundred, and nearly all of it goes without a collector
+COLLECTED_AFTER: Final = (
+    10_000  # new objects; one resource makes about a hundred, and nearly all of it goes without a collector
+)
 _LOOPBACK: Final = ("127.", "::1", "localhost")
 
 
@@ -60,8 +62,17 @@ class Serving:
 
     def __init__(self, app: Any, bound: socket.socket) -> None:  # noqa: ANN401 - any ASGI callable
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, date_header=True, proxy_headers=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS, timeout_keep_alive=75, h11_max_incomplete_event_size=32_768,
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            timeout_keep_alive=75,
+            h11_max_incomplete_event_size=32_768,
         )
         self._server = _Server(config)
         self._bound = bound

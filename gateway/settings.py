@@ -116,7 +116,9 @@ class SourceTable(Table, frozen=True):
     server_key: str = ""
     complete: str = "marker"  # when a dropped file is whole: "marker" NAME.done beside it | "rename" to its final name
     retention: Duration = Duration(hours=72)  # how long what was pushed is kept after the contact ended (C4)
-    open_contact: Duration = Duration(days=30)  # a contact whose end nobody tells ends this long after it was last spoken of
+    open_contact: Duration = Duration(
+        days=30
+    )  # a contact whose end nobody tells ends this long after it was last spoken of
 
 
 class AgreementTable(Table, frozen=True):

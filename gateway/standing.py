@@ -57,8 +57,12 @@ class Standing:
         """Who asks and why, for one source (rule B6); the request id is fresh, so that sources cannot be linked."""
         caller = self.caller
         return Context(
-            requester=caller.requester, organization_name=caller.organization_name, person_name=caller.person_name,
-            responsible=caller.responsible, purpose=caller.purpose, case=self.case.id if self.case else caller.case,
+            requester=caller.requester,
+            organization_name=caller.organization_name,
+            person_name=caller.person_name,
+            responsible=caller.responsible,
+            purpose=caller.purpose,
+            case=self.case.id if self.case else caller.case,
             request_id=new_id(),
         )
 
@@ -71,10 +75,19 @@ class Standing:
             decision = self.decisions[key] = decide(self.request(type_, category, custodian, labels), self.facts)
         return decision
 
-    def request(self, type_: str, category: str, custodian: Custodian | None = None,
-                labels: frozenset[str] = frozenset()) -> AccessRequest:
+    def request(
+        self, type_: str, category: str, custodian: Custodian | None = None, labels: frozenset[str] = frozenset()
+    ) -> AccessRequest:
         """The question in the words of the decision."""
         return AccessRequest(
-            requester=self.caller.requester, purpose=self.caller.purpose, scopes=self.caller.scopes,
-            action=self.question.action, type=type_, category=category, patient=self.patient.id if self.patient else None, custodian=custodian, case=self.case, labels=labels,
+            requester=self.caller.requester,
+            purpose=self.caller.purpose,
+            scopes=self.caller.scopes,
+            action=self.question.action,
+            type=type_,
+            category=category,
+            patient=self.patient.id if self.patient else None,
+            custodian=custodian,
+            case=self.case,
+            labels=labels,
         )

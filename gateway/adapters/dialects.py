@@ -139,8 +139,13 @@ def _dialects() -> dict[str, Dialect]:
 
 
 def _made(file: _File) -> Dialect:
-    return Dialect(file.name, file.format, file.first_patient, tuple(_query(file, row) for row in file.queries),
-                   frozenset(file.partial))
+    return Dialect(
+        file.name,
+        file.format,
+        file.first_patient,
+        tuple(_query(file, row) for row in file.queries),
+        frozenset(file.partial),
+    )
 
 
 def _query(file: _File, row: _Row) -> Query:

@@ -19,8 +19,22 @@ class Recorded:
     INVARIANT: leaving the block either made the outcome durable or raised.
     """
 
-    __slots__ = ("action", "answers", "caller", "case", "error", "incoming", "interaction", "issued", "patient", "ports",
-                 "query", "reasons", "status", "type")
+    __slots__ = (
+        "action",
+        "answers",
+        "caller",
+        "case",
+        "error",
+        "incoming",
+        "interaction",
+        "issued",
+        "patient",
+        "ports",
+        "query",
+        "reasons",
+        "status",
+        "type",
+    )
 
     def __init__(self, incoming: Incoming, ports: Ports, interaction: str, action: str, type_: str) -> None:
         self.incoming = incoming
@@ -41,8 +55,9 @@ class Recorded:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             await self.ports.audit.append(encode(self.record("outcome", self.custodians())), self.issued)
             return
@@ -69,20 +84,47 @@ class Recorded:
         caller, incoming = self.caller, self.incoming
         if caller is None:
             return Record(
-                kind=kind, at=instant(self.ports.now()), request=incoming.request_id, correlation=incoming.correlation_id,
-                interaction=self.interaction, action=self.action, type=self.type, address=incoming.peer,
-                status=self.status, error=self.error, reasons=self.reasons, policy=self.ports.policy.revision,
+                kind=kind,
+                at=instant(self.ports.now()),
+                request=incoming.request_id,
+                correlation=incoming.correlation_id,
+                interaction=self.interaction,
+                action=self.action,
+                type=self.type,
+                address=incoming.peer,
+                status=self.status,
+                error=self.error,
+                reasons=self.reasons,
+                policy=self.ports.policy.revision,
             )
         requester = caller.requester
         return Record(
-            kind=kind, at=instant(self.ports.now()), request=incoming.request_id, correlation=incoming.correlation_id,
-            interaction=self.interaction, action=self.action, type=self.type, query=self.query,
-            client=requester.client, organization=requester.organization, facility=requester.facility_type,
-            person=requester.person or "", person_name=caller.person_name, role=requester.role or "",
-            responsible=caller.responsible, assurance=requester.assurance or "", token=caller.token_id,
-            purpose=caller.purpose, case=self.case or caller.case, patient=self.patient.id if self.patient else "",
-            policy=self.ports.policy.revision, address=incoming.peer, status=self.status, error=self.error,
-            reasons=self.reasons, custodians=custodians,
+            kind=kind,
+            at=instant(self.ports.now()),
+            request=incoming.request_id,
+            correlation=incoming.correlation_id,
+            interaction=self.interaction,
+            action=self.action,
+            type=self.type,
+            query=self.query,
+            client=requester.client,
+            organization=requester.organization,
+            facility=requester.facility_type,
+            person=requester.person or "",
+            person_name=caller.person_name,
+            role=requester.role or "",
+            responsible=caller.responsible,
+            assurance=requester.assurance or "",
+            token=caller.token_id,
+            purpose=caller.purpose,
+            case=self.case or caller.case,
+            patient=self.patient.id if self.patient else "",
+            policy=self.ports.policy.revision,
+            address=incoming.peer,
+            status=self.status,
+            error=self.error,
+            reasons=self.reasons,
+            custodians=custodians,
         )
 
 
@@ -105,19 +147,30 @@ async def refused(record: Recorded) -> None:
 
 
 def _sum(record: Recorded, address: str, count: int) -> Record:
-    return Record(kind="sum", at=instant(record.ports.now()), request=record.incoming.request_id, address=address,
-                  status=401, error="summed", count=count, policy=record.ports.policy.revision)
+    return Record(
+        kind="sum",
+        at=instant(record.ports.now()),
+        request=record.incoming.request_id,
+        address=address,
+        status=401,
+        error="summed",
+        count=count,
+        policy=record.ports.policy.revision,
+    )
 
 
 def _asked(answer: Answer) -> Asked:
     decided = next((told.decision for told in answer.told.values() if told.decision and told.decision.permitted), None)
     return Asked(
-        custodian=answer.custodian.organization, source=answer.source,
+        custodian=answer.custodian.organization,
+        source=answer.source,
         states={category: _state(answer, category) for category in answer.told},
-        rule=decided.agreement if decided else "", consent=decided.statement if decided else "",
+        rule=decided.agreement if decided else "",
+        consent=decided.statement if decided else "",
         shown=tuple(Shown(item.type, item.id, item.version) for item in answer.items),
         incidents=tuple(f"{incident.code} {incident.type} {incident.detail}".strip() for incident in answer.incidents),
-        losses=answer.losses, told=answer.told_requester,
+        losses=answer.losses,
+        told=answer.told_requester,
     )
 
 

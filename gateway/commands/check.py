@@ -90,7 +90,9 @@ def _agreements(read: settings.Settings) -> str:
 
 def _listen(read: settings.Settings) -> str:
     if not serving.is_loopback(read.gateway.listen) and read.gateway.base.startswith("http://"):
-        message = "gateway.base is http while gateway.listen is open to the network; put TLS in front and set base to https"
+        message = (
+            "gateway.base is http while gateway.listen is open to the network; put TLS in front and set base to https"
+        )
         raise StartError(message)
     serving.bind(read.gateway.listen).close()
     return read.gateway.listen
@@ -129,8 +131,15 @@ async def _reach(row: settings.SourceTable, read: settings.Settings) -> str:
     async with HttpClient(AddressPolicy.of(read.gateway.source_networks)) as http:
         deadline = asyncio.get_running_loop().time() + 5.0
         try:
-            answer = await http.request("GET", row.url.rstrip("/") + "/metadata", headers={"accept": "application/fhir+json"},
-                                        body=b"", deadline=deadline, limit_bytes=4_000_000, tls=tls)
+            answer = await http.request(
+                "GET",
+                row.url.rstrip("/") + "/metadata",
+                headers={"accept": "application/fhir+json"},
+                body=b"",
+                deadline=deadline,
+                limit_bytes=4_000_000,
+                tls=tls,
+            )
         except HttpError as error:
             message = f"{row.url} cannot be reached: {error}"
             raise StartError(message) from None

@@ -30,7 +30,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     keys.add_argument("--jwks-file", type=Path, help="its public keys (JWK Set)")
     keys.add_argument("--jwks-uri", default="", help="where it publishes its public keys")
     for name, example in (("scope", "system/*.rs"), ("role", "01.015"), ("purpose", "behandeling")):
-        add.add_argument(f"--{name}", action="append", default=[], metavar=name.upper(), help=f"may be given more than once, e.g. {example}")
+        add.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar=name.upper(),
+            help=f"may be given more than once, e.g. {example}",
+        )
     add.add_argument("--person", choices=("claim", "system", "none"), default="claim")
     add.set_defaults(run=lambda options: asyncio.run(_add(options)))
     listing = commands.add_parser("list", help="every client, of the file and of the database")
@@ -52,8 +58,14 @@ async def _add(options: argparse.Namespace) -> int:
         message = f"organization '{options.organization}' is not declared in {options.config}"
         raise StartError(message, 1)
     client = ClientTable(
-        id=options.id, organization=options.organization, jwks=_jwks(options.jwks_file), jwks_uri=options.jwks_uri,
-        scopes=tuple(options.scope), roles=tuple(options.role), purposes=tuple(options.purpose), person=options.person,
+        id=options.id,
+        organization=options.organization,
+        jwks=_jwks(options.jwks_file),
+        jwks_uri=options.jwks_uri,
+        scopes=tuple(options.scope),
+        roles=tuple(options.role),
+        purposes=tuple(options.purpose),
+        person=options.person,
     )
     ClientKeys(options.config.parent).load([client])
     async with _Store(options) as store:
@@ -111,5 +123,3 @@ class _Store:
     async def __aexit__(self, *_: object) -> None:
         if self._database is not None:
             await self._database.close()
-
-

@@ -33,7 +33,9 @@ _STATES = ("accepted", "quarantined", "dead", "erased")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     commands = parser.add_subparsers(dest="what", required=True)
-    show = commands.add_parser("show", help="one line a message: receipt, source, key, digest, received, state, items, shown, expires, reason")
+    show = commands.add_parser(
+        "show", help="one line a message: receipt, source, key, digest, received, state, items, shown, expires, reason"
+    )
     show.add_argument("--source", default="")
     show.add_argument("--state", choices=_STATES, default="")
     release = commands.add_parser("release", help="show a quarantined message after a human looked at it")
@@ -123,7 +125,9 @@ async def _remap(options: argparse.Namespace, at: _At) -> int:
     """Oldest first, so that a run that was broken off and started again ends where one run would have."""
     since = datetime.combine(options.since, time.min, ZONE).astimezone(UTC)
     found = [slip async for slip in inbox.slips(at.ports, source=options.source, since=since)]
-    wanted = sorted((slip for slip in found if slip.state in inbox.READABLE), key=lambda slip: (slip.received, slip.number))
+    wanted = sorted(
+        (slip for slip in found if slip.state in inbox.READABLE), key=lambda slip: (slip.received, slip.number)
+    )
     return await _read_anew([slip.receipt for slip in wanted], at, "remap")
 
 
@@ -185,7 +189,17 @@ async def _nameless(number: str, known: list[str], at: _At) -> list[str]:
 def _line(slip: Slip) -> str:
     until = instant(slip.expires) if slip.expires else "-"
     standing = slip.state if slip.current or slip.state != "accepted" else "replaced"
-    cells = (slip.receipt, slip.source, slip.key, slip.digest[:16], instant(slip.received), standing, str(slip.items), str(slip.shown), until)
+    cells = (
+        slip.receipt,
+        slip.source,
+        slip.key,
+        slip.digest[:16],
+        instant(slip.received),
+        standing,
+        str(slip.items),
+        str(slip.shown),
+        until,
+    )
     return "\t".join((*cells, slip.reason or "-"))
 
 

@@ -37,5 +37,8 @@ def run(options: argparse.Namespace) -> int:
     read = settings.load(config)
     KeyRing.create(directory / read.gateway.keys, SystemClock().now())
     upgrade(database_url(read, directory))
-    print(f"gateway: wrote {config}, a key ring and a database; next: edit it, then 'gateway check --config {config}'", file=sys.stderr)
+    print(
+        f"gateway: wrote {config}, a key ring and a database; next: edit it, then 'gateway check --config {config}'",
+        file=sys.stderr,
+    )
     return 0

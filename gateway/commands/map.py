@@ -47,8 +47,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _collection(translation: Translation) -> dict[str, object]:
-    entries = [{"fullUrl": f"https://roaz-gateway.example/fhir/{resource['resourceType']}/{resource['id']}" if resource.get("id")
-                else f"urn:roaz:file:{position}", "resource": resource} for position, resource in enumerate(translation.resources)]
+    entries = [
+        {
+            "fullUrl": f"https://roaz-gateway.example/fhir/{resource['resourceType']}/{resource['id']}"
+            if resource.get("id")
+            else f"urn:roaz:file:{position}",
+            "resource": resource,
+        }
+        for position, resource in enumerate(translation.resources)
+    ]
     bundle: dict[str, object] = {"resourceType": "Bundle", "type": "collection"}
     return bundle | {"entry": entries} if entries else bundle
 
@@ -56,8 +63,13 @@ def _collection(translation: Translation) -> dict[str, object]:
 def _report(translation: Translation, path: Path | None) -> None:
     losses = [{"path": loss.path, "kind": loss.kind, "reason": loss.reason} for loss in translation.losses]
     if path is not None:
-        path.write_bytes(exact.encode({"map": translation.map, "version": translation.version, "losses": losses}) + b"\n")
-    print(f"gateway: {len(translation.resources)} resource(s), {len(losses)} loss(es), map {translation.map or '-'}", file=sys.stderr)
+        path.write_bytes(
+            exact.encode({"map": translation.map, "version": translation.version, "losses": losses}) + b"\n"
+        )
+    print(
+        f"gateway: {len(translation.resources)} resource(s), {len(losses)} loss(es), map {translation.map or '-'}",
+        file=sys.stderr,
+    )
     if path is None:
         for loss in translation.losses:
             print(f"  {loss.path}: {loss.kind}: {loss.reason}", file=sys.stderr)

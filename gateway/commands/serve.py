@@ -16,8 +16,9 @@ from gateway.metrics import Metrics
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--config", type=Path, default=Path("region.toml"), help="the configuration file")
-    parser.add_argument("--role", choices=("api", "intake", "all"), default="all",
-                        help="answer HTTP, listen to feeds, or both")
+    parser.add_argument(
+        "--role", choices=("api", "intake", "all"), default="all", help="answer HTTP, listen to feeds, or both"
+    )
     parser.set_defaults(run=run)
 
 

@@ -20,7 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--client", required=True, help="id of a registered client")
     parser.add_argument("--config", type=Path, default=Path("region.toml"))
-    parser.add_argument("--key-file", type=Path, help="its private key (JWK); default: clients.key_file of the configuration")
+    parser.add_argument(
+        "--key-file", type=Path, help="its private key (JWK); default: clients.key_file of the configuration"
+    )
     parser.add_argument("--scope", default="", help="default: every registered scope")
     for name in ("purpose", "role", "person", "person-name", "case", "responsible"):
         parser.add_argument(f"--{name}", default="", help="goes into the claims of the assertion")
@@ -45,15 +47,23 @@ def run(options: argparse.Namespace) -> int:
     scope = options.scope or " ".join(client.scopes if client else ())
     endpoint = token_endpoint(read)
     answer = asyncio.run(
-        fetch_token(endpoint, options.client, key, scope=scope, who=_who(options), now=lambda: SystemClock().now().timestamp())
+        fetch_token(
+            endpoint, options.client, key, scope=scope, who=_who(options), now=lambda: SystemClock().now().timestamp()
+        )
     )
     sys.stdout.write(exact.encode(answer).decode() + "\n" if options.json else answer["access_token"] + "\n")
     return 0
 
 
 def _who(options: argparse.Namespace) -> dict[str, Any]:
-    claims = {"subject_id": options.person, "subject_name": options.person_name, "subject_role": options.role,
-              "case": options.case, "responsible": options.responsible, "loa": options.loa if options.person else ""}
+    claims = {
+        "subject_id": options.person,
+        "subject_name": options.person_name,
+        "subject_role": options.role,
+        "case": options.case,
+        "responsible": options.responsible,
+        "loa": options.loa if options.person else "",
+    }
     found: dict[str, Any] = {name: value for name, value in claims.items() if value}
     if options.purpose:
         found["purpose_of_use"] = [options.purpose]

@@ -35,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
             continue
         made = outcome(*(_rendered(issue) for issue in issues) if issues else [_good()])
         if len(options.files) > 1:
-            made["extension"] = [{"url": "https://roaz-gateway.example/fhir/StructureDefinition/file", "valueString": str(path)}]
+            made["extension"] = [
+                {"url": "https://roaz-gateway.example/fhir/StructureDefinition/file", "valueString": str(path)}
+            ]
         sys.stdout.buffer.write(exact.encode(made) + b"\n")
     return worst
 
@@ -51,9 +53,18 @@ def _issues(path: Path) -> tuple[Issue, ...]:
 
 
 def _rendered(issue: Issue) -> Json:
-    made: Json = {"severity": issue.severity, "code": issue.code, "details": {"text": issue.text_en}, "diagnostics": issue.rule}
+    made: Json = {
+        "severity": issue.severity,
+        "code": issue.code,
+        "details": {"text": issue.text_en},
+        "diagnostics": issue.rule,
+    }
     return made | {"expression": [issue.expression]} if issue.expression else made
 
 
 def _good() -> Json:
-    return {"severity": "information", "code": "informational", "details": {"text": "valid base FHIR R4; profiles were not checked"}}
+    return {
+        "severity": "information",
+        "code": "informational",
+        "details": {"text": "valid base FHIR R4; profiles were not checked"},
+    }

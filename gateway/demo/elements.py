@@ -92,7 +92,15 @@ def quantity(value: Decimal | None, unit: str, comparator: str = "") -> Json:
     """A Quantity with the digits it was recorded with."""
     if value is None:
         return {}
-    return pruned({"value": value, "comparator": comparator, "unit": unit.removeprefix("{").removesuffix("}") if unit.startswith("{") else unit, "system": UCUM, "code": unit})
+    return pruned(
+        {
+            "value": value,
+            "comparator": comparator,
+            "unit": unit.removeprefix("{").removesuffix("}") if unit.startswith("{") else unit,
+            "system": UCUM,
+            "code": unit,
+        }
+    )
 
 
 def measured(fact: Measurement, version: Version) -> tuple[str, list[Json], Json]:

@@ -22,14 +22,21 @@ from gateway.standing import Standing
 from profiles import exact
 
 _TEXTS: Final = {
-    "failed": ("{name} did not answer for {what} ({why}); this list is incomplete",
-               "{name} antwoordde niet voor {what} ({why}); deze lijst is onvolledig"),
+    "failed": (
+        "{name} did not answer for {what} ({why}); this list is incomplete",
+        "{name} antwoordde niet voor {what} ({why}); deze lijst is onvolledig",
+    ),
     "refused": ("{name} was not asked for {what}: {why}", "{name} is niet bevraagd voor {what}: {why}"),
     "anonymous": ("there may be more", "er kan meer zijn"),
-    "incident": ("{count} item(s) of {name} could not be shown safely", "{count} item(s) van {name} niet veilig te tonen"),
+    "incident": (
+        "{count} item(s) of {name} could not be shown safely",
+        "{count} item(s) van {name} niet veilig te tonen",
+    ),
     "masked": ("{count} item(s) of {name} are masked", "{count} item(s) van {name} zijn afgeschermd"),
-    "stale": ("{name} has not sent anything for longer than expected; its items may be out of date",
-              "{name} heeft langer niets gestuurd dan verwacht; gegevens mogelijk verouderd"),
+    "stale": (
+        "{name} has not sent anything for longer than expected; its items may be out of date",
+        "{name} heeft langer niets gestuurd dan verwacht; gegevens mogelijk verouderd",
+    ),
     "ignored": ("ignored as asked (handling=lenient): {names}", "genegeerd zoals gevraagd (handling=lenient): {names}"),
 }
 
@@ -66,10 +73,16 @@ def searchset(shown: Page, url: str, used: Sequence[tuple[str, str]], outcomes: 
     query = urlencode(list(used), quote_via=quote, safe="|/:,$")
     links = [{"relation": "self", "url": f"{url}?{query}"}]
     if shown.next:
-        following = urlencode([*((name, value) for name, value in used), ("_cursor", shown.next)], quote_via=quote, safe="|/:,$")
+        following = urlencode(
+            [*((name, value) for name, value in used), ("_cursor", shown.next)], quote_via=quote, safe="|/:,$"
+        )
         links.append({"relation": "next", "url": f"{url}?{following}"})
     entries: list[Json] = [
-        {"fullUrl": f"{base}/fhir/{item.type}/{item.id}", "resource": msgspec.Raw(item.raw), "search": {"mode": "match"}}
+        {
+            "fullUrl": f"{base}/fhir/{item.type}/{item.id}",
+            "resource": msgspec.Raw(item.raw),
+            "search": {"mode": "match"},
+        }
         for item in shown.items
     ]
     entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
@@ -79,8 +92,13 @@ def searchset(shown: Page, url: str, used: Sequence[tuple[str, str]], outcomes: 
     return exact.encode(bundle)
 
 
-def remarks(answers: Sequence[Answer], search: Search | None, standing: Standing, overrides: Mapping[str, Visibility],
-            language: str) -> list[Json]:
+def remarks(
+    answers: Sequence[Answer],
+    search: Search | None,
+    standing: Standing,
+    overrides: Mapping[str, Visibility],
+    language: str,
+) -> list[Json]:
     """One outcome entry per source that did not answer fully, as far as the caller may know (rule A2)."""
     found: list[Json] = []
     anonymous = False
@@ -125,8 +143,12 @@ def refuse_undecided(answers: Sequence[Answer], overrides: Mapping[str, Visibili
 
 def _countable(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> list[Told]:
     """What may show in a status. INVARIANT: a silent refusal does not, or it would turn one status into another (A2)."""
-    return [told for answer in answers for told in answer.told.values()
-            if told.decision is None or visibility(told.decision, answer.custodian.facility_type, overrides) != "silent"]
+    return [
+        told
+        for answer in answers
+        for told in answer.told.values()
+        if told.decision is None or visibility(told.decision, answer.custodian.facility_type, overrides) != "silent"
+    ]
 
 
 def _of_source(answer: Answer, overrides: Mapping[str, Visibility], language: str) -> tuple[list[Json], bool]:
@@ -149,12 +171,18 @@ def _of_source(answer: Answer, overrides: Mapping[str, Visibility], language: st
     if masked:
         text = _text("masked", language, name=answer.custodian_name, count=str(masked))
         issues.append(issue("information", "suppressed", "item-masked", text))
-    kept_out = [incident for incident in answer.incidents if incident.code in {"malformed-item", "unknown-modifier", "no-patient"}]
+    kept_out = [
+        incident
+        for incident in answer.incidents
+        if incident.code in {"malformed-item", "unknown-modifier", "no-patient"}
+    ]
     if kept_out:
         text = _text("incident", language, name=answer.custodian_name, count=str(len(kept_out)))
         issues.append(issue("warning", "incomplete", "item-kept-out", text))
     if answer.stale:
-        issues.append(issue("warning", "incomplete", "source-stale", _text("stale", language, name=answer.custodian_name)))
+        issues.append(
+            issue("warning", "incomplete", "source-stale", _text("stale", language, name=answer.custodian_name))
+        )
     return issues, hidden
 
 
@@ -172,6 +200,8 @@ def _position(items: list[Item], cursor: str, client: str, scope: str, keys: Key
         sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         offset, _, last = keys.unseal(client, sealed, b"cursor|" + scope.encode()).decode().partition("|")
     except (ValueError, binascii.Error):
-        raise Invalid("invalid-parameter", name="_cursor", why="use the next link as it was given, as the client it was given to") from None
+        raise Invalid(
+            "invalid-parameter", name="_cursor", why="use the next link as it was given, as the client it was given to"
+        ) from None
     at = next((position for position, item in enumerate(items) if item.id == last), None)
     return min(int(offset), len(items)) if at is None else at + 1

@@ -45,8 +45,14 @@ def statement(incoming: Incoming, ports: Ports) -> Outgoing:
         "implementation": {"description": gateway.name, "url": f"{gateway.base}/fhir"},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml"],
-        "rest": [{"mode": "server", "documentation": "One patient a request for clinical types; identifiers in bodies only.",
-                  "security": _security(gateway.base), "resource": [_resource(type_) for type_ in _types()]}],
+        "rest": [
+            {
+                "mode": "server",
+                "documentation": "One patient a request for clinical types; identifiers in bodies only.",
+                "security": _security(gateway.base),
+                "resource": [_resource(type_) for type_ in _types()],
+            }
+        ],
     }
     headers = (("access-control-allow-origin", "*"), ("cache-control", "public, max-age=300"), ("vary", "Accept"))
     return Outgoing(200, exact.encode(body), headers=headers)
@@ -59,8 +65,11 @@ def _types() -> list[str]:
 def _resource(type_: str) -> Json:
     rows = [row for row in TABLE if type_ in row.types]
     codes = {"read" if row.name == "read-owned" else row.name for row in rows if not row.operation}
-    made: Json = {"type": type_, "versioning": "versioned" if type_ == "Consent" else "no-version",
-                  "interaction": [{"code": code} for code in sorted(codes)]}
+    made: Json = {
+        "type": type_,
+        "versioning": "versioned" if type_ == "Consent" else "no-version",
+        "interaction": [{"code": code} for code in sorted(codes)],
+    }
     if type_ in CLINICAL:
         made["searchParam"] = _parameters(type_)
     operations = sorted({row.operation for row in rows if row.operation})
@@ -76,8 +85,14 @@ def _parameters(type_: str) -> list[Json]:
 
 
 def _security(base: str) -> Json:
-    uris = {"url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
-            "extension": [{"url": "token", "valueUri": f"{base}/oauth/token"}]}
+    uris = {
+        "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+        "extension": [{"url": "token", "valueUri": f"{base}/oauth/token"}],
+    }
     service = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
-    return {"extension": [uris], "cors": False, "service": [{"coding": [service]}],
-            "description": "SMART Backend Services; see .well-known/smart-configuration"}
+    return {
+        "extension": [uris],
+        "cors": False,
+        "service": [{"coding": [service]}],
+        "description": "SMART Backend Services; see .well-known/smart-configuration",
+    }

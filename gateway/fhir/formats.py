@@ -22,7 +22,8 @@ JSON_TYPES: Final = ("application/fhir+json", "application/json", "text/json", "
 XML_TYPES: Final = ("application/fhir+xml", "application/xml", "text/xml", "application/xml+fhir")
 HTML_TYPES: Final = ("text/html", "application/xhtml+xml")
 _FORMATS: Final[dict[str, Format]] = {
-    **dict.fromkeys((*JSON_TYPES, "json"), "json"), **dict.fromkeys((*XML_TYPES, "xml"), "xml"),
+    **dict.fromkeys((*JSON_TYPES, "json"), "json"),
+    **dict.fromkeys((*XML_TYPES, "xml"), "xml"),
     **dict.fromkeys((*HTML_TYPES, "html"), "html"),
 }
 _WILDCARDS: Final = frozenset({"*/*", "application/*"})
@@ -78,7 +79,9 @@ def in_xml(answer: Outgoing) -> Outgoing:
     try:
         body = to_xml(exact.decode(answer.body))
     except exact.NotExact as error:
-        raise Invalid("not-acceptable", type=f"application/fhir+xml ({error})", possible=", ".join(JSON_TYPES)) from None
+        raise Invalid(
+            "not-acceptable", type=f"application/fhir+xml ({error})", possible=", ".join(JSON_TYPES)
+        ) from None
     return msgspec.structs.replace(answer, body=body, content_type=_XML)
 
 

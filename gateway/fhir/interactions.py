@@ -9,11 +9,36 @@ from gateway.errors import Invalid
 
 # Clinical types: one patient a request, answered over the line.
 CLINICAL: Final = (
-    "AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Consent", "Coverage", "Device", "DeviceUseStatement",
-    "DiagnosticReport", "DocumentReference", "Encounter", "EpisodeOfCare", "Flag", "Goal", "Immunization", "Medication",
-    "MedicationAdministration", "MedicationDispense", "MedicationRequest", "MedicationStatement", "NutritionOrder",
-    "Observation", "Organization", "Patient", "Practitioner", "PractitionerRole", "Procedure", "RelatedPerson",
-    "ServiceRequest", "Specimen",
+    "AllergyIntolerance",
+    "CarePlan",
+    "CareTeam",
+    "Condition",
+    "Consent",
+    "Coverage",
+    "Device",
+    "DeviceUseStatement",
+    "DiagnosticReport",
+    "DocumentReference",
+    "Encounter",
+    "EpisodeOfCare",
+    "Flag",
+    "Goal",
+    "Immunization",
+    "Medication",
+    "MedicationAdministration",
+    "MedicationDispense",
+    "MedicationRequest",
+    "MedicationStatement",
+    "NutritionOrder",
+    "Observation",
+    "Organization",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "Procedure",
+    "RelatedPerson",
+    "ServiceRequest",
+    "Specimen",
 )
 
 
@@ -33,17 +58,35 @@ class Interaction:
 
 TABLE: Final = (
     Interaction("capabilities", "GET", "metadata", "", (), "What this server can do", public=True),
-    Interaction("smart-configuration", "GET", ".well-known/smart-configuration", "", (), "Where to get a token",
-                public=True),
-    Interaction("summary", "GET", "Patient/{id}/$summary", "r", ("Patient",), "Patient summary as IPS document",
-                operation="summary"),
-    Interaction("summary", "POST", "Patient/{id}/$summary", "r", ("Patient",), "Patient summary as IPS document",
-                operation="summary"),
-    Interaction("summary", "POST", "Patient/$summary", "r", ("Patient",), "Patient summary by identifier",
-                operation="summary"),
+    Interaction(
+        "smart-configuration", "GET", ".well-known/smart-configuration", "", (), "Where to get a token", public=True
+    ),
+    Interaction(
+        "summary",
+        "GET",
+        "Patient/{id}/$summary",
+        "r",
+        ("Patient",),
+        "Patient summary as IPS document",
+        operation="summary",
+    ),
+    Interaction(
+        "summary",
+        "POST",
+        "Patient/{id}/$summary",
+        "r",
+        ("Patient",),
+        "Patient summary as IPS document",
+        operation="summary",
+    ),
+    Interaction(
+        "summary", "POST", "Patient/$summary", "r", ("Patient",), "Patient summary by identifier", operation="summary"
+    ),
     Interaction("match", "POST", "Patient/$match", "s", ("Patient",), "A certain match or nothing", operation="match"),
     Interaction("search-type", "GET", "{type}", "s", CLINICAL, "Search within one patient"),
-    Interaction("search-type", "POST", "{type}/_search", "s", CLINICAL, "Search within one patient, identifiers in the body"),
+    Interaction(
+        "search-type", "POST", "{type}/_search", "s", CLINICAL, "Search within one patient, identifiers in the body"
+    ),
     Interaction("read", "GET", "{type}/{id}", "r", CLINICAL, "Read one resource by id"),
     Interaction("create", "POST", "Task", "c", ("Task",), "Open a case"),
     Interaction("read-owned", "GET", "Task/{id}", "r", ("Task",), "Read a case"),
@@ -98,8 +141,9 @@ def route(method: str, path: str) -> Route:
         raise Invalid("not-found", what="this path" if segments[0] in _TYPES else "this resource type or path")
     row = found.get(method) or (found.get("GET") if method == "HEAD" else None)
     if row is None:
-        raise Invalid("method-not-allowed", method=method if method.isalpha() else "this method",
-                      allowed=", ".join(sorted(found)))
+        raise Invalid(
+            "method-not-allowed", method=method if method.isalpha() else "this method", allowed=", ".join(sorted(found))
+        )
     if row.name == "read" and identifier.startswith("consent-"):
         row = _READ_CONSENT  # a privacy consent is the gateway's own; a treatment directive is a clinical item
     return Route(row, segments[0], identifier)

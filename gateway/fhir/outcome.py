@@ -13,8 +13,11 @@ ERROR_SYSTEM: Final = f"{CANONICAL}/CodeSystem/error"
 
 def issue(severity: str, code: str, gateway_code: str, text: str, diagnostics: str = "", expression: str = "") -> Json:
     """One issue. Spec: FHIR R4 OperationOutcome."""
-    made: Json = {"severity": severity, "code": code,
-                  "details": {"coding": [{"system": ERROR_SYSTEM, "code": gateway_code}], "text": text}}
+    made: Json = {
+        "severity": severity,
+        "code": code,
+        "details": {"coding": [{"system": ERROR_SYSTEM, "code": gateway_code}], "text": text},
+    }
     if diagnostics:
         made["diagnostics"] = diagnostics
     if expression:
@@ -30,13 +33,19 @@ def outcome(*issues: Json) -> Json:
 def rendered(error: GatewayError, language: str, request_id: str) -> Outgoing:
     """The answer an error becomes."""
     row = error.row
-    body = outcome(issue("error", row.issue, error.code, error.text(language), f"correlation id {request_id}", error.expression))
+    body = outcome(
+        issue("error", row.issue, error.code, error.text(language), f"correlation id {request_id}", error.expression)
+    )
     headers: list[tuple[str, str]] = []
     if error.retry_after is not None:
         headers.append(("retry-after", str(error.retry_after)))
     if row.status == 401:
-        headers.append(("www-authenticate", f'Bearer realm="fhir", error="{row.oauth}"'
-                        if error.code != "token-missing" else 'Bearer realm="fhir"'))
+        headers.append(
+            (
+                "www-authenticate",
+                f'Bearer realm="fhir", error="{row.oauth}"' if error.code != "token-missing" else 'Bearer realm="fhir"',
+            )
+        )
     if row.status == 405:
         headers.append(("allow", error.words.get("allowed", "")))
     return Outgoing(row.status, exact.encode(body), headers=tuple(headers))

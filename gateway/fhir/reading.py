@@ -18,12 +18,24 @@ from profiles.identifiers import BSN_SYSTEM, Bsn, passes_elfproef
 from profiles.validation import accepts as accepts_resource
 from profiles.validation import validate
 
-_SELECTORS: Final = frozenset({"patient", "subject", "patient.identifier", "subject.identifier", "subject:Patient",
-                               "subject:Patient.identifier", "patient:Patient", "patient:Patient.identifier"})
+_SELECTORS: Final = frozenset(
+    {
+        "patient",
+        "subject",
+        "patient.identifier",
+        "subject.identifier",
+        "subject:Patient",
+        "subject:Patient.identifier",
+        "patient:Patient",
+        "patient:Patient.identifier",
+    }
+)
 _NINE: Final = re.compile(r"(?<!\d)\d{9}(?!\d)")
 _BSN_WORD: Final = "namingsystem/bsn"
 _BSN_OID: Final = "2.16.840.1.113883.2.4.6.3"
-_SHAPE: Final = frozenset({"expected-array", "expected-object", "expected-scalar", "primitive-type", "null-value", "too-deep"})
+_SHAPE: Final = frozenset(
+    {"expected-array", "expected-object", "expected-scalar", "primitive-type", "null-value", "too-deep"}
+)
 _MAXIMUM_PARAMETERS: Final = 100
 
 Parameters = list[tuple[str, str]]
@@ -45,8 +57,14 @@ def question(incoming: Incoming, route: Route, ports: Ports) -> Question:
         return _match(incoming, ports)
     if name == "read":
         accepts(incoming, url)
-        return Question(name, "r", (route.type,), categories_of_type(route.type), item=route.id,
-                        patient=_ours(route.id, ports) if route.type == "Patient" else None)
+        return Question(
+            name,
+            "r",
+            (route.type,),
+            categories_of_type(route.type),
+            item=route.id,
+            patient=_ours(route.id, ports) if route.type == "Patient" else None,
+        )
     return _search(incoming, route, url, ports)
 
 
@@ -97,7 +115,9 @@ def resource_body(incoming: Incoming, *types: str) -> Json:
         except exact.NotExact as error:
             raise Invalid("malformed-json", why=str(error)) from None
     else:
-        raise Invalid("unsupported-media-type", type=kind or "none", possible="application/fhir+json, application/fhir+xml")
+        raise Invalid(
+            "unsupported-media-type", type=kind or "none", possible="application/fhir+json, application/fhir+xml"
+        )
     if resource.get("resourceType") not in types:
         raise Invalid("invalid-resource", expression="resourceType", why=f"expected resourceType {' or '.join(types)}")
     if not accepts_resource(resource):
@@ -120,6 +140,7 @@ def patient_by(system: str, value: str, birth_date: str, ports: Ports, expressio
     Raises:
         Invalid: `identifier-invalid`, saying which rule.
     """
+
     def wrong(why: str) -> Invalid:
         return Invalid("identifier-invalid", expression=expression, why=why)
 
@@ -151,11 +172,21 @@ def _summary(incoming: Incoming, route: Route, url: Parameters, ports: Ports) ->
         found = next((entry for entry in body if entry.get("name") == "identifier"), None)
         identifier = _object((found or {}).get("valueIdentifier"))
         text = str((found or {}).get("valueString", ""))
-        system, _, value = text.partition("|") if text else (identifier.get("system", ""), "", identifier.get("value", ""))
-        birth = next((str(entry.get("valueDate", "")) for entry in body if entry.get("name") in {"birthDate", "birthdate"}), "")
+        system, _, value = (
+            text.partition("|") if text else (identifier.get("system", ""), "", identifier.get("value", ""))
+        )
+        birth = next(
+            (str(entry.get("valueDate", "")) for entry in body if entry.get("name") in {"birthDate", "birthdate"}), ""
+        )
         patient = patient_by(str(system), str(value), birth, ports, "Parameters.parameter.where(name='identifier')")
-    profile = next((str(entry.get("valueCanonical") or entry.get("valueUri") or "") for entry in body
-                    if entry.get("name") == "profile"), profile)
+    profile = next(
+        (
+            str(entry.get("valueCanonical") or entry.get("valueUri") or "")
+            for entry in body
+            if entry.get("name") == "profile"
+        ),
+        profile,
+    )
     for name, _ in url:
         if name not in known:
             raise Invalid("unknown-parameter", name=name[:40], type="Patient/$summary", known=", ".join(sorted(known)))
@@ -169,17 +200,29 @@ def _match(incoming: Incoming, ports: Ports) -> Question:
     entry = next((entry for entry in body if entry.get("name") == "resource"), {})
     resource = _object(entry.get("resource"))
     if resource.get("resourceType") != "Patient":
-        raise Invalid("invalid-resource", expression="Parameters.parameter", why="give a Patient in parameter 'resource'")
+        raise Invalid(
+            "invalid-resource", expression="Parameters.parameter", why="give a Patient in parameter 'resource'"
+        )
     listed = resource.get("identifier")
     identifiers = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     chosen = next((entry for entry in identifiers if entry.get("system") == BSN_SYSTEM), next(iter(identifiers), {}))
     birth = str(resource.get("birthDate", ""))
     if not birth:
-        raise Invalid("invalid-resource", expression="Parameters.parameter.resource.birthDate",
-                      why="a match needs identifier and birthDate")
-    patient = patient_by(str(chosen.get("system", "")), str(chosen.get("value", "")), birth, ports,
-                         "Parameters.parameter.resource.identifier")
-    return Question("match", "s", ("Patient",), categories_of_type("Patient"), patient, names="identifier=***&birthDate=***")
+        raise Invalid(
+            "invalid-resource",
+            expression="Parameters.parameter.resource.birthDate",
+            why="a match needs identifier and birthDate",
+        )
+    patient = patient_by(
+        str(chosen.get("system", "")),
+        str(chosen.get("value", "")),
+        birth,
+        ports,
+        "Parameters.parameter.resource.identifier",
+    )
+    return Question(
+        "match", "s", ("Patient",), categories_of_type("Patient"), patient, names="identifier=***&birthDate=***"
+    )
 
 
 def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> Question:
@@ -194,14 +237,28 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
     selectors = _SELECTORS | ({"identifier", "_id", "birthdate"} if route.type == "Patient" else set())
     rest = tuple((name, value) for name, value in given if name not in selectors)
     lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "")
-    understand(route.type, rest, lenient=lenient)  # a question that is not understood is refused before anybody is asked
-    return Question("search-type", "s", (route.type,), categories_of_type(route.type), patient, parameters=rest,
-                    lenient=lenient, names="&".join(f"{name}=***" for name, _ in given)[:200])
+    understand(
+        route.type, rest, lenient=lenient
+    )  # a question that is not understood is refused before anybody is asked
+    return Question(
+        "search-type",
+        "s",
+        (route.type,),
+        categories_of_type(route.type),
+        patient,
+        parameters=rest,
+        lenient=lenient,
+        names="&".join(f"{name}=***" for name, _ in given)[:200],
+    )
 
 
 def _selected(given: Parameters, type_: str, ports: Ports) -> Patient:
     """Resolve every way of naming the patient to exactly one (attack 45)."""
-    birth = next((value.removeprefix("eq") for name, value in given if name == "birthdate"), "") if type_ == "Patient" else ""
+    birth = (
+        next((value.removeprefix("eq") for name, value in given if name == "birthdate"), "")
+        if type_ == "Patient"
+        else ""
+    )
     found: dict[str, Patient] = {}
     for name, value in given:
         if name in _SELECTORS or (type_ == "Patient" and name in {"identifier", "_id"}):
@@ -236,8 +293,14 @@ def _pairs(text: str) -> Parameters:
     if not text:
         return []
     try:
-        return parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=_MAXIMUM_PARAMETERS,
-                         encoding="utf-8", errors="strict")
+        return parse_qsl(
+            text,
+            keep_blank_values=True,
+            strict_parsing=True,
+            max_num_fields=_MAXIMUM_PARAMETERS,
+            encoding="utf-8",
+            errors="strict",
+        )
     except (ValueError, UnicodeDecodeError):
         raise Invalid("bad-request", why="the parameters are not name=value pairs, or too many") from None
 

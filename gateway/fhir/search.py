@@ -22,8 +22,11 @@ MAXIMUM_COUNT: Final = 500
 _PREFIX: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.+)", re.DOTALL)
 _RESULT: Final = frozenset({"_count", "_sort", "_format", "_pretty", "_cursor", "_total"})
 _MODIFIERS: Final = {
-    "token": {"", "not", "missing", "text"}, "date": {"", "missing"}, "uri": {"", "missing", "below"},
-    "string": {"", "missing", "exact", "contains"}, "quantity": {"", "missing"},
+    "token": {"", "not", "missing", "text"},
+    "date": {"", "missing"},
+    "uri": {"", "missing", "below"},
+    "string": {"", "missing", "exact", "contains"},
+    "quantity": {"", "missing"},
 }
 
 
@@ -56,8 +59,10 @@ def _load() -> dict[str, dict[str, Parameter]]:
     tree = tomllib.loads(files("gateway.fhir").joinpath("parameters.toml").read_text("utf-8"))
     common = tree.pop("common")
     return {
-        type_: {name: Parameter(name, row["kind"], tuple(tuple(path.split(".")) for path in row["path"]))
-                for name, row in {**common, **rows}.items()}
+        type_: {
+            name: Parameter(name, row["kind"], tuple(tuple(path.split(".")) for path in row["path"]))
+            for name, row in {**common, **rows}.items()
+        }
         for type_, rows in tree.items()
     }
 
@@ -90,14 +95,21 @@ def understand(type_: str, given: Sequence[tuple[str, str]], *, lenient: bool = 
         parameter = known.get(bare)
         if parameter is None or modifier not in _MODIFIERS[parameter.kind]:
             if not lenient:
-                raise Invalid("unknown-parameter", name=_printable(name), type=type_,
-                              known=", ".join(sorted(("patient", *known))))
+                raise Invalid(
+                    "unknown-parameter", name=_printable(name), type=type_, known=", ".join(sorted(("patient", *known)))
+                )
             ignored.append(_printable(name))
             continue
         predicates.append(_predicate(parameter, modifier, value))
         used.append((name, value))
-    return Search(tuple(predicates), _count(result.get("_count")), _sort(result.get("_sort", ""), known),
-                  result.get("_cursor", ""), (*used, *((k, v) for k, v in result.items() if k in {"_count", "_sort"})), tuple(ignored))
+    return Search(
+        tuple(predicates),
+        _count(result.get("_count")),
+        _sort(result.get("_sort", ""), known),
+        result.get("_cursor", ""),
+        (*used, *((k, v) for k, v in result.items() if k in {"_count", "_sort"})),
+        tuple(ignored),
+    )
 
 
 def ordered(items: list[Item], search: Search, type_: str) -> list[Item]:
@@ -171,7 +183,8 @@ def _token(name: str, modifier: str, text: str) -> Callable[[Any], bool]:
     system, bar, code = text.rpartition("|")
     del name
     return lambda value: any(
-        (not code or found_code == code) and (not bar or found_system == system) for found_system, found_code in _codings(value)
+        (not code or found_code == code) and (not bar or found_system == system)
+        for found_system, found_code in _codings(value)
     )
 
 
@@ -180,7 +193,9 @@ def _uri(name: str, modifier: str, text: str) -> Callable[[Any], bool]:
     if modifier == "below":
         return lambda value: isinstance(value, str) and value.startswith(text)
     # A canonical may carry a version; the search value without one matches each (R4 3.1.1.4.17).
-    return lambda value: value == text or (isinstance(value, str) and "|" not in text and value.partition("|")[0] == text)
+    return lambda value: (
+        value == text or (isinstance(value, str) and "|" not in text and value.partition("|")[0] == text)
+    )
 
 
 def _string(name: str, modifier: str, text: str) -> Callable[[Any], bool]:
@@ -198,7 +213,9 @@ def _date(name: str, modifier: str, text: str) -> Callable[[Any], bool]:
     found = _PREFIX.fullmatch(text)
     asked = dates.parse(found[2]) if found else None
     if found is None or asked is None:
-        raise Invalid("invalid-parameter", name=name, why="give a date as YYYY, YYYY-MM, YYYY-MM-DD or with a time and zone")
+        raise Invalid(
+            "invalid-parameter", name=name, why="give a date as YYYY, YYYY-MM, YYYY-MM-DD or with a time and zone"
+        )
     prefix = found[1] or "eq"
     low, high = asked.lower, asked.upper
 
@@ -207,9 +224,15 @@ def _date(name: str, modifier: str, text: str) -> Callable[[Any], bool]:
         if start is None or end is None:
             return False
         verdicts: dict[str, bool] = {
-            "eq": low <= start and end <= high, "ne": not (low <= start and end <= high), "gt": end > high, "lt": start < low,
-            "ge": end > high or (low <= start and end <= high), "le": start < low or (low <= start and end <= high),
-            "sa": start >= high, "eb": end <= low, "ap": start < high and end > low,
+            "eq": low <= start and end <= high,
+            "ne": not (low <= start and end <= high),
+            "gt": end > high,
+            "lt": start < low,
+            "ge": end > high or (low <= start and end <= high),
+            "le": start < low or (low <= start and end <= high),
+            "sa": start >= high,
+            "eb": end <= low,
+            "ap": start < high and end > low,
         }
         return verdicts[prefix]
 
@@ -247,8 +270,17 @@ def _quantity(name: str, modifier: str, text: str) -> Callable[[Any], bool]:
             return False
         actual = Decimal(str(value["value"]))
         near = asked - half <= actual < asked + half
-        return {"eq": near, "ne": not near, "gt": actual > asked, "lt": actual < asked, "ge": actual >= asked,
-                "le": actual <= asked, "sa": actual > asked, "eb": actual < asked, "ap": abs(actual - asked) <= abs(asked) / 10}[prefix]
+        return {
+            "eq": near,
+            "ne": not near,
+            "gt": actual > asked,
+            "lt": actual < asked,
+            "ge": actual >= asked,
+            "le": actual <= asked,
+            "sa": actual > asked,
+            "eb": actual < asked,
+            "ap": abs(actual - asked) <= abs(asked) / 10,
+        }[prefix]
 
     return test
 

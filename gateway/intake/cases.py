@@ -44,8 +44,12 @@ async def open_case(write: Write) -> Outgoing:
     expires = now + timedelta(hours=ports.settings.consent.case_hours)
     case = Case(id_, origin, organization, patient.id, now, expires, caller.requester.client, caller.requester.person)
     task |= {
-        "id": id_, "status": "in-progress", "intent": task.get("intent") or "order", "for": {"reference": f"Patient/{patient.id}"},
-        "owner": {"identifier": {"system": URA_SYSTEM, "value": organization}}, "authoredOn": task.get("authoredOn") or instant(now),
+        "id": id_,
+        "status": "in-progress",
+        "intent": task.get("intent") or "order",
+        "for": {"reference": f"Patient/{patient.id}"},
+        "owner": {"identifier": {"system": URA_SYSTEM, "value": organization}},
+        "authoredOn": task.get("authoredOn") or instant(now),
         "restriction": {"period": {"start": instant(now), "end": instant(expires)}},
         "meta": {"versionId": "1", "lastUpdated": instant(now)},
     }
@@ -71,9 +75,15 @@ async def close(write: Write) -> Outgoing:
     case, raw = await _own(write)
     wanted = resource_body(write.incoming, "Task").get("status")
     if wanted not in _ENDED:
-        raise Invalid("invalid-resource", expression="Task.status", why=f"a case can only be closed: {', '.join(sorted(_ENDED))}")
+        raise Invalid(
+            "invalid-resource", expression="Task.status", why=f"a case can only be closed: {', '.join(sorted(_ENDED))}"
+        )
     now = write.ports.now()
-    task = exact.decode(raw) | {"status": wanted, "lastModified": instant(now), "meta": {"versionId": "2", "lastUpdated": instant(now)}}
+    task = exact.decode(raw) | {
+        "status": wanted,
+        "lastModified": instant(now),
+        "meta": {"versionId": "2", "lastUpdated": instant(now)},
+    }
     write.record.case = case.id
     await write.record.intent([])
     await write.ports.cases.put(replace(case, closed=now), exact.encode(task))
@@ -94,8 +104,11 @@ def _origin(task: Json) -> str:
     for coding in codings:
         if coding.get("system") == ORIGIN_SYSTEM and coding.get("code") in ORIGINS:
             return str(coding["code"])
-    raise Invalid("invalid-resource", expression="Task.code",
-                  why=f"say how the case began: system {ORIGIN_SYSTEM}, code {', '.join(ORIGINS)}")
+    raise Invalid(
+        "invalid-resource",
+        expression="Task.code",
+        why=f"say how the case began: system {ORIGIN_SYSTEM}, code {', '.join(ORIGINS)}",
+    )
 
 
 def _needed(task: Json, element: str, why: str) -> None:

@@ -75,9 +75,16 @@ async def _keep(write: Write, id_: str, expected: int | None, owner: str = "") -
         if statement.effect == "permit" and statement.custodian != requester.organization:
             raise Refused("write-refused", why="only the custodian itself records a permit for its data")
     now = instant(ports.now())
-    consent |= {"id": id_, "patient": {"reference": f"Patient/{patient.id}"},
-                "meta": {**(consent.get("meta") or {}), "versionId": str(version), "lastUpdated": now,
-                         "source": f"urn:roaz:ura:{requester.organization}"}}
+    consent |= {
+        "id": id_,
+        "patient": {"reference": f"Patient/{patient.id}"},
+        "meta": {
+            **(consent.get("meta") or {}),
+            "versionId": str(version),
+            "lastUpdated": now,
+            "source": f"urn:roaz:ura:{requester.organization}",
+        },
+    }
     await write.record.intent([])
     await ports.consents.put(id_, expected, exact.encode(consent), patient.id, statements)
     return kept(consent, 201 if expected is None else 200, ports.settings.gateway.base, version)

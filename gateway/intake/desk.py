@@ -33,7 +33,9 @@ async def note(action: str, letter: str, ports: Ports, *messages: Message, reaso
     await ports.audit.append(encode(record))
 
 
-async def slips(ports: Ports, *, source: str = "", state: str = "", since: datetime | None = None) -> AsyncIterator[Slip]:
+async def slips(
+    ports: Ports, *, source: str = "", state: str = "", since: datetime | None = None
+) -> AsyncIterator[Slip]:
     """Every message on the desk, oldest first, without content."""
     after = 0
     while page := await _desk(ports).slips(source=source, state=state, since=since, after=after):
@@ -52,7 +54,9 @@ async def release(receipt: str, ports: Ports) -> Message:
     if kept.message.state != "quarantined":
         raise Invalid("conflict", why=f"the message is {kept.message.state}, not quarantined")
     if kept.message.reason == NO_PATIENT or not kept.items:
-        raise Invalid("conflict", why="the message names no patient this region knows; erase it, or let its sender mend it")
+        raise Invalid(
+            "conflict", why="the message names no patient this region knows; erase it, or let its sender mend it"
+        )
     await note("release", "U", ports, kept.message, reasons=(kept.message.reason,))
     if not await _desk(ports).release(receipt, entries_of(kept.items, kept.message)):
         raise Invalid("conflict", why="the message was released or erased in the meantime")
@@ -73,9 +77,13 @@ async def read_anew(receipt: str, ports: Ports) -> list[Taken]:
         raise Invalid("conflict", why="its source is not configured any more")
     if not message.raw:
         raise Invalid("conflict", why="its bytes were not kept")
-    format_ = message.delivery.format if message.delivery.format not in {"", "unknown"} else format_of(source, message.raw)
+    format_ = (
+        message.delivery.format if message.delivery.format not in {"", "unknown"} else format_of(source, message.raw)
+    )
     delivery = message.delivery
-    posting = Posting(source, message.raw, format_, message.received, delivery.dated, "full" if delivery.coverage == "full" else "")
+    posting = Posting(
+        source, message.raw, format_, message.received, delivery.dated, "full" if delivery.coverage == "full" else ""
+    )
     letters, snapshot = await letters_of(posting, ports)
     if len(letters) == 1:
         letters = [_in_place_of(message, letters[0])]

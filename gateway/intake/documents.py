@@ -94,7 +94,11 @@ def _inbox(source_id: str, caller: Caller, letter: str, ports: Ports) -> SourceT
 def _format(incoming: Incoming, source: SourceTable) -> str:
     media = incoming.header(b"content-type").partition(";")[0].strip().lower()
     if media not in FORMATS:
-        raise Invalid("unsupported-media-type", type=media if re.fullmatch(r"[\w.+/-]{1,60}", media) else "?", possible=", ".join(FORMATS))
+        raise Invalid(
+            "unsupported-media-type",
+            type=media if re.fullmatch(r"[\w.+/-]{1,60}", media) else "?",
+            possible=", ".join(FORMATS),
+        )
     return FORMATS[media] or format_of(source, incoming.body)
 
 

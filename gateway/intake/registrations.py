@@ -37,15 +37,24 @@ async def register(write: Write) -> Outgoing:
         raise Refused("write-refused", why="an organization registers only its own data")
     basis = str((_extension(entry, BASIS) or {}).get("valueCode", ""))
     if basis not in BASES:
-        raise Invalid("invalid-resource", expression=f"List.extension('{BASIS}')", why=f"give the basis: {', '.join(BASES)}")
+        raise Invalid(
+            "invalid-resource", expression=f"List.extension('{BASIS}')", why=f"give the basis: {', '.join(BASES)}"
+        )
     patient = subject(entry, "subject", ports)
     write.record.patient = patient
     now = ports.now()
     id_ = f"list-{secrets.token_hex(12)}"
     await write.record.intent([])
-    await ports.index.register(IndexEntry(id_, patient.id, custodian, _categories(entry), basis, now, write.caller.requester.client))
-    shown = entry | {"id": id_, "status": "current", "mode": "working", "subject": {"reference": f"Patient/{patient.id}"},
-                     "meta": {"versionId": "1", "lastUpdated": instant(now)}}
+    await ports.index.register(
+        IndexEntry(id_, patient.id, custodian, _categories(entry), basis, now, write.caller.requester.client)
+    )
+    shown = entry | {
+        "id": id_,
+        "status": "current",
+        "mode": "working",
+        "subject": {"reference": f"Patient/{patient.id}"},
+        "meta": {"versionId": "1", "lastUpdated": instant(now)},
+    }
     return kept(shown, 201, ports.settings.gateway.base)
 
 
@@ -67,4 +76,6 @@ def _categories(entry: Json) -> frozenset[str]:
 
 
 def _extension(resource: Json, url: str) -> Json | None:
-    return next((entry for entry in resource.get("extension", ()) if isinstance(entry, dict) and entry.get("url") == url), None)
+    return next(
+        (entry for entry in resource.get("extension", ()) if isinstance(entry, dict) and entry.get("url") == url), None
+    )

@@ -49,11 +49,15 @@ def subject(resource: Json, element: str, ports: Ports) -> Patient:
         id_ = reference.removeprefix(f"{ports.settings.gateway.base}/fhir/").removeprefix("Patient/")
         known = ports.keys.patient_identifier(id_)
         if known is None:
-            raise Invalid("invalid-resource", expression=f"{type_}.{element}.reference", why="not a patient id of this gateway")
+            raise Invalid(
+                "invalid-resource", expression=f"{type_}.{element}.reference", why="not a patient id of this gateway"
+            )
         return Patient(id_, known[0], known[1])
     identifier = value.get("identifier")
     if not isinstance(identifier, dict):
-        raise Invalid("invalid-resource", expression=f"{type_}.{element}", why="name the patient by identifier (system, value)")
+        raise Invalid(
+            "invalid-resource", expression=f"{type_}.{element}", why="name the patient by identifier (system, value)"
+        )
     system, number = str(identifier.get("system", "")), str(identifier.get("value", ""))
     # A registration names no birth date; systems other than the BSN are found by it on asking.
     return patient_by(system, number, "1900-01-01", ports, f"{type_}.{element}.identifier")

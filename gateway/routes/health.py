@@ -18,6 +18,12 @@ async def live() -> JSONResponse:
 async def ready(request: Request) -> JSONResponse:
     """The gateway can answer: doors open, feeds loaded, store writable."""
     gateway = request.app.state.gateway
-    checks = {"started": bool(gateway.started), "feeds": not gateway.loading, "database": bool(gateway.database.healthy())}
+    checks = {
+        "started": bool(gateway.started),
+        "feeds": not gateway.loading,
+        "database": bool(gateway.database.healthy()),
+    }
     good = all(checks.values())
-    return JSONResponse({"status": "ready" if good else "not ready", "checks": checks}, status_code=200 if good else 503)
+    return JSONResponse(
+        {"status": "ready" if good else "not ready", "checks": checks}, status_code=200 if good else 503
+    )

@@ -113,7 +113,9 @@ class _Builder:
             raise NotMappable("nested too deep" if depth > MAXIMUM_DEPTH else "too many elements")
         tag = _name(element.tag)
         made: Json = {"^": parent} if parent is not None else {}
-        if len(element.attrib) > MAXIMUM_ATTRIBUTES:  # lxml looks up attributes one by one: many would cost their square
+        if (
+            len(element.attrib) > MAXIMUM_ATTRIBUTES
+        ):  # lxml looks up attributes one by one: many would cost their square
             raise NotMappable("too many attributes on one element")
         for name, value in element.attrib.items():
             made[_name(name)] = value.rpartition(":")[2] if name.endswith("}type") else value

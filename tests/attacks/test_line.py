@@ -333,7 +333,14 @@ def test_070_another_representation_is_refused_not_unfiltered(wanted: str) -> No
     for reply in (world.search(accept=wanted), world.search(more=f"&_format={wanted}")):
         assert (reply.status, reply.code) == (406, "not-acceptable")
     assert world.asked() == []
-    for fine in ("application/fhir+json", "application/json", "*/*", "", "application/fhir+json; fhirVersion=4.0", "application/fhir+xml"):
+    for fine in (
+        "application/fhir+json",
+        "application/json",
+        "*/*",
+        "",
+        "application/fhir+json; fhirVersion=4.0",
+        "application/fhir+xml",
+    ):
         assert World().search(accept=fine).status == 200
 
 

@@ -33,6 +33,7 @@ check: $(VENV)/.dev lint types imports fast ## what must be green before each co
 
 lint: $(VENV)/.dev ## ruff and spelling
 	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/ruff format --check --quiet $(SOURCES)
 	$(BIN)/codespell
 
 types: $(VENV)/.dev ## mypy, strict

@@ -282,12 +282,12 @@ def _writes_without_scope(patch: pytest.MonkeyPatch) -> None:
 
 
 def _custodian_of_the_message(patch: pytest.MonkeyPatch) -> None:
-    from gateway.intake import messages
+    from gateway.intake import letters
 
     def believing(translations: Any, place: Any, *rest: Any) -> None:
         receive(translations, replace(place, custodian=replace(place.custodian, organization="90000002")), *rest)
 
-    patch.setattr(messages, "receive", believing)
+    patch.setattr(letters, "receive", believing)
 
 
 def _acknowledge_first(patch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from consent.model import Decision
 from gateway import assembly, authorization, exchange, identification, localization, retrieval, screening, standing
@@ -285,7 +286,9 @@ def _custodian_of_the_message(patch: pytest.MonkeyPatch) -> None:
     from gateway.intake import letters
 
     def believing(translations: Any, place: Any, *rest: Any) -> None:
-        receive(translations, replace(place, custodian=replace(place.custodian, organization="90000002")), *rest)
+        receive(
+            translations, structs.replace(place, custodian=replace(place.custodian, organization="90000002")), *rest
+        )
 
     patch.setattr(letters, "receive", believing)
 

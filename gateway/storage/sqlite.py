@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from gateway.errors import StartError, Unavailable
 from gateway.storage import migrate
@@ -27,7 +28,33 @@ SERVING: Final = "SELECT 0"  # the lock on the file keeps them out
 _URL: Final = re.compile(r"sqlite:///(?P<path>[^?#]+)")
 _MMAP_BYTES: Final = 268_435_456
 _BUSY_MILLISECONDS: Final = 5_000
+_VALUES: Final = re.compile(r"(?<=VALUES )\(\?(?:, \?)*\)")
+_ROWS: Final = 64  # with one statement
 _LOG: Final = "SELECT slot, epoch FROM log_slot WHERE slot = 1"
+
+
+class _ManyRows(sqlite3.Cursor):
+    """A cursor that writes many rows with one statement.
+
+    Each step of a statement lets another thread run and then waits for its turn again; one step for a whole batch
+    instead of one a row leaves the event loop alone.
+    """
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> Self:  # type: ignore[override]
+        """Write the rows, in as few statements as the number of parameters allows."""
+        values = _VALUES.search(sql)
+        if values is None:
+            return super().executemany(sql, rows)
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            self.execute(_repeated(sql, values[0], len(some)), [value for row in some for value in row])
+        return self
+
+
+@lru_cache(maxsize=4 * 64)
+def _repeated(sql: str, values: str, count: int) -> str:
+    """The statement for a number of rows; as many texts as the connection keeps prepared."""
+    return sql.replace(f"VALUES {values}", "VALUES " + ", ".join([values] * count), 1)
 
 
 class SqliteConnection:
@@ -45,7 +72,7 @@ class SqliteConnection:
 
     def begin(self) -> Cursor:
         """Open a transaction; nobody else writes until it ends."""
-        cursor = self._connection.cursor()
+        cursor = self._connection.cursor(_ManyRows)
         cursor.execute("BEGIN IMMEDIATE")
         return cursor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from consent.model import Case, Decision, Facts, Statement
@@ -68,7 +69,12 @@ def refusal(decision: Decision) -> Refused | Unavailable:
 
 def _asked(question: Question) -> tuple[str, ...]:
     """The categories of which one must be open, in a stable order; a summary stands or falls with the patient."""
-    return ("Patient",) if question.interaction == "summary" else tuple(sorted(question.categories))
+    return ("Patient",) if question.interaction == "summary" else _in_order(question.categories)
+
+
+@cache
+def _in_order(categories: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(categories))
 
 
 def _case_roles(question: Question, case: Case | None, ports: Ports) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import parse_qsl
 
@@ -32,6 +33,7 @@ _JSON: Final = "application/fhir+json"
 _XML: Final = "application/fhir+xml; charset=utf-8"
 
 
+@lru_cache(maxsize=1024)
 def preferred(wanted: str, *, html: bool) -> Format | None:
     """The representation of an Accept header or `_format`: by quality, then by order; JSON when all are welcome.
 

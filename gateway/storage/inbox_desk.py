@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -207,7 +206,9 @@ class InboxDesk(InboxStore):
         return Prepared(message, raw, [(item, self._sealed(item)) for item in letter.items], letter.entries)
 
     def _addressed(self, row: Sequence[Any]) -> Item:
-        return replace(self._opened(*row[:-1]), addressees=frozenset(row[-1].split()))
+        item = self._opened(*row[:-1])
+        item.addressees = frozenset(row[-1].split())
+        return item
 
 
 def _conclude(cursor: Cursor, touched: inbox_rows.Touched, now: int) -> None:

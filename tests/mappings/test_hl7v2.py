@@ -17,6 +17,7 @@ from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import guess, translate
 from profiles.exact import decode, encode
 from profiles.validation import validate
+from tests.slack import slack
 
 ORIGIN = Origin("90000001", "hospital", "2026-01-05T10:16:00+01:00")
 EXAMPLES = Path(__file__).parent / "data" / "hl7v2"
@@ -291,7 +292,7 @@ def test_ten_megabytes() -> None:
     started = time.perf_counter()
     with pytest.raises(NotMappable):
         translate(message(*[PID] * 5000, kind="ADT^A04"), "hl7v2", ORIGIN)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 2 * slack()
 
 
 @settings(max_examples=150, deadline=None)
@@ -345,6 +346,6 @@ def test_real_inputs_run() -> None:
             refused += 1
         else:
             mapped, lost = mapped + len(result.resources), lost + len(result.losses)
-        assert time.perf_counter() - started < 2
+        assert time.perf_counter() - started < 2 * slack()
     print(f"{len(files)} files: {mapped} resources, {lost} losses, {refused} refused")
     assert mapped >= 100

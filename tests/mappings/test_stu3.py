@@ -12,6 +12,7 @@ from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import guess, translate
 from profiles.exact import decode, encode
 from profiles.validation import validate
+from tests.slack import slack
 
 ORIGIN = Origin("90000001", "hospital", "2026-01-05T10:00:00+01:00")
 NL = "http://nictiz.nl/fhir/StructureDefinition/"
@@ -230,7 +231,7 @@ def test_real_inputs_run_and_are_valid_r4() -> None:
         except NotMappable:
             refused += 1
             continue
-        assert time.perf_counter() - started < 2
+        assert time.perf_counter() - started < 2 * slack()
         mapped, losses = mapped + len(result.resources), losses + len(result.losses)
         for resource in result.resources:
             errors = [str(issue) for issue in validate(resource) if issue.is_error]

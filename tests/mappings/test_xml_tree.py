@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mappings.formats.xml_tree import MAXIMUM_DEPTH, MAXIMUM_NODES, MAXIMUM_SIBLINGS, read
 from mappings.model import NotMappable, Origin
 from mappings.translation import translate
+from tests.slack import slack
 
 ORIGIN = Origin("90000001", "region", "2026-01-05T10:16:00+01:00")
 EXAMPLES = Path(__file__).parent / "data"
@@ -57,14 +58,14 @@ def test_entity_bombs_cost_nothing() -> None:
     for body in (bomb, quadratic):
         started = time.perf_counter()
         refused(body)
-        assert time.perf_counter() - started < 0.1
+        assert time.perf_counter() - started < 0.1 * slack()
 
 
 @pytest.mark.parametrize("depth", [MAXIMUM_DEPTH + 2, 300, 100_000])
 def test_deep_nesting_is_refused(depth: int) -> None:
     started = time.perf_counter()
     refused(b"<ClinicalDocument>" + b"<a>" * depth + b"</a>" * depth + b"</ClinicalDocument>")
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 1 * slack()
 
 
 def test_the_deepest_that_is_allowed_is_read() -> None:
@@ -76,7 +77,7 @@ def test_the_deepest_that_is_allowed_is_read() -> None:
 def test_what_is_too_large_is_refused() -> None:
     started = time.perf_counter()
     refused(b"<ClinicalDocument>" + b" " * 50_000_000 + b"</ClinicalDocument>")
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 0.5 * slack()
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from profiles.validation import accepts, validate
 from tests.profiles import examples
 from tests.profiles.examples import ALL, BINARY, CONDITION, DOCUMENT, OBSERVATION, PATIENT, TRANSACTION, changed
 from tests.profiles.mutants import Mutant, mutants
+from tests.slack import slack
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 # Published in a test collection, but not valid R4: why.
@@ -270,7 +271,7 @@ HOSTILE: list[Any] = [
 def test_hostile_input_is_an_answer_and_no_exception(number: int) -> None:
     started = time.perf_counter()
     assert rules(HOSTILE[number])
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 2 * slack()
 
 
 def test_many_faults_are_listed_up_to_a_bound() -> None:

@@ -38,8 +38,10 @@ RULES: Final = (
     "H",
     *(f"P{number}" for number in range(1, 17)),
 )
-ISSUE_LINES: Final = 64  # rows L1…; one a line of what the first milestone asks
-REAL_INPUT_LINES: Final = 10
+MILESTONES: Final = {  # letter of its rows: how many lines it asks for
+    "L": 64,  # the straight line
+    "R": 10,  # real inputs
+}
 _TYPE_NAMES: Final = {str: "text", bool: "true or false", int: "number", date: "date", Duration: "duration"}
 
 
@@ -257,9 +259,8 @@ def _conformance() -> list[list[str]]:
 def test_every_rule_has_a_row_and_every_line_too() -> None:
     keys = [row[0] for row in _conformance()]
     assert len(keys) == len(set(keys))
-    first = (f"L{number}" for number in range(1, ISSUE_LINES + 1))
-    real_inputs = (f"R{number}" for number in range(1, REAL_INPUT_LINES + 1))
-    assert set(keys) == {*RULES, *first, *real_inputs}
+    asked = (f"{letter}{number}" for letter, lines in MILESTONES.items() for number in range(1, lines + 1))
+    assert set(keys) == {*RULES, *asked}
 
 
 def test_a_row_is_open_partly_or_done_and_names_what_exists() -> None:

@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "keys": "list and rotate keys",
     "db": "bring the database to this version",
     "inbox": "look at what was pushed; release, read anew, erase",
+    "audit": "prove the log whole, prove one record, show what was on screen, answer who looked",
     "backup": "write what the database holds at this moment into one file",
     "restore": "fill a new database from a backup",
 }

@@ -1,0 +1,19 @@
+"""`gateway audit …`: prove the log whole, prove one record, show what was on screen, and answer who looked."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final
+
+# One row a subcommand: the module and the function in it that declares its options and sets `run`.
+SUBCOMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of every subcommand."""
+    commands = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    for name, (module, declare, summary) in SUBCOMMANDS.items():
+        added = commands.add_parser(name, help=summary, description=summary)
+        getattr(import_module(f"gateway.commands.{module}"), declare)(added)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol, Self
 
 from consent.model import Case, Statement
 from gateway.episodes import Episodes
@@ -33,6 +34,85 @@ class AuditLog(Protocol):
         Raises:
             Unavailable: `audit-unavailable`; nothing may be shown.
         """
+        ...
+
+
+_RECORD_ID: Final = re.compile(r"([1-9]\d{0,8})\.([1-9]\d{0,8})\.([1-9]\d{0,17})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RecordId:
+    """Where a record stands: "1.1.42". Also the id of the AuditEvent it is rendered as."""
+
+    log: int
+    epoch: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.log}.{self.epoch}.{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an id.
+
+        Raises:
+            ValueError: not three numbers in their one spelling.
+        """
+        found = _RECORD_ID.fullmatch(text)
+        if found is None:
+            message = "the id of a record is log.epoch.sequence, such as 1.1.42"
+            raise ValueError(message)
+        return cls(int(found[1]), int(found[2]), int(found[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One record as it stands in the log."""
+
+    id: RecordId
+    at: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditQuery:
+    """What is asked about the log; what is empty is not asked. `start` is in it, `end` is not."""
+
+    start: datetime
+    end: datetime
+    patients: tuple[str, ...] = ()  # pseudonymous ids, one of them
+    parties: tuple[str, ...] = ()  # URAs, one of them requester or custodian: the bound of an auditor (F1)
+    organization: str = ""  # URA of the requester or of a custodian
+    requester: str = ""  # URA
+    custodian: str = ""  # URA
+    agent: str = ""  # person, responsible person or client
+    entity: str = ""  # "Type/id" of what was shown, "Task/id" of the case, or "Patient/id"
+    actions: tuple[str, ...] = ()  # C R U D E
+    outcomes: tuple[str, ...] = ()  # AuditEvent.outcome: 0 4 8 12
+    kinds: tuple[str, ...] = ()
+    interactions: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+    policy: str = ""  # revision
+    site: str = ""  # id of a source
+    request: str = ""  # X-Request-Id
+
+
+class AuditQueries(Protocol):
+    """Questions about the log, answered from a table derived from it."""
+
+    async def find(self, query: AuditQuery, limit: int, after: str = "") -> tuple[list[Logged], str]:
+        """A page of records, newest first, and the cursor of the next page: empty when there is none.
+
+        Every record that was durable when it was called is considered.
+
+        Raises:
+            ValueError: `after` is no cursor.
+            Unavailable: `store-unavailable`.
+        """
+        ...
+
+    async def get(self, record: RecordId) -> Logged | None:
+        """One record, None when there is none (any more)."""
         ...
 
 
@@ -324,6 +404,93 @@ class Tokens(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What no longer proves anybody: ids of revoked tokens, and disabled clients."""
+
+    tokens: frozenset[str] = frozenset()
+    clients: frozenset[str] = frozenset()
+
+
+class Revocations(Protocol):
+    """Access tokens that were taken back, over all replicas."""
+
+    async def revoke(self, jti: str, client: str, expires: datetime, now: datetime) -> None:
+        """Take a token back; durable when this returns."""
+        ...
+
+    async def withdrawn(self, now: datetime) -> Withdrawn:
+        """Everything that is withdrawn at this moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptContract:
+    """One version of an agreement as it was sent in, and the person who made it."""
+
+    id: str
+    version: int
+    status: str  # of the FHIR Contract
+    person: str
+    raw: bytes = field(repr=False)
+
+
+class Contracts(Protocol):
+    """Agreements that were proposed and decided over the FHIR API (rule C8)."""
+
+    async def put(self, contract: KeptContract, expected: int | None) -> int:
+        """Create (expected None) or replace version `expected`; give the new version.
+
+        Raises:
+            Invalid: `conflict` when the kept version is another.
+        """
+        ...
+
+    async def get(self, contract_id: str) -> KeptContract | None:
+        """The newest version of one."""
+        ...
+
+    async def all(self) -> tuple[KeptContract, ...]:
+        """The newest version of each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One emergency access at one custodian that somebody must look at (rule B2)."""
+
+    id: str
+    person: str
+    organization: str  # URA of who looked
+    custodian: str
+    patient: str  # pseudonymous id
+    request: str  # id of the request, to find it in the log
+    opened: datetime
+    settled: datetime | None = None
+    reviewer: str = ""
+    finding: str = ""
+
+
+class Reviews(Protocol):
+    """The queue of emergency accesses."""
+
+    async def open(self, reviews: tuple[Review, ...]) -> None:
+        """Put accesses in the queue; durable when this returns."""
+        ...
+
+    async def overdue(self, person: str, organization: str, before: datetime) -> bool:
+        """Claim that an access of this person from before a moment still waits."""
+        ...
+
+    async def waiting(self, organization: str) -> tuple[Review, ...]:
+        """What waits for an organization, as custodian or as the one that looked."""
+        ...
+
+    async def settle(self, id_: str, reviewer: str, organization: str, finding: str, now: datetime) -> bool:
+        """Note that somebody else looked at it; false when there is none that waits for this organization."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Everything a request may touch."""
 
@@ -344,7 +511,11 @@ class Ports:
     misses: Counts  # birth dates that did not match, per patient id (attack 163)
     episodes: Episodes = field(default_factory=Episodes, kw_only=True)  # decisions taken on the same facts
     tokens: Tokens | None = field(default=None, kw_only=True)  # None = no token is accepted
+    queries: AuditQueries | None = field(default=None, kw_only=True)  # None = the log cannot be asked
     desk: Desk | None = field(default=None, kw_only=True)  # None = messages come one by one, through `inbox`
+    revocations: Revocations | None = field(default=None, kw_only=True)  # None = no token can be taken back
+    contracts: Contracts | None = field(default=None, kw_only=True)  # None = agreements come from the file only
+    reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
 
     def now(self) -> datetime:
         """The current time."""

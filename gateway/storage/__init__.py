@@ -5,7 +5,8 @@
  - `migrate` and `migrations/`: the schema, and what a version of it needs;
  - `backup`, `archive` and `replay`: what survives the loss of the database;
  - `audit_store`, `issued_store`: the log and the ids handed out with its records;
- - `replay_store`, `client_store`, `policy_store`: who may call, and under which policy;
+ - `replay_store`, `revocation_store`, `client_store`, `policy_store`, `contract_store`: who may call, and under which policy;
+ - `review_store`: emergency accesses somebody must look at;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
  - `inbox_desk` with `inbox_rows` and `settlement`: what was pushed, until its time is over; `erasures`, `scrubbing`: after that;
  - `beside`: for commands, while a gateway serves.
@@ -24,6 +25,7 @@ from gateway.storage.backup import Backup, back_up, restore
 from gateway.storage.case_store import CaseStore
 from gateway.storage.client_store import ClientStore
 from gateway.storage.consent_store import ConsentStore
+from gateway.storage.contract_store import ContractStore
 from gateway.storage.database import Database
 from gateway.storage.inbox_desk import InboxDesk
 from gateway.storage.index_store import IndexStore
@@ -31,6 +33,8 @@ from gateway.storage.issued_store import IssuedStore
 from gateway.storage.migrate import check_version, upgrade
 from gateway.storage.policy_store import PolicyStore
 from gateway.storage.replay_store import ReplayStore
+from gateway.storage.review_store import ReviewStore
+from gateway.storage.revocation_store import RevocationStore
 from gateway.storage.sealing import Seal
 from gateway.storage.writer import Log
 
@@ -50,6 +54,9 @@ class Stores:
     inbox: InboxDesk
     issued: IssuedStore
     policies: PolicyStore
+    revocations: RevocationStore
+    contracts: ContractStore
+    reviews: ReviewStore
 
 
 def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log | None = None) -> Stores:
@@ -64,4 +71,7 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         inbox=InboxDesk(database, seal, unseal, clock),
         issued=IssuedStore(database),
         policies=PolicyStore(database),
+        revocations=RevocationStore(database),
+        contracts=ContractStore(database, clock),
+        reviews=ReviewStore(database),
     )

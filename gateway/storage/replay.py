@@ -31,6 +31,10 @@ _STEPS: Final = (
         "UPDATE client SET disabled = ? WHERE id = ? AND disabled IS NULL",
     ),
     (
+        "SELECT jti, client, expires FROM revoked_token",
+        "INSERT INTO revoked_token (jti, client, expires) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    ),
+    (
         "SELECT closed, id FROM coordinator_case WHERE closed IS NOT NULL",
         "UPDATE coordinator_case SET closed = ? WHERE id = ? AND closed IS NULL",
     ),

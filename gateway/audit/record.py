@@ -79,3 +79,13 @@ def encode(record: Record) -> bytes:
 def decode(raw: bytes) -> Record:
     """Read a stored record."""
     return _decoder.decode(raw)
+
+
+def outcome_of(record: Record) -> str:
+    """How the event ended, as AuditEvent.outcome: 0 done, 4 refused or wrongly asked, 8 broken.
+
+    Spec: FHIR R4 value set audit-event-outcome.
+    """
+    if record.status >= 500 or record.error == "cancelled":
+        return "8"
+    return "4" if record.status >= 400 or record.kind in {"refusal", "sum"} else "0"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol, Self
+from typing import Protocol
 
 from consent.model import Case, Statement
 from gateway.episodes import Episodes
+from gateway.logged import AuditQueries
 from gateway.model import Caller, Failure, IndexEntry, Item, Payload, SourceQuestion
 from gateway.policy import Policy
 from gateway.settings import ClientTable, Settings
@@ -34,85 +34,6 @@ class AuditLog(Protocol):
         Raises:
             Unavailable: `audit-unavailable`; nothing may be shown.
         """
-        ...
-
-
-_RECORD_ID: Final = re.compile(r"([1-9]\d{0,8})\.([1-9]\d{0,8})\.([1-9]\d{0,17})")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class RecordId:
-    """Where a record stands: "1.1.42". Also the id of the AuditEvent it is rendered as."""
-
-    log: int
-    epoch: int
-    sequence: int
-
-    def __str__(self) -> str:
-        return f"{self.log}.{self.epoch}.{self.sequence}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read an id.
-
-        Raises:
-            ValueError: not three numbers in their one spelling.
-        """
-        found = _RECORD_ID.fullmatch(text)
-        if found is None:
-            message = "the id of a record is log.epoch.sequence, such as 1.1.42"
-            raise ValueError(message)
-        return cls(int(found[1]), int(found[2]), int(found[3]))
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """One record as it stands in the log."""
-
-    id: RecordId
-    at: datetime
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditQuery:
-    """What is asked about the log; what is empty is not asked. `start` is in it, `end` is not."""
-
-    start: datetime
-    end: datetime
-    patients: tuple[str, ...] = ()  # pseudonymous ids, one of them
-    parties: tuple[str, ...] = ()  # URAs, one of them requester or custodian: the bound of an auditor (F1)
-    organization: str = ""  # URA of the requester or of a custodian
-    requester: str = ""  # URA
-    custodian: str = ""  # URA
-    agent: str = ""  # person, responsible person or client
-    entity: str = ""  # "Type/id" of what was shown, "Task/id" of the case, or "Patient/id"
-    actions: tuple[str, ...] = ()  # C R U D E
-    outcomes: tuple[str, ...] = ()  # AuditEvent.outcome: 0 4 8 12
-    kinds: tuple[str, ...] = ()
-    interactions: tuple[str, ...] = ()
-    purposes: tuple[str, ...] = ()
-    policy: str = ""  # revision
-    site: str = ""  # id of a source
-    request: str = ""  # X-Request-Id
-
-
-class AuditQueries(Protocol):
-    """Questions about the log, answered from a table derived from it."""
-
-    async def find(self, query: AuditQuery, limit: int, after: str = "") -> tuple[list[Logged], str]:
-        """A page of records, newest first, and the cursor of the next page: empty when there is none.
-
-        Every record that was durable when it was called is considered.
-
-        Raises:
-            ValueError: `after` is no cursor.
-            Unavailable: `store-unavailable`.
-        """
-        ...
-
-    async def get(self, record: RecordId) -> Logged | None:
-        """One record, None when there is none (any more)."""
         ...
 
 

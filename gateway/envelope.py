@@ -78,17 +78,12 @@ async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) 
     Raises:
         Invalid: `bad-request` (two Authorization headers, no Host, a body that stops), `too-large`.
     """
-    seen: set[bytes] = set()
-    size = 0
-    for name, value in scope["headers"]:
-        size += len(name) + len(value)
-        if name in _SINGLE:
-            if name in seen:
-                raise Invalid("bad-request", why=f"header {name.decode('latin-1')} is given twice")
-            seen.add(name)
-    if size > MAXIMUM_HEADERS_BYTES:
+    headers = scope["headers"]
+    if len(headers) != len(asked.headers):  # something is given more than once
+        _refuse_twice([name for name, _ in headers])
+    if sum([len(name) + len(value) for name, value in headers]) > MAXIMUM_HEADERS_BYTES:
         raise Invalid("bad-request", why="the headers are too large")
-    if b"host" not in seen:
+    if b"host" not in asked.headers:
         raise Invalid("bad-request", why="header host is missing")
     length = asked.headers.get(b"content-length", b"0")
     if not length.isdigit():
@@ -98,6 +93,12 @@ async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) 
     if not int(length) and b"transfer-encoding" not in asked.headers:
         return asked
     return msgspec.structs.replace(asked, body=await _body(receive, limit))
+
+
+def _refuse_twice(names: list[bytes]) -> None:
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            raise Invalid("bad-request", why=f"header {name.decode('latin-1')} is given twice")
 
 
 def language(header: bytes) -> str:

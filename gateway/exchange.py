@@ -49,7 +49,10 @@ async def retrieve(
         remote = [place for place, answer in plans if not place.held and answer.open_categories]
         if remote:  # what the gateway holds itself needs one record only
             await record.intent([(place.custodian.organization, place.source_id) for place in remote])
-        answers = [answer async for answer in ask(plans, standing, ports)]
+        if len(plans) == 1:  # a read by id, or a patient known in one place: no task needed
+            answers = [await _answer(*plans[0], standing, ports)]
+        else:
+            answers = [answer async for answer in ask(plans, standing, ports)]
         record.answers = answers
         answers = confirm(patient, answers, ports)
         outgoing = assemble(standing, answers, incoming, ports)
@@ -62,9 +65,6 @@ async def ask(plans: Sequence[Plan], standing: Standing, ports: Ports) -> AsyncI
 
     A caller that stops listening cancels the sources.
     """
-    if len(plans) == 1:  # a read by id, or a patient known in one place: no task needed
-        yield await _answer(*plans[0], standing, ports)
-        return
     tasks = [asyncio.ensure_future(_answer(place, answer, standing, ports)) for place, answer in plans]
     try:
         for finished in asyncio.as_completed(tasks):

@@ -6,13 +6,14 @@ What is made for every request is a `msgspec.Struct`: the same value as a datacl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
 
-from consent.model import Custodian, Decision, Requester
+from consent.model import Custodian, Decision, Emergency, Requester
 from gateway.settings import SourceTable
 from profiles import exact
 
@@ -68,6 +69,12 @@ class Caller:
     case: str = ""  # id of the case the token names
     token_id: str = ""
     expires: float = 0.0  # epoch seconds
+    launch: str = ""  # patient id the token is bound to: what a `patient/` scope means
+    emergency: Emergency | None = None  # the grounds of breaking the glass, as the person stated them (B2)
+
+    def __hash__(self) -> int:
+        """By the token: equal callers have equal tokens, and the hash of a text is worked out once."""
+        return hash(self.token_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +122,7 @@ class IndexEntry:
     ends: datetime | None = None
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct):
     """One clinical resource on the line: exact bytes plus the facts fixed at arrival.
 
     INVARIANT: `raw` is R4 JSON with gateway id, rewritten references and stamped meta; it is never
@@ -141,6 +147,12 @@ class Item:
     marks: tuple[str, ...] = ()  # profile findings, stale, implausible …
     addressees: frozenset[str] = frozenset()  # URA a pushed item was sent to; empty = whom the agreement names (C4)
     _resource: Json | None = None
+
+    def again(self) -> Item:
+        """The same item for another request: what one request does with its parsed form another never sees."""
+        other = copy(self)
+        other._resource = None  # noqa: SLF001 - of the same class
+        return other
 
     @property
     def resource(self) -> Json:

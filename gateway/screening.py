@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from consent.scopes import satisfies
 from gateway.membership import SUPPORTING, supports
@@ -57,7 +58,7 @@ def _obliged(item: Item, obligations: frozenset[str], answer: Answer, standing: 
         return [item]
     if item.type in _CONTACT:  # who the person is stays; where they live and can be reached does not
         shown = {name: value for name, value in item.resource.items() if name not in _CONTACT[item.type]}
-        return [replace(item, raw=exact.encode(shown), _resource=shown)]
+        return [msgspec.structs.replace(item, raw=exact.encode(shown), _resource=shown)]
     answer.incidents.append(Incident("masked", answer.source, item.type))
     return []
 

@@ -234,12 +234,12 @@ class MemoryInbox(_Breakable):
 
     async def items(self, patient: str, source: str) -> list[Item]:
         self._check()
-        return [replace(item) for item in self.shown.values() if (item.patient, item.source) == (patient, source)]
+        return [item.again() for item in self.shown.values() if (item.patient, item.source) == (patient, source)]
 
     async def item(self, item_id: str) -> Item | None:
         self._check()
         item = self.shown.get(item_id)
-        return replace(item) if item else None
+        return item.again() if item else None
 
     async def last_heard(self, source: str) -> datetime | None:
         self._check()

@@ -9,7 +9,7 @@ from typing import Self
 
 from gateway.audit.record import Asked, Kind, Record, Shown, encode
 from gateway.errors import GatewayError, Unavailable
-from gateway.model import Answer, Caller, Incoming, Patient, instant
+from gateway.model import Answer, Caller, Incoming, Patient, Told, instant
 from gateway.ports import Issued, Ports
 
 
@@ -77,7 +77,7 @@ class Recorded:
 
     def custodians(self) -> tuple[Asked, ...]:
         """What became of each source."""
-        return tuple(_asked(answer) for answer in self.answers)
+        return tuple([_asked(answer) for answer in self.answers])
 
     def record(self, kind: Kind, custodians: tuple[Asked, ...] = ()) -> Record:
         """The frozen record of what is known now."""
@@ -160,22 +160,27 @@ def _sum(record: Recorded, address: str, count: int) -> Record:
 
 
 def _asked(answer: Answer) -> Asked:
-    decided = next((told.decision for told in answer.told.values() if told.decision and told.decision.permitted), None)
+    decided = None
+    for told in answer.told.values():
+        if told.decision and told.decision.permitted:
+            decided = told.decision
+            break
     return Asked(
         custodian=answer.custodian.organization,
         source=answer.source,
-        states={category: _state(answer, category) for category in answer.told},
+        states={category: _state(told) for category, told in answer.told.items()},
         rule=decided.agreement if decided else "",
         consent=decided.statement if decided else "",
-        shown=tuple(Shown(item.type, item.id, item.version) for item in answer.items),
-        incidents=tuple(f"{incident.code} {incident.type} {incident.detail}".strip() for incident in answer.incidents),
+        shown=tuple([Shown(item.type, item.id, item.version) for item in answer.items]),
+        incidents=tuple(
+            [f"{incident.code} {incident.type} {incident.detail}".strip() for incident in answer.incidents]
+        ),
         losses=answer.losses,
         told=answer.told_requester,
     )
 
 
-def _state(answer: Answer, category: str) -> str:
-    told = answer.told[category]
+def _state(told: Told) -> str:
     if told.state == "refused" and told.decision is not None:
         return "refused:" + ",".join(reason.code for reason in told.decision.reasons)
     return f"failed:{told.failure}" if told.state == "failed" else told.state

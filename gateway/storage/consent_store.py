@@ -32,7 +32,7 @@ class ConsentStore:
     """Consents of patients.
 
     INVARIANT: what `put` returned is what `statements` says from then on, in every process. Statements are
-    remembered only where one process serves the database, and forgotten in the loop as soon as a commit has ended.
+    remembered only where no other process writes, and forgotten in the loop as soon as a commit has ended.
     """
 
     def __init__(self, database: Database, seal: Seal, unseal: Seal, clock: Clock) -> None:
@@ -40,8 +40,7 @@ class ConsentStore:
         self._seal = seal
         self._unseal = unseal
         self._clock = clock
-        self._known: Recent[str, tuple[int, tuple[Statement, ...]]] = Recent(_REMEMBERED_PATIENTS)
-        self._changes = 0
+        self._known: Recent[str, tuple[int, tuple[Statement, ...]]] = Recent(_REMEMBERED_PATIENTS, database.era)
 
     async def put(
         self, consent_id: str, expected: int | None, raw: bytes, patient: str, statements: Sequence[Statement]
@@ -68,7 +67,7 @@ class ConsentStore:
             cursor.execute(_INSERT, row)
             return version
 
-        return await self._database.write(replace, after=lambda: self._forget(patient))
+        return await self._database.write(replace, after=lambda: self._known.forget(patient))
 
     async def get(self, consent_id: str) -> tuple[int, bytes, str] | None:
         """Version, exact bytes and patient id."""
@@ -90,7 +89,7 @@ class ConsentStore:
         known = self._known.get(patient)
         if known is not None:
             return known
-        changes = self._changes
+        before = self._known.mark()
         rows = await self._database.rows(_STATEMENTS, (patient,))
         found: list[Statement] = []
         for consent_id, version, sealed, newest in rows:
@@ -98,13 +97,8 @@ class ConsentStore:
                 where = place("consent", consent_id, str(version), patient)
                 found.extend(_decoder.decode(self._unseal(OWN, sealed, where)))
         read = len(rows), tuple(found)
-        if self._database.sole and changes == self._changes:  # nothing was written while this was read
-            self._known.keep(patient, read)
+        self._known.keep(patient, read, before)
         return read
-
-    def _forget(self, patient: str) -> None:
-        self._changes += 1
-        self._known.forget(patient)
 
 
 def _check(newest: tuple[int, str] | None, expected: int | None, patient: str) -> None:

@@ -21,13 +21,12 @@ WAITING_LIMIT: Final = 4_096
 class Database(ABC):
     """The gateway's own store. INVARIANT: a write that returned is durable; a read never waits for one.
 
-    `log` is the slot and epoch this process writes its audit records in; `sole` claims that no other process
-    writes, so that what was read may be remembered. Operations go through `writes`, records through `appends`.
+    `log` is the slot and epoch this process writes its audit records in. Operations go through `writes`,
+    records through `appends`.
     """
 
-    def __init__(self, log: Log, writes: Writer, appends: Writer, *, sole: bool) -> None:
+    def __init__(self, log: Log, writes: Writer, appends: Writer) -> None:
         self.log = log
-        self.sole = sole
         self._writes = writes
         self._appends = appends
 
@@ -42,6 +41,13 @@ class Database(ABC):
                 or the database cannot be opened.
         """
         return engines.engine_of(url).open_database(url, exclusive=exclusive, group_commit=group_commit, limit=limit)
+
+    def era(self) -> int | None:
+        """A number that stays the same while no other process writes: what was read in it may be remembered.
+
+        None: another process may be writing.
+        """
+        return None
 
     @abstractmethod
     async def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:

@@ -13,15 +13,18 @@ from gateway.storage.database import Database
 from gateway.storage.inbox_rows import Prepared
 from gateway.storage.inbox_store import InboxStore
 from gateway.storage.instants import from_micros, to_micros
+from gateway.storage.recent import Recent
 from gateway.storage.sealing import Seal, place
 from gateway.storage.settlement import reckon, settle
 from gateway.storage.writer import Cursor
 
 PAGE: Final = 200
+_REMEMBERED_ITEMS: Final = 2_048
+_REMEMBERED_BYTES: Final = 8_192  # an item larger than this is read from the database each time
 _IN_TIME: Final = "AND held_item.shown = 1 AND (delivery.expires = 0 OR delivery.expires > ?)"
 _READ: Final = (
-    "SELECT held_item.id, held_item.patient, held_item.custodian, held_item.source, held_item.sealed, delivery.addressees "
-    "FROM held_item JOIN delivery ON delivery.message = held_item.message "
+    "SELECT held_item.id, held_item.patient, held_item.custodian, held_item.source, held_item.sealed, delivery.addressees, "
+    "delivery.expires FROM held_item JOIN delivery ON delivery.message = held_item.message "
 )
 _ITEM: Final = f"{_READ} WHERE held_item.id = ? {_IN_TIME}"
 _ITEMS: Final = (
@@ -73,6 +76,7 @@ class InboxDesk(InboxStore):
     def __init__(self, database: Database, seal: Seal, unseal: Seal, clock: Clock) -> None:
         super().__init__(database, seal, unseal)
         self._clock = clock
+        self._known: Recent[str, tuple[int, Item]] = Recent(_REMEMBERED_ITEMS, database.era)
 
     async def accept(self, message: Message, items: Sequence[Item], entries: Sequence[IndexEntry]) -> str:
         """Keep one message, see `deliver`."""
@@ -89,9 +93,9 @@ class InboxDesk(InboxStore):
         """
         prepared = [self._prepared(letter) for letter in letters]
         now = to_micros(self._clock.now())
+        touched = inbox_rows.Touched()
 
         def keep(cursor: Cursor) -> list[str]:
-            touched = inbox_rows.Touched()
             counted = inbox_rows.take_out(cursor, instead, touched) if instead else True
             outcomes = [inbox_rows.keep(cursor, one, touched) for one in prepared]
             for letter in () if counted else letters:
@@ -102,12 +106,23 @@ class InboxDesk(InboxStore):
             _conclude(cursor, touched, now)
             return outcomes
 
-        return await self._database.write(keep)
+        return await self._database.write(keep, after=lambda: self._known.forget(*touched.items))
 
     async def item(self, item_id: str) -> Item | None:
         """One held item, as long as it may stay."""
-        row = await self._database.row(_ITEM, (item_id, to_micros(self._clock.now())))
-        return self._addressed(row) if row else None
+        now = to_micros(self._clock.now())
+        known = self._known.get(item_id)
+        if known is not None:
+            expires, item = known
+            return item.again() if not expires or expires > now else None
+        before = self._known.mark()
+        row = await self._database.row(_ITEM, (item_id, now))
+        if row is None:
+            return None
+        item = self._addressed(row)
+        if len(item.raw) <= _REMEMBERED_BYTES:
+            self._known.keep(item_id, (row[-1], item.again()), before)
+        return item
 
     async def items(self, patient: str, source: str) -> list[Item]:
         """The newest version of every item a source pushed about a patient, as long as they may stay."""
@@ -151,16 +166,16 @@ class InboxDesk(InboxStore):
     async def release(self, receipt: str, entries: Sequence[IndexEntry]) -> bool:
         """Show a quarantined message after a human looked at it; false when it is not in quarantine."""
         now = to_micros(self._clock.now())
+        touched = inbox_rows.Touched()
 
         def release(cursor: Cursor) -> bool:
-            touched = inbox_rows.Touched()
             if not inbox_rows.accept(cursor, receipt, touched):
                 return False
             inbox_rows.register(cursor, receipt, entries, touched)
             _conclude(cursor, touched, now)
             return True
 
-        return await self._database.write(release)
+        return await self._database.write(release, after=lambda: self._known.forget(*touched.items))
 
     async def due(self, now: datetime) -> list[str]:
         """Receipts of messages whose time is over; a page."""
@@ -181,16 +196,16 @@ class InboxDesk(InboxStore):
         The row of the message stays without content, so that the same bytes sent again are not taken in again.
         """
         moment = to_micros(now)
+        touched = inbox_rows.Touched()
 
         def erase(cursor: Cursor) -> int:
-            touched = inbox_rows.Touched()
             erased = sum(inbox_rows.erase(cursor, receipt, touched) for receipt in receipts)
             _conclude(cursor, touched, moment)
             if mark:
                 cursor.execute(_MARK, (mark, moment))
             return erased
 
-        return await self._database.write(erase)
+        return await self._database.write(erase, after=lambda: self._known.forget(*touched.items))
 
     async def erased_files(self, source: str) -> frozenset[str]:
         """The first 16 digits of the digest of every file something of which was erased."""
@@ -206,8 +221,8 @@ class InboxDesk(InboxStore):
         return Prepared(message, raw, [(item, self._sealed(item)) for item in letter.items], letter.entries)
 
     def _addressed(self, row: Sequence[Any]) -> Item:
-        item = self._opened(*row[:-1])
-        item.addressees = frozenset(row[-1].split())
+        item = self._opened(*row[:-2])
+        item.addressees = frozenset(row[-2].split())
         return item
 
 

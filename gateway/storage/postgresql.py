@@ -55,7 +55,7 @@ class PostgresqlDatabase(Database):
     """One server, many processes: reads over a few connections of the loop, one writer for operations, one for records."""
 
     def __init__(self, url: str, writes: Writer, appends: Writer, held: Lease | None) -> None:
-        super().__init__((held.slot, held.epoch) if held else (0, 0), writes, appends, sole=False)
+        super().__init__((held.slot, held.epoch) if held else (0, 0), writes, appends)
         self._url = url
         self._held = held
         self._readers = Readers(lambda: asyncpg.connect(**arguments_of(url, read_only=True)), WAITING_LIMIT)

@@ -1,35 +1,57 @@
-"""A bounded memory of what was read last."""
+"""A bounded memory of what was read last, for as long as nobody changed it."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+Mark = tuple[int | None, int]  # the era, and the own changes in it
 
 
 class Recent(Generic[Key, Value]):
-    """Keeps the `limit` values used last; for one thread."""
+    """Keeps the `limit` values used last; for one thread.
 
-    def __init__(self, limit: int) -> None:
+    `era` is that of the database: in another one, and while there is none, nothing is remembered.
+    INVARIANT: `get` gives what the database would give, provided each own write is followed by `forget`.
+    """
+
+    def __init__(self, limit: int, era: Callable[[], int | None]) -> None:
         self._limit = limit
+        self._era = era
+        self._of: int | None = None  # the era of what is kept
+        self._changes = 0
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
     def get(self, key: Key) -> Value | None:
         """The value, None when it is not remembered."""
+        era = self._era()
+        if era != self._of or era is None:
+            self._values.clear()
+            self._of = era
+            return None
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
-    def keep(self, key: Key, value: Value) -> None:
-        """Remember a value and forget the one unused for longest."""
+    def mark(self) -> Mark:
+        """The moment just before a value is read from the database."""
+        return self._era(), self._changes
+
+    def keep(self, key: Key, value: Value, read: Mark) -> None:
+        """Remember a value that was read after `read`, unless something was written since."""
+        if read[0] is None or read[0] != self._of or read != self.mark():
+            return
         self._values[key] = value
         self._values.move_to_end(key)
         if len(self._values) > self._limit:
             self._values.popitem(last=False)
 
-    def forget(self, key: Key) -> None:
-        """Drop a value that may no longer be true."""
-        self._values.pop(key, None)
+    def forget(self, *keys: Key) -> None:
+        """Drop values that may no longer be true, and those being read now."""
+        self._changes += 1
+        for key in keys:
+            self._values.pop(key, None)

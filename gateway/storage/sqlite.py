@@ -17,6 +17,7 @@ from gateway.errors import StartError, Unavailable
 from gateway.storage import migrate
 from gateway.storage.database import GROUP_COMMIT, WAITING_LIMIT, Database, Row
 from gateway.storage.engines import PAGE_ROWS, Read
+from gateway.storage.visits import Visits
 from gateway.storage.writer import Connection, Cursor, Log, Writer
 
 T = TypeVar("T")
@@ -84,11 +85,20 @@ class SqliteConnection:
 class SqliteDatabase(Database):
     """One file: point reads in the loop on a connection that cannot write, one writer thread for all else."""
 
-    def __init__(self, reader: sqlite3.Connection, writer: Writer, lock: ServingLock | None) -> None:
+    def __init__(self, reader: sqlite3.Connection, writer: Writer, lock: ServingLock | None, visits: Visits) -> None:
         log: Log = reader.execute(_LOG).fetchone() or (1, 1)
-        super().__init__(log, writer, writer, sole=True)
+        super().__init__(log, writer, writer)
         self._reader = reader
         self._lock = lock
+        self._visits = visits
+        if lock:
+            visits.settle()
+        else:
+            visits.begin()
+
+    def era(self) -> int | None:
+        """The visits of commands so far; None while one is at work."""
+        return self._visits.era()
 
     async def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Read the first row of a query, None when there is none."""
@@ -109,6 +119,9 @@ class SqliteDatabase(Database):
         self._reader.close()
         if self._lock:
             self._lock.release()
+        else:
+            self._visits.end()
+        self._visits.close()
 
 
 def open_database(
@@ -131,7 +144,9 @@ def open_database(
             opened = connect or open_writer
             writer = Writer(lambda: SqliteConnection(opened(path)), group_commit.total_seconds(), limit)
             undo.callback(writer.close)
-            database = SqliteDatabase(open_reader(path), writer, lock)
+            visits = Visits(path)
+            undo.callback(visits.close)
+            database = SqliteDatabase(open_reader(path), writer, lock, visits)
         except (sqlite3.Error, OSError) as error:
             message = f"{path}: the database cannot be opened: {error}"
             raise StartError(message) from None

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from msgspec import structs
+
 from consent.model import Case, Statement
 from gateway.model import IndexEntry, Item
 from gateway.ports import Issued, Message
@@ -17,7 +19,7 @@ AMBULANCE = "90000002"
 
 
 def an_item(**other: Any) -> Item:
-    return replace(
+    return structs.replace(
         Item(
             raw=b'{"resourceType":"Observation","valueQuantity":{"value":7.10}}',
             id="i1",

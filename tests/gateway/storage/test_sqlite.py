@@ -71,7 +71,7 @@ async def test_only_the_gateway_user_can_read_the_files(database: Database, url:
     await database.append((1, 1), 0, b"x")
     directory = sqlite.path_of(url).parent
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
-    assert set(modes) == {"gateway.db", "gateway.db-wal", "gateway.db-shm", "gateway.db.lock"}
+    assert set(modes) == {"gateway.db", "gateway.db-wal", "gateway.db-shm", "gateway.db.lock", "gateway.db.visits"}
     assert set(modes.values()) == {0o600}
 
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-Kind = Literal["intent", "outcome", "refusal", "token", "push", "start", "stop", "policy", "sum"]
+Kind = Literal["intent", "outcome", "refusal", "token", "push", "start", "stop", "policy", "sum", "command"]
 
 
 class Shown(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +29,7 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     incidents: tuple[str, ...] = ()  # "code Type element"
     losses: int = 0
     told: bool = True  # the source was told who asked (B6)
+    facility: str = ""  # type of an organization that is not named to whoever reads (F1); empty in what is stored
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,6 +66,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     reasons: tuple[str, ...] = ()
     custodians: tuple[Asked, ...] = ()
     count: int = 0  # for kind "sum": how many refusals of this address and minute
+    object: str = ""  # "Type/id/_history/version" of what was written
+    layout: int = 1  # of the stored bytes; grows when a field changes its meaning, never when one is added
 
 
 _encoder: Final = msgspec.json.Encoder()

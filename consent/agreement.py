@@ -6,7 +6,7 @@ from datetime import datetime
 
 from consent.basis import BASES
 from consent.categories import DIRECTORY
-from consent.model import ANY, AccessRequest, Agreement, Facts
+from consent.model import ANY, AccessRequest, Agreement, Facts, Relation, Statement
 
 
 def in_force(agreement: Agreement, now: datetime) -> bool:
@@ -27,6 +27,8 @@ def covers(agreement: Agreement, request: AccessRequest) -> bool:
         and (_holds(agreement.categories, request.category) or request.category in DIRECTORY)
         and (_holds(agreement.roles, requester.role) if requester.role else ANY in agreement.roles)
         and (bool(requester.person) or agreement.system_access)
+        and request.category not in agreement.excluded
+        and _holds(agreement.facility_types, requester.facility_type)
         and (_is_addressed(request) or not BASES[agreement.basis].pushed)
     )
 
@@ -44,6 +46,17 @@ def covering(request: AccessRequest, facts: Facts) -> list[Agreement]:
     return sorted(found, key=_name) if len(found) > 1 else found
 
 
+def related(agreement: Agreement, request: AccessRequest, facts: Facts) -> bool:
+    """Claim that the requester treats this patient in one of the ways the agreement asks for; asked per custodian."""
+    if not agreement.relations or request.custodian is None:
+        return True
+    if "case" in agreement.relations and request.case is not None:
+        return True  # whether the case holds is a gate of its own
+    return any(_stands(one, request, facts.now) for one in facts.relations if one.kind in agreement.relations) or (
+        "referral" in agreement.relations and any(_refers(one, request, facts.now) for one in facts.statements)
+    )
+
+
 def party(request: AccessRequest, facts: Facts) -> Agreement | None:
     """Find an agreement in force in which the requester is any party: what writing to its own inbox takes."""
     organization = request.requester.organization
@@ -55,6 +68,31 @@ def party(request: AccessRequest, facts: Facts) -> Agreement | None:
         and in_force(one, facts.now)
     )
     return min(found, key=lambda one: one.id, default=None)
+
+
+def _stands(relation: Relation, request: AccessRequest, now: datetime) -> bool:
+    assert request.custodian is not None
+    return (
+        relation.requester == request.requester.organization
+        and relation.patient == request.patient
+        and relation.custodian in (ANY, request.custodian.organization)
+        and (relation.start is None or relation.start <= now)
+        and (relation.end is None or now < relation.end)
+    )
+
+
+def _refers(statement: Statement, request: AccessRequest, now: datetime) -> bool:
+    """Claim that the custodian recorded that it referred the patient to the requester."""
+    assert request.custodian is not None
+    return (
+        statement.source == "implied"
+        and statement.effect == "permit"
+        and statement.patient == request.patient
+        and statement.custodian == request.custodian.organization
+        and request.requester.organization in statement.requesters
+        and (statement.start is None or statement.start <= now)
+        and (statement.end is None or now < statement.end)
+    )
 
 
 def _is_addressed(request: AccessRequest) -> bool:

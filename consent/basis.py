@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from consent import emergency
 from consent.categories import WITHHELD
 from consent.model import AccessRequest, Agreement, Facts, Outcome, Reason, Statement
 from consent.precedence import Speaking, most_specific, standing
@@ -41,12 +42,11 @@ BASES: Final[dict[str, Basis]] = {
     name: Basis(name, row["permit_needed"], frozenset(row["permit_sources"]), row["national"], row["pushed"])
     for name, row in _TABLE["basis"].items()
 }
-_NEVER_IN_EMERGENCY: Final[frozenset[str]] = frozenset(_TABLE["emergency"]["never"])
-_EMERGENCY_OBLIGATIONS: Final[frozenset[str]] = frozenset(_TABLE["emergency"]["obligations"])
 _NONE: Final[frozenset[str]] = frozenset()
 
 OBJECTION: Final = "consent-objection"
 MISSING: Final = "consent-missing"
+WITHDRAWN: Final = "consent-withdrawn"
 UNKNOWN: Final = "consent-unknown"
 
 
@@ -54,45 +54,58 @@ Weighed = tuple[Outcome, str, str]  # outcome, code of the reason, deciding stat
 
 
 def judge(
-    agreement: Agreement, heard: Speaking, request: AccessRequest, facts: Facts, known: dict[str, Weighed]
+    agreement: Agreement, heard: Speaking, request: AccessRequest, facts: Facts, known: dict[tuple[str, bool], Weighed]
 ) -> Verdict:
     """Say what an agreement allows, given what the patient said; `known` keeps what was weighed, by basis.
 
     INVARIANT: with an unreadable register the answer is never yes; one more objection never opens.
     """
     basis = BASES[agreement.basis]
-    weighed = known.get(basis.name)
+    key = (basis.name, agreement.patient_asked)
+    weighed = known.get(key)
     if weighed is None:
-        weighed = known[basis.name] = _weigh(basis, heard.certain, request)
+        weighed = known[key] = _weigh(basis, _accepted(agreement, heard.certain), request, facts)
     outcome, code, statement = weighed
-    emergency = PURPOSES[request.purpose].emergency
-    if emergency and not _emergency_allowed(agreement, request):
+    breaking = PURPOSES[request.purpose].emergency
+    if breaking and not _emergency_allowed(agreement, request):
         return Verdict("deny", agreement.id, _EMERGENCY_REFUSED)
-    overridden = emergency and agreement.emergency == "override_objection"
+    overridden = breaking and agreement.emergency == "override_objection"
     if code == OBJECTION and not overridden:
         return _deny(agreement, code, statement)
     if not facts.statements_known or (basis.national and not facts.national_known):
         return Verdict("unavailable", agreement.id, _REASONS[UNKNOWN])
-    obligations = _EMERGENCY_OBLIGATIONS if emergency else _NONE
+    obligations = emergency.OBLIGATIONS if breaking else _NONE
     per_item = any(one.effect == "deny" for one in heard.partial) and not overridden
-    if outcome == "permit" or (emergency and not request.labels & WITHHELD):
+    if outcome == "permit" or (breaking and not request.labels & WITHHELD):
         return Verdict("permit", agreement.id, None, statement, per_item, obligations)
-    return _perhaps(agreement, basis, heard, request) or _deny(agreement, code, statement)
+    return _perhaps(agreement, basis, heard, request, facts) or _deny(agreement, code, statement)
 
 
-def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest) -> Weighed:
+def _accepted(agreement: Agreement, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Leave out the spoken yes of a patient where the agreement does not accept it; a spoken no always counts."""
+    if agreement.patient_asked or not any(one.source == "patient-asked" for one in statements):
+        return statements
+    return tuple(one for one in statements if one.source != "patient-asked" or one.effect == "deny")
+
+
+def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest, facts: Facts) -> Weighed:
     """Weigh statements by the precedence rules."""
     permits: list[Statement] = []
     objections: list[Statement] = []
     national_no: list[Statement] = []
     national_yes: list[Statement] = []
+    ended = ""
     for one in statements:
-        if one.source == "mitz":
+        if one.effect == "withdrawn":
+            ended = ended or _named(one)
+        elif one.source == "mitz":
             (national_no if one.effect == "deny" else national_yes).append(one)
         elif one.effect == "deny":
             objections.append(one)
         elif one.source in basis.permit_sources:
             permits.append(one)
+    if national_no and facts.national_yields:
+        national_no = [no for no in national_no if not any(_younger(one, no) for one in permits)]
     blocking = standing(objections, permits) + (national_no if basis.national else [])
     if blocking:
         return "deny", OBJECTION, _named(most_specific(blocking))
@@ -104,27 +117,31 @@ def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest
     if permits:
         return "permit", "", _named(most_specific(permits))
     if basis.permit_needed or withheld:
-        return "deny", MISSING, ""
+        return ("deny", WITHDRAWN, ended) if ended else ("deny", MISSING, "")
     return "permit", "", f"basis {basis.name}"
 
 
-def _perhaps(agreement: Agreement, basis: Basis, heard: Speaking, request: AccessRequest) -> Verdict | None:
+def _younger(permit: Statement, no: Statement) -> bool:
+    return permit.said is not None and no.said is not None and permit.said > no.said
+
+
+def _perhaps(
+    agreement: Agreement, basis: Basis, heard: Speaking, request: AccessRequest, facts: Facts
+) -> Verdict | None:
     """Ask again for each item, where a permit speaks about some items only."""
     permits = [one for one in heard.partial if one.effect == "permit"]
     if not permits:
         return None
-    outcome, _, statement = _weigh(basis, (*heard.certain, *permits), request)
+    outcome, _, statement = _weigh(basis, _accepted(agreement, (*heard.certain, *permits)), request, facts)
     return Verdict("permit", agreement.id, None, statement, per_item=True) if outcome == "permit" else None
 
 
 def _emergency_allowed(agreement: Agreement, request: AccessRequest) -> bool:
-    grounds, custodian = request.emergency, request.custodian
+    custodian = request.custodian
     return (
         agreement.emergency in ("absent_only", "override_objection")
         and custodian is not None
-        and custodian.facility_type not in _NEVER_IN_EMERGENCY
-        and grounds is not None
-        and bool(grounds.cannot_consent and grounds.threats and grounds.text)
+        and custodian.facility_type not in emergency.NEVER
     )
 
 
@@ -147,5 +164,6 @@ _EMERGENCY_REFUSED: Final = Reason(
 _REASONS: Final = {
     OBJECTION: Reason(OBJECTION, "the patient objects to sharing this with this requester", "patient"),
     MISSING: Reason(MISSING, "the patient has not permitted this custodian to share this; ask the patient", "patient"),
+    WITHDRAWN: Reason(WITHDRAWN, "the patient permitted this and took it back; ask the patient", "patient"),
     UNKNOWN: Reason(UNKNOWN, "consent could not be checked; try again", "patient", "A3"),
 }

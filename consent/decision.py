@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from consent import agreement as agreements
-from consent import scopes
+from consent import emergency, scopes
 from consent.basis import Verdict, Weighed, judge
 from consent.categories import IMPERSONAL, obligations_of
 from consent.model import AccessRequest, Agreement, Decision, Facts, Reason
@@ -58,7 +58,8 @@ def _passed(gate: Gate, request: AccessRequest, facts: Facts) -> Reason | None:
 def _covered(request: AccessRequest, facts: Facts) -> tuple[list[Agreement], Reason | None]:
     try:
         covering = agreements.covering(request, facts)
-        return covering, _agreement(request, facts, covering)
+        reason = _agreement(request, facts, covering)
+        return [one for one in covering if not one.relations or agreements.related(one, request, facts)], reason
     except Exception:  # noqa: BLE001 - as above
         return [], _BROKEN
 
@@ -66,7 +67,7 @@ def _covered(request: AccessRequest, facts: Facts) -> tuple[list[Agreement], Rea
 def _to_share(request: AccessRequest, facts: Facts, covering: list[Agreement]) -> Decision:
     """Ask the patient's statements, under each agreement that covers the question; the best answer counts."""
     heard, verdicts = speaking(request, facts), []
-    known: dict[str, Weighed] = {}
+    known: dict[tuple[str, bool], Weighed] = {}
     for one in covering:
         best = judge(one, heard, request, facts, known)
         if best.outcome == "permit" and not best.per_item:
@@ -77,7 +78,8 @@ def _to_share(request: AccessRequest, facts: Facts, covering: list[Agreement]) -
     if best.outcome == "permit":
         words = best.obligations | _obligations(request)
         return Decision("permit", (), words, best.agreement, best.statement, best.per_item)
-    return Decision(best.outcome, _reasons(verdicts, best), frozenset(), best.agreement, best.statement)
+    hidden = next((one.disclosure for one in covering if one.id == best.agreement), None)
+    return Decision(best.outcome, _reasons(verdicts, best), frozenset(), best.agreement, best.statement, False, hidden)
 
 
 def _reasons(verdicts: list[Verdict], best: Verdict) -> tuple[Reason, ...]:
@@ -90,13 +92,15 @@ def _reasons(verdicts: list[Verdict], best: Verdict) -> tuple[Reason, ...]:
 
 def _obligations(request: AccessRequest) -> frozenset[str]:
     words = obligations_of(request.labels)
-    if scopes.constraints(request.scopes, request.type, request.action, person=bool(request.requester.person)):
+    person, launch = bool(request.requester.person), bool(request.launch)
+    if scopes.constraints(request.scopes, request.type, request.action, person=person, launch_patient=launch):
         return words | {"scope-constraint"}
     return words
 
 
 def _scope(request: AccessRequest, _facts: Facts) -> Reason | None:
-    if scopes.covers(request.scopes, request.type, request.action, person=bool(request.requester.person)):
+    person, launch = bool(request.requester.person), bool(request.launch)
+    if scopes.covers(request.scopes, request.type, request.action, person=person, launch_patient=launch):
         return None
     needed = f"system/{request.type}.{request.action}"
     return Reason(
@@ -106,7 +110,7 @@ def _scope(request: AccessRequest, _facts: Facts) -> Reason | None:
     )
 
 
-def _purpose(request: AccessRequest, _facts: Facts) -> Reason | None:
+def _purpose(request: AccessRequest, facts: Facts) -> Reason | None:
     name = request.purpose
     if not name:
         return Reason(
@@ -121,8 +125,10 @@ def _purpose(request: AccessRequest, _facts: Facts) -> Reason | None:
         return _refused("purpose", "?", "it is not one of the situations of this region", "B5")
     if purpose.categories is not None and request.category not in purpose.categories:
         return _refused("purpose", name, "it does not open this category", "B5")
-    if purpose.emergency and request.emergency is None:
-        return _refused("purpose", name, "state why the patient cannot consent and what threatens them", "B2")
+    if purpose.emergency:
+        late = "an earlier emergency access was not looked at in time; the privacy officer can settle it"
+        why = late if facts.suspended else emergency.fault(request.emergency, facts.now)
+        return _refused("purpose", name, why, "B2") if why else None
     return None
 
 
@@ -162,7 +168,22 @@ def _role(request: AccessRequest, _facts: Facts) -> Reason | None:
     role = role_of(code)
     if role is None:
         return _refused("role", "?", "it is not in the role table of this region", "B7")
-    return _role_allows(role, code, request)
+    return _role_allows(role, code, request) or _mandate(request)
+
+
+def _mandate(request: AccessRequest) -> Reason | None:
+    """Who acts in the name of another sees what both may see; a mandate without either half is none (attack 64)."""
+    requester = request.requester
+    if not requester.mandated_by and not requester.mandated_role:
+        return None
+    if not requester.mandated_by or not requester.mandated_role:
+        return _refused("role", "", "a mandate names both who gave it and in which role", "B7")
+    if requester.mandated_by == requester.person:
+        return _refused("role", "", "nobody gives a mandate to themselves", "B7")
+    role = role_of(requester.mandated_role)
+    if role is None:
+        return _refused("role", "?", "the role of who gave the mandate is not in the role table of this region", "B7")
+    return _role_allows(role, requester.mandated_role, request)
 
 
 def _role_allows(role: Role, code: str, request: AccessRequest) -> Reason | None:
@@ -181,6 +202,8 @@ def _role_allows(role: Role, code: str, request: AccessRequest) -> Reason | None
 
 
 def _patient(request: AccessRequest, _facts: Facts) -> Reason | None:
+    if request.launch and request.patient not in (None, request.launch):
+        return Reason("patient-refused", "the token is bound to another patient; ask a token for this one", rule="B4")
     # Without a patient nobody's objection can be found, so nothing of a custodian is shared.
     if request.custodian is None or request.patient or request.action in _WRITES:
         return None
@@ -227,6 +250,8 @@ def _agreement(request: AccessRequest, facts: Facts, covering: list[Agreement]) 
         return None
     if request.action in _WRITES:
         return _write_agreement(request, facts)
+    if covering and not any(agreements.related(one, request, facts) for one in covering):
+        return Reason("relation-missing", "this agreement is for who treats the patient: none is registered", rule="C8")
     if covering:
         return None
     return Reason(

@@ -9,6 +9,7 @@ from consent.model import ANY, Decision, Visibility
 from consent.tables import table
 
 _WORDS: Final[dict[str, Visibility]] = {"named": "named", "anonymous": "anonymous", "silent": "silent"}
+_ORDER: Final = ("named", "anonymous", "silent")
 _TABLE: Final = table("disclosure.toml")
 _DEFAULT: Final = _WORDS[_TABLE["default"]]
 _FACILITY: Final = {kind: _WORDS[word] for kind, word in _TABLE["facility"].items()}
@@ -24,6 +25,8 @@ def visibility(decision: Decision, facility_type: str, overrides: Mapping[str, V
     if decision.permitted:
         return "named"
     chosen = overrides.get(facility_type, _FACILITY.get(facility_type, _DEFAULT))
+    if decision.disclosure is not None:  # an agreement hides more than the region does, never less
+        chosen = max(chosen, decision.disclosure, key=_ORDER.index)
     if chosen == "silent":
         return "silent"
     # "Could not be checked" says nothing about the patient's choice, so it may carry a name (A3).

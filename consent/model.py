@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 ANY: Final = "*"
 
-Effect = Literal["permit", "deny"]
+Effect = Literal["permit", "deny", "withdrawn"]
 Outcome = Literal["permit", "deny", "unavailable"]
 Side = Literal["caller", "patient"]
 Visibility = Literal["named", "anonymous", "silent"]
@@ -25,6 +25,8 @@ class Requester:
     person: str | None = None  # identifier of the person; None = a system
     assurance: str | None = None  # level of assurance: "low" | "substantial" | "high"
     system: bool = False  # the client is registered as person = "system"
+    mandated_by: str = ""  # the professional in whose name this person acts; one link, never a chain (B7)
+    mandated_role: str = ""  # the role of that professional
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Emergency:
 
     cannot_consent: str  # why the patient cannot be asked, as a code
     threats: frozenset[str] = frozenset()  # what threatens the patient, as codes
-    text: str = ""  # in the professional's own words; kept in the record only
+    text: str = ""  # in the professional's own words; kept for the review only
+    since: datetime | None = None  # when they were stated; the glass is broken for an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,19 @@ class AccessRequest:
     item_date: str | None = None  # FHIR date or dateTime of the fact
     emergency: Emergency | None = None  # needed to break the glass
     addressees: frozenset[str] = frozenset()  # of a pushed item: URA it was sent to; empty = whom the agreement names
+    launch: str = ""  # the patient the token is bound to: what a `patient/` scope means, and nobody else
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A treatment relation that was registered: this requester treats this patient, known to this custodian."""
+
+    kind: str  # "care-team" | "referral" | "contact"
+    requester: str  # URA
+    patient: str
+    custodian: str = ANY  # URA; ANY = it counts everywhere
+    start: datetime | None = None
+    end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,11 @@ class Agreement:
     basis: str = "explicit"  # "explicit" | "care-team" | "referral" | "observation"
     emergency: str = "absent_only"  # "none" | "absent_only" | "override_objection"
     system_access: bool = False
+    relations: frozenset[str] = frozenset()  # "care-team", "referral", "contact", "case": one of them is needed
+    patient_asked: bool = False  # a yes the patient just gave a coordinator counts here (B2)
+    facility_types: frozenset[str] = frozenset({ANY})  # of the requester
+    excluded: frozenset[str] = frozenset()  # categories it never opens, whatever else it says
+    disclosure: Visibility | None = None  # how visible a refusal is, when less than the region's table says
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +150,9 @@ class Statement:
     source: str = "consent"  # "consent" | "mitz" | "implied" | "patient-asked" | "objection"
     custodian_types: frozenset[str] = frozenset()  # facility types; counts only when custodian is ANY
     within: frozenset[str] = frozenset()  # ids of the provisions this one is an exception to
+    cases: frozenset[str] = frozenset()  # ids of the cases it is for
+    firm: bool = False  # an objection no permit outranks: of one of two who must agree (C7)
+    said: datetime | None = None  # when it was said, as far as known
     specificity: tuple[int, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
@@ -137,7 +161,12 @@ class Statement:
         user = 3 if self.persons else 2 if self.requesters else 1 if self.requester_types else 0
         named = bool(self.items)
         resource = (self.categories, self.types, self.labels, self.data_start or self.data_end, named)
-        levels = (holder, user, int(bool(self.purposes)), *(int(named or bool(point)) for point in resource))
+        levels = (
+            holder,
+            user,
+            int(bool(self.purposes or self.cases)),
+            *(int(named or bool(point)) for point in resource),
+        )
         object.__setattr__(self, "specificity", levels)
 
 
@@ -153,6 +182,9 @@ class Facts:
     policy_revision: str = ""
     minimum_assurance: str = "substantial"  # "" = the region's clients do not state it (demo only)
     national_known: bool = True  # False = the national register did not answer: bases that ask it are unavailable
+    national_yields: bool = False  # a younger local permit beats a national no (C2); off unless the region says so
+    relations: tuple[Relation, ...] = ()
+    suspended: bool = False  # an emergency access of this person was not looked at in time (B2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +208,7 @@ class Decision:
     agreement: str = ""
     statement: str = ""  # id/version of the deciding statement, or the basis
     per_item: bool = False  # a statement names items or data dates: ask again for each item
+    disclosure: Visibility | None = None  # how visible the agreement lets a refusal be
 
     @property
     def permitted(self) -> bool:

@@ -74,7 +74,8 @@ def standing(objections: Iterable[Statement], permits: Iterable[Statement]) -> l
     return [
         no
         for no in objections
-        if not (
+        if no.firm
+        or not (
             # Among statements that are no exceptions to each other only the levels count, and few of them differ.
             any(outranks(permit, no) for permit in yes)
             if exceptions or no.within
@@ -112,6 +113,7 @@ def _matches(statement: Statement, request: AccessRequest) -> bool:
         and (not statement.purposes or request.purpose in statement.purposes)
         and (not statement.categories or request.category in statement.categories)
         and (not statement.types or request.type in statement.types)
+        and (not statement.cases or (request.case is not None and request.case.id in statement.cases))
     )
 
 

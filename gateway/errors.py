@@ -137,6 +137,18 @@ TABLE: Final[dict[str, Row]] = {
         "no agreement in force covers this requester, purpose, role and category",
         "geen geldige afspraak dekt deze vrager, dit doel, deze rol en categorie",
     ),
+    "patient-refused": Row(
+        403,
+        "forbidden",
+        "the token is bound to another patient; ask a token for this one",
+        "het token is gebonden aan een andere patiënt; vraag een token voor deze",
+    ),
+    "relation-missing": Row(
+        403,
+        "forbidden",
+        "the agreement is for who treats the patient, and no such relation is registered",
+        "de afspraak is voor wie de patiënt behandelt, en zo'n relatie is niet geregistreerd",
+    ),
     "person-required": Row(
         403,
         "forbidden",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from consent.model import Case, Statement
 from gateway.episodes import Episodes
@@ -311,6 +311,26 @@ class Keys(Protocol):
 class Tokens(Protocol):
     """Access tokens as the line needs them; see `gateway.oauth.tokens`."""
 
+    def stale(self, now: float) -> bool:
+        """Claim that it is time to look again what was revoked."""
+        ...
+
+    async def refresh(self, revocations: Revocations, now: float) -> None:
+        """Look what was revoked or disabled since the last time.
+
+        Raises:
+            Unavailable: `store-unavailable`; no token may be accepted.
+        """
+        ...
+
+    def inspect(self, token: str, now: float) -> tuple[dict[str, Any], Caller]:
+        """The claims of a valid access token of this gateway, and the caller they name.
+
+        Raises:
+            Refused: `token-invalid`.
+        """
+        ...
+
     def issue(self, caller: Caller, now: float) -> tuple[str, int]:
         """A signed access token that names this caller, and the seconds it lives."""
         ...
@@ -385,6 +405,7 @@ class Review:
     custodian: str
     patient: str  # pseudonymous id
     request: str  # id of the request, to find it in the log
+    grounds: str = field(repr=False)  # why the patient could not be asked and what threatened, in the person's words
     opened: datetime
     settled: datetime | None = None
     reviewer: str = ""

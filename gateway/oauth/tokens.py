@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from consent.model import Requester
@@ -11,8 +12,9 @@ from gateway.crypto import jose
 from gateway.crypto.ring import KeyRing
 from gateway.errors import Invalid, Refused
 from gateway.model import Caller
-from gateway.oauth import discovery
+from gateway.oauth import discovery, grounds
 from gateway.policy import Policy
+from gateway.ports import Revocations, Withdrawn
 from gateway.settings import Settings
 
 Json = dict[str, Any]
@@ -20,6 +22,8 @@ Json = dict[str, Any]
 TYPE: Final = "at+jwt"
 EXTENSION: Final = "ihe_iua"
 MAXIMUM_REMEMBERED: Final = 8192
+LOOK_SECONDS: Final = 0.5  # what another process revoked is refused here after at most this long
+EMERGENCY_SECONDS: Final = 3600  # how long the glass stays broken (rule B2)
 _BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
 
 
@@ -27,7 +31,7 @@ class AccessTokens:
     """Issues and verifies access tokens (RFC 9068 with `extensions.ihe_iua`).
 
     A token that was verified once is remembered by its exact bytes until it expires, until the keys or the
-    policy change, or until `forget` is called.
+    policy change, or until it is revoked. What was revoked is looked up by `refresh`.
     """
 
     def __init__(self, keys: KeyRing, settings: Settings, policy: Policy) -> None:
@@ -37,6 +41,8 @@ class AccessTokens:
         self._audience = discovery.audience(settings)
         self._lifetime_seconds = int(settings.gateway.token_lifetime.total_seconds())
         self._proven: dict[bytes, tuple[float, int, Caller]] = {}
+        self._withdrawn = Withdrawn()
+        self._looked = -LOOK_SECONDS
 
     def __repr__(self) -> str:
         return f"AccessTokens({self._issuer!r})"
@@ -50,13 +56,14 @@ class AccessTokens:
         Spec: RFC 9068 section 2.2; IHE ITI IUA, ITI-71 'JSON Web Token Option'.
         """
         issued = int(now)
+        seconds = min(self._lifetime_seconds, EMERGENCY_SECONDS) if caller.emergency else self._lifetime_seconds
         claims = {
             "iss": self._issuer,
             "sub": caller.requester.client,
             "client_id": caller.requester.client,
             "aud": self._audience,
             "iat": issued,
-            "exp": issued + self._lifetime_seconds,
+            "exp": issued + seconds,
             "jti": caller.token_id or new_id(),
             "scope": " ".join(sorted(caller.scopes)),
             "extensions": {EXTENSION: _said(caller)},
@@ -64,7 +71,7 @@ class AccessTokens:
         token = self._keys.sign_jwt(claims, typ=TYPE)
         if len(token) > jose.MAXIMUM_TOKEN_BYTES:
             raise Invalid("oauth-request", why="scopes and claims do not fit in one token; ask fewer scopes")
-        return token, self._lifetime_seconds
+        return token, seconds
 
     def caller(self, authorization: bytes, now: float) -> Caller:
         """Who an Authorization header proves.
@@ -85,8 +92,39 @@ class AccessTokens:
         self.forget()
 
     def forget(self) -> None:
-        """Verify every token anew, because something was revoked."""
+        """Verify every token anew."""
         self._proven.clear()
+
+    def stale(self, now: float) -> bool:
+        """Claim that it is time to look again what was revoked; a clock that was set back counts as stale."""
+        return not 0 <= now - self._looked < LOOK_SECONDS
+
+    async def refresh(self, revocations: Revocations, now: float) -> None:
+        """Look what was revoked or disabled since the last time.
+
+        Raises:
+            Unavailable: `store-unavailable`; no token may be accepted.
+        """
+        found = await revocations.withdrawn(datetime.fromtimestamp(now, UTC))
+        self._looked = now
+        if found != self._withdrawn:
+            self._withdrawn = found
+            for header, (_, _, caller) in list(self._proven.items()):
+                if caller.token_id in found.tokens or caller.requester.client in found.clients:
+                    self._proven.pop(header, None)
+
+    def inspect(self, token: str, now: float) -> tuple[Json, Caller]:
+        """The claims of an access token of this gateway that is valid now, and the caller they name.
+
+        Raises:
+            Refused: `token-invalid`.
+        """
+        try:
+            parsed = jose.parse(token)
+            claims = jose.verify(parsed, self._keys.token_keys(parsed.kid), algorithms=("ES256",), types=(TYPE,))
+            return claims, self._caller(claims, now)
+        except jose.TokenError as error:
+            raise _refusal(str(error)) from None
 
     def _remember(self, authorization: bytes, caller: Caller) -> None:
         while len(self._proven) >= MAXIMUM_REMEMBERED:
@@ -99,12 +137,7 @@ class AccessTokens:
         found = _BEARER.fullmatch(authorization)
         if found is None:
             raise _refusal("send exactly one header 'Authorization: Bearer' with the access token")
-        try:
-            token = jose.parse(found[1].decode())
-            claims = jose.verify(token, self._keys.token_keys(token.kid), algorithms=("ES256",), types=(TYPE,))
-            return self._caller(claims, now)
-        except jose.TokenError as error:
-            raise _refusal(str(error)) from None
+        return self.inspect(found[1].decode(), now)[1]
 
     def _caller(self, claims: Json, now: float) -> Caller:
         expires, issued = jose.date(claims, "exp"), jose.date(claims, "iat")
@@ -115,6 +148,9 @@ class AccessTokens:
             raise _refusal("its claims do not fit together")
         if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
             raise _refusal("it was issued by or for another server")
+        token_id = jose.text(claims, "jti")
+        if token_id in self._withdrawn.tokens or client in self._withdrawn.clients:
+            raise _refusal("it was revoked; get a new one")
         said = claims["extensions"][EXTENSION]
         organization = said["organization_id"]
         requester = Requester(
@@ -125,6 +161,8 @@ class AccessTokens:
             person=said.get("subject_id"),
             assurance=said.get("loa"),
             system=said.get("system", False),
+            mandated_by=said.get("delegation_registered_by", ""),
+            mandated_role=said.get("delegation_role_code", ""),
         )
         return Caller(
             requester=requester,
@@ -134,8 +172,10 @@ class AccessTokens:
             person_name=said.get("subject_name", ""),
             responsible=said.get("responsible", ""),
             case=said.get("case", ""),
-            token_id=jose.text(claims, "jti"),
+            token_id=token_id,
             expires=expires,
+            launch=said.get("person_id", ""),
+            emergency=grounds.read(said["emergency"]) if "emergency" in said else None,
         )
 
 
@@ -158,6 +198,10 @@ def _said(caller: Caller) -> Json:
         "loa": requester.assurance,
         "responsible": caller.responsible,
         "system": requester.system,
+        "delegation_registered_by": requester.mandated_by,
+        "delegation_role_code": requester.mandated_role,
+        "person_id": caller.launch,
+        "emergency": grounds.written(caller.emergency) if caller.emergency else None,
     }
     return {name: value for name, value in said.items() if value}
 

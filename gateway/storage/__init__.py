@@ -73,5 +73,5 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         policies=PolicyStore(database),
         revocations=RevocationStore(database),
         contracts=ContractStore(database, clock),
-        reviews=ReviewStore(database),
+        reviews=ReviewStore(database, seal, unseal),
     )

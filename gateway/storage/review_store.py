@@ -8,10 +8,11 @@ from typing import Any, Final
 from gateway.ports import Review
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
+from gateway.storage.sealing import OWN, Seal, place
 from gateway.storage.writer import Cursor
 
-_COLUMNS: Final = "id, person, organization, custodian, patient, request, opened, settled, reviewer, finding"
-_OPEN: Final = f"INSERT INTO review ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, 0, '', '') ON CONFLICT DO NOTHING"  # noqa: S608 - a constant
+_COLUMNS: Final = "id, person, organization, custodian, patient, request, grounds, opened, settled, reviewer, finding"
+_OPEN: Final = f"INSERT INTO review ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '') ON CONFLICT DO NOTHING"  # noqa: S608 - a constant
 _OVERDUE: Final = "SELECT 1 FROM review WHERE person = ? AND organization = ? AND settled = 0 AND opened <= ? LIMIT 1"
 _WAITING: Final = (
     f"SELECT {_COLUMNS} FROM review WHERE settled = 0 AND (custodian = ? OR organization = ?) ORDER BY opened, id"  # noqa: S608 - a constant
@@ -25,8 +26,10 @@ _SETTLE: Final = (
 class ReviewStore:
     """The queue of emergency accesses; a row stays when it was settled."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seal: Seal, unseal: Seal) -> None:
         self._database = database
+        self._seal = seal
+        self._unseal = unseal
 
     async def open(self, reviews: tuple[Review, ...]) -> None:
         """Put accesses in the queue; durable when this returns."""
@@ -38,6 +41,7 @@ class ReviewStore:
                 one.custodian,
                 one.patient,
                 one.request,
+                self._seal(OWN, one.grounds.encode(), place("review", one.id)),
                 to_micros(one.opened),
             )
             for one in reviews
@@ -54,7 +58,8 @@ class ReviewStore:
 
     async def waiting(self, organization: str) -> tuple[Review, ...]:
         """What waits for an organization, as custodian or as the one that looked."""
-        return tuple(_review(row) for row in await self._database.rows(_WAITING, (organization, organization)))
+        rows = await self._database.rows(_WAITING, (organization, organization))
+        return tuple(self._review(row) for row in rows)
 
     async def settle(self, id_: str, reviewer: str, organization: str, finding: str, now: datetime) -> bool:
         """Note that somebody else looked at it; false when there is none that waits for this organization."""
@@ -65,18 +70,18 @@ class ReviewStore:
 
         return await self._database.write(update)
 
-
-def _review(row: tuple[Any, ...]) -> Review:
-    id_, person, organization, custodian, patient, request, opened, settled, reviewer, finding = row
-    return Review(
-        id_,
-        person,
-        organization,
-        custodian,
-        patient,
-        request,
-        from_micros(opened),
-        from_micros(settled) if settled else None,
-        reviewer,
-        finding,
-    )
+    def _review(self, row: tuple[Any, ...]) -> Review:
+        id_, person, organization, custodian, patient, request, grounds, opened, settled, reviewer, finding = row
+        return Review(
+            id_,
+            person,
+            organization,
+            custodian,
+            patient,
+            request,
+            self._unseal(OWN, grounds, place("review", id_)).decode(),
+            from_micros(opened),
+            from_micros(settled) if settled else None,
+            reviewer,
+            finding,
+        )

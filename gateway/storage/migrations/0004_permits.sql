@@ -18,7 +18,7 @@ CREATE TABLE contract (
 );
 CREATE UNIQUE INDEX contract_newest ON contract (id) WHERE newest = 1;
 
--- One broken glass: who, at which custodian, and when somebody looked at it. The patient is the pseudonymous id.
+-- One broken glass: who, at which custodian, why (sealed), and when somebody looked at it.
 CREATE TABLE review (
   id TEXT PRIMARY KEY,
   person TEXT NOT NULL,
@@ -26,6 +26,7 @@ CREATE TABLE review (
   custodian TEXT NOT NULL,
   patient TEXT NOT NULL,
   request TEXT NOT NULL,
+  grounds BYTEA NOT NULL,
   opened BIGINT NOT NULL,
   settled BIGINT NOT NULL,
   reviewer TEXT NOT NULL,

@@ -44,6 +44,8 @@ BASES: Final[dict[str, Basis]] = {
 }
 _NONE: Final[frozenset[str]] = frozenset()
 
+_KINDS: Final = ("permit", "deny", "withdrawn", "national yes", "national no")
+
 OBJECTION: Final = "consent-objection"
 MISSING: Final = "consent-missing"
 WITHDRAWN: Final = "consent-withdrawn"
@@ -90,35 +92,35 @@ def _accepted(agreement: Agreement, statements: tuple[Statement, ...]) -> tuple[
 
 def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest, facts: Facts) -> Weighed:
     """Weigh statements by the precedence rules."""
-    permits: list[Statement] = []
-    objections: list[Statement] = []
-    national_no: list[Statement] = []
-    national_yes: list[Statement] = []
-    ended = ""
-    for one in statements:
-        if one.effect == "withdrawn":
-            ended = ended or _named(one)
-        elif one.source == "mitz":
-            (national_no if one.effect == "deny" else national_yes).append(one)
-        elif one.effect == "deny":
-            objections.append(one)
-        elif one.source in basis.permit_sources:
-            permits.append(one)
-    if national_no and facts.national_yields:
-        national_no = [no for no in national_no if not any(_younger(one, no) for one in permits)]
-    blocking = standing(objections, permits) + (national_no if basis.national else [])
+    heard = _sorted(basis, statements)
+    permits = heard["permit"]
+    if facts.national_yields:
+        heard["national no"] = [no for no in heard["national no"] if not any(_younger(one, no) for one in permits)]
+    blocking = standing(heard["deny"], permits) + (heard["national no"] if basis.national else [])
     if blocking:
         return "deny", OBJECTION, _named(most_specific(blocking))
     if basis.national and "mitz" in basis.permit_sources:
-        permits += national_yes
+        permits += heard["national yes"]
     withheld = request.labels & WITHHELD
     if withheld:
         permits = [one for one in permits if withheld <= one.labels]
     if permits:
         return "permit", "", _named(most_specific(permits))
-    if basis.permit_needed or withheld:
-        return ("deny", WITHDRAWN, ended) if ended else ("deny", MISSING, "")
-    return "permit", "", f"basis {basis.name}"
+    if not basis.permit_needed and not withheld:
+        return "permit", "", f"basis {basis.name}"
+    ended = heard["withdrawn"]
+    return ("deny", WITHDRAWN, _named(most_specific(ended))) if ended else ("deny", MISSING, "")
+
+
+def _sorted(basis: Basis, statements: Iterable[Statement]) -> dict[str, list[Statement]]:
+    """Lay statements apart by what they say; a permit of a source this basis does not know is left out."""
+    heard: dict[str, list[Statement]] = {name: [] for name in _KINDS}
+    for one in statements:
+        if one.source == "mitz" and one.effect != "withdrawn":
+            heard["national no" if one.effect == "deny" else "national yes"].append(one)
+        elif one.effect != "permit" or one.source in basis.permit_sources:
+            heard[one.effect].append(one)
+    return heard
 
 
 def _younger(permit: Statement, no: Statement) -> bool:

@@ -211,6 +211,20 @@ TABLE: Final[dict[str, Row]] = {
         "geen van de gevraagde scopes is geregistreerd voor deze client",
         "invalid_scope",
     ),
+    "oauth-foreign-token": Row(
+        400,
+        "forbidden",
+        "this token was given to another client",
+        "dit token is aan een andere client gegeven",
+        "invalid_request",
+    ),
+    "oauth-token-type": Row(
+        400,
+        "invalid",
+        "only access tokens can be taken back: leave token_type_hint out or send access_token",
+        "alleen toegangstokens kunnen worden ingetrokken: laat token_type_hint weg of stuur access_token",
+        "unsupported_token_type",
+    ),
     "oauth-claims": Row(400, "invalid", "{why}", "{why}", "invalid_request"),
 }
 

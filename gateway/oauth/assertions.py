@@ -62,8 +62,12 @@ async def registered(assertion: jose.Token, client_id: str | None, ports: Ports)
     return client
 
 
-async def prove(assertion: jose.Token, client: ClientTable, keys: ClientKeys, ports: Ports) -> dict[str, Any]:
+async def prove(
+    assertion: jose.Token, client: ClientTable, keys: ClientKeys, ports: Ports, here: str = ""
+) -> dict[str, Any]:
     """The claims of an assertion that is the client's own, and is now spent.
+
+    `here` is the address it was sent to, when that is another endpoint of this server than the token endpoint.
 
     Raises:
         Refused: `oauth-client` with what to mend.
@@ -79,7 +83,8 @@ async def prove(assertion: jose.Token, client: ClientTable, keys: ClientKeys, po
         raise Refused("oauth-client", why=_UNPROVEN) from None
     expires = _timely(claims, now)
     wanted = (discovery.issuer if client.audience == "issuer" else discovery.token_endpoint)(ports.settings)
-    if claims.get("aud") != wanted:
+    audience = claims.get("aud")
+    if not isinstance(audience, str) or audience not in (wanted, here or wanted):
         raise Refused("oauth-client", why=f"'aud' must be exactly {wanted}, as one text")
     jti = _sound(jose.text, claims, "jti")
     await _spend(client.id, jti, expires, ports)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from consent.model import Requester
+from consent.model import Emergency, Requester
 from consent.purposes import PURPOSES, is_barred, purpose_of
 from gateway.errors import Refused
 from gateway.model import Caller
+from gateway.oauth import grounds
 from gateway.policy import Policy
 from gateway.settings import ClientTable
 from profiles.identifiers import BSN_SYSTEM, URA_SYSTEM, is_digits
@@ -20,6 +21,7 @@ EXTENSION: Final = "hl7-b2b"
 _PLACE: Final = f"the client assertion, extensions.{EXTENSION}"
 _TEXT: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
 _CASE: Final = re.compile(r"(?:Task/)?([A-Za-z0-9\-.]{1,64})", re.ASCII)
+_PATIENT: Final = re.compile(r"(?:Patient/)?(p\d{1,4}-[A-Za-z0-9\-.]{1,62})", re.ASCII)
 _URA_PREFIXES: Final = (f"{URA_SYSTEM}|", "urn:oid:2.16.528.1.1007.3.3|", "urn:oid:2.16.528.1.1007.3.3.", "urn:ura:")
 _BSN_NAMES: Final = (BSN_SYSTEM, "urn:oid:2.16.840.1.113883.2.4.6.3")
 _ASSURANCE: Final = {
@@ -29,7 +31,7 @@ _ASSURANCE: Final = {
 }
 
 
-def caller(claims: Json, client: ClientTable, policy: Policy, scopes: frozenset[str]) -> Caller:
+def caller(claims: Json, client: ClientTable, policy: Policy, scopes: frozenset[str], now: float = 0.0) -> Caller:
     """The caller a proven assertion names; what it leaves out is the client's single registered value.
 
     Raises:
@@ -40,6 +42,9 @@ def caller(claims: Json, client: ClientTable, policy: Policy, scopes: frozenset[
     said = _said(claims)
     organization = _organization(said, client)
     person = _person(said, client)
+    purpose = _purpose(said, client, person)
+    launch = _patient(said)
+    emergency = _emergency(said, purpose, launch, now)
     return Caller(
         requester=Requester(
             client=client.id,
@@ -49,13 +54,17 @@ def caller(claims: Json, client: ClientTable, policy: Policy, scopes: frozenset[
             person=person,
             assurance=_assurance(said),
             system=client.person == "system",
+            mandated_by=_mandate(said, person),
+            mandated_role=_bare(next(iter(_codes(said, "delegation_role_code")), "")),
         ),
-        purpose=_purpose(said, client, person),
+        purpose=purpose,
         scopes=scopes,
         organization_name=policy.name(organization),
         person_name=_text(said, "subject_name"),
         responsible=_text(said, "responsible"),
         case=_case(said),
+        launch=launch,
+        emergency=emergency,
     )
 
 
@@ -147,6 +156,39 @@ def _case(said: Json) -> str:
     if case and found is None:
         raise _refusal(why="case must be the id of a Task, as the answer to POST Task gave it")
     return found[1] if found else ""
+
+
+def _patient(said: Json) -> str:
+    """The patient a token is for: an id of this gateway, never an identifier of the person."""
+    named = _text(said, "patient") or _text(said, "person_id")
+    found = _PATIENT.fullmatch(named)
+    if named and found is None:
+        raise _refusal(why="patient must be the id of a Patient of this gateway, as a search gave it")
+    return found[1] if found else ""
+
+
+def _emergency(said: Json, purpose: str, launch: str, now: float) -> Emergency | None:
+    """The grounds of breaking the glass, which holds for one patient (rule B2)."""
+    breaking = purpose in PURPOSES and PURPOSES[purpose].emergency
+    if "emergency" not in said or not breaking:
+        if "emergency" in said:
+            raise _refusal(why="emergency goes with purpose_of_use BTG only")
+        return None
+    if not launch:
+        raise _refusal(why=f"emergency is about one patient: put its id as 'patient' in {_PLACE}")
+    return grounds.stated(said["emergency"], now)
+
+
+def _mandate(said: Json, person: str | None) -> str:
+    """In whose name the person acts (rule B7)."""
+    by = _text(said, "delegation_registered_by")
+    if len(_codes(said, "delegation_role_code")) > 1:
+        raise _refusal(why="delegation_role_code: one role; a mandate is not passed on")
+    if bool(by) != bool(_codes(said, "delegation_role_code")):
+        raise _refusal(why="delegation_registered_by and delegation_role_code go together")
+    if by and not person:
+        raise _refusal(why="delegation_registered_by: a mandate is given to a person; put subject_id beside it")
+    return by
 
 
 def _text(said: Json, name: str) -> str:

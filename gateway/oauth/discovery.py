@@ -7,7 +7,7 @@ from typing import Any, Final
 from gateway.settings import Settings
 
 ALGORITHMS: Final = ("RS384", "ES384", "PS256", "ES256", "Ed25519", "EdDSA")
-_SCOPES: Final = ("system/*.cruds", "system/*.rs", "user/*.cruds", "user/*.rs")
+_SCOPES: Final = ("system/*.cruds", "system/*.rs", "user/*.cruds", "user/*.rs", "patient/*.rs")
 
 
 def issuer(settings: Settings) -> str:
@@ -23,6 +23,16 @@ def audience(settings: Settings) -> str:
 def token_endpoint(settings: Settings) -> str:
     """Where tokens are asked for."""
     return issuer(settings) + "/oauth/token"
+
+
+def introspection_endpoint(settings: Settings) -> str:
+    """Where tokens are inspected."""
+    return issuer(settings) + "/oauth/introspect"
+
+
+def revocation_endpoint(settings: Settings) -> str:
+    """Where tokens are taken back."""
+    return issuer(settings) + "/oauth/revoke"
 
 
 def smart_configuration(settings: Settings) -> dict[str, Any]:
@@ -55,5 +65,11 @@ def _metadata(settings: Settings) -> dict[str, Any]:
         "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "introspection_endpoint": introspection_endpoint(settings),
+        "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "revocation_endpoint": revocation_endpoint(settings),
+        "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "scopes_supported": list(_SCOPES),
     }

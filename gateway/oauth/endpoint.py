@@ -34,11 +34,12 @@ class TokenAnswer:
     caller: Caller | None = None
     error: str = ""  # code of `gateway.errors`, empty when a token was issued
     why: str = ""  # the sentence of the error
+    interaction: str = "token"  # "token" | "introspect" | "revoke"
     retry_after: int | None = None
 
 
 @dataclass(slots=True)
-class _Named:
+class Named:
     """The registered client a request names, as soon as that is known."""
 
     client: ClientTable | None = None
@@ -49,9 +50,9 @@ async def token(form: bytes, content_type: str, ports: Ports, keys: ClientKeys) 
 
     Spec: RFC 6749 sections 4.4, 5.1, 5.2; SMART App Launch 2.2.0, 'Backend Services'.
     """
-    named = _Named()
+    named = Named()
     try:
-        return await _issued(_fields(form, content_type), named, ports, keys)
+        return await _issued(fields(form, content_type), named, ports, keys)
     except GatewayError as error:
         return refusal(error, named.client)
     except Exception:
@@ -78,20 +79,33 @@ def unrecorded(answer: TokenAnswer) -> TokenAnswer:
     return replace(refusal(Unavailable("audit-unavailable")), client=answer.client)
 
 
-async def _issued(fields: dict[str, str], named: _Named, ports: Ports, keys: ClientKeys) -> TokenAnswer:
-    if ports.tokens is None:
-        raise Unavailable("internal")
-    if _required(fields, "grant_type") != "client_credentials":
-        raise Invalid("oauth-grant")
-    if fields.get("client_assertion_type") != assertions.ASSERTION_TYPE:
+async def proven_client(
+    form: dict[str, str], named: Named, ports: Ports, keys: ClientKeys, here: str = ""
+) -> tuple[ClientTable, dict[str, Any]]:
+    """The client that proves itself by its assertion, with the claims of it; `here` may be its audience too.
+
+    Raises:
+        Refused: `oauth-client`, what to mend.
+        Invalid: `oauth-request`.
+        Unavailable: single use cannot be checked.
+    """
+    if form.get("client_assertion_type") != assertions.ASSERTION_TYPE:
         why = f"clients prove themselves by private_key_jwt: send client_assertion_type={assertions.ASSERTION_TYPE}"
         raise Refused("oauth-client", why=why)
-    assertion = assertions.read(_required(fields, "client_assertion"))
-    client = named.client = await assertions.registered(assertion, fields.get("client_id"), ports)
-    said = await assertions.prove(assertion, client, keys, ports)
-    scopes = _scopes(fields.get("scope", ""), client)
+    assertion = assertions.read(_required(form, "client_assertion"))
+    client = named.client = await assertions.registered(assertion, form.get("client_id"), ports)
+    return client, await assertions.prove(assertion, client, keys, ports, here)
+
+
+async def _issued(form: dict[str, str], named: Named, ports: Ports, keys: ClientKeys) -> TokenAnswer:
+    if ports.tokens is None:
+        raise Unavailable("internal")
+    if _required(form, "grant_type") != "client_credentials":
+        raise Invalid("oauth-grant")
+    client, said = await proven_client(form, named, ports, keys)
+    scopes = _scopes(form.get("scope", ""), client)
     now = ports.now().timestamp()
-    caller = replace(claims.caller(said, client, ports.policy, scopes), token_id=new_id())
+    caller = replace(claims.caller(said, client, ports.policy, scopes, now), token_id=new_id())
     access_token, seconds = ports.tokens.issue(caller, now)
     body = {
         "access_token": access_token,
@@ -99,6 +113,8 @@ async def _issued(fields: dict[str, str], named: _Named, ports: Ports, keys: Cli
         "expires_in": seconds,
         "scope": " ".join(sorted(scopes)),
     }
+    if caller.launch:
+        body["patient"] = caller.launch
     return TokenAnswer(200, body, client=client.id, caller=replace(caller, expires=int(now) + seconds))
 
 
@@ -114,8 +130,12 @@ def _scopes(wanted: str, client: ClientTable) -> frozenset[str]:
     return scopes
 
 
-def _fields(form: bytes, content_type: str) -> dict[str, str]:
-    """The parameters of the form, each at most once."""
+def fields(form: bytes, content_type: str) -> dict[str, str]:
+    """The parameters of the form, each at most once.
+
+    Raises:
+        Invalid: `oauth-request`.
+    """
     if content_type.partition(";")[0].strip().lower() != FORM:
         raise Invalid("oauth-request", why=f"send the parameters as Content-Type {FORM}")
     try:
@@ -128,14 +148,14 @@ def _fields(form: bytes, content_type: str) -> dict[str, str]:
         )
     except ValueError:
         raise Invalid("oauth-request", why="the form cannot be read") from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
         raise Invalid("oauth-request", why="a parameter was sent more than once")
-    return fields
+    return found
 
 
-def _required(fields: dict[str, str], name: str) -> str:
-    value = fields.get(name)
+def _required(form: dict[str, str], name: str) -> str:
+    value = form.get(name)
     if not value:
         raise Invalid("oauth-request", why=f"parameter {name} is missing")
     return value

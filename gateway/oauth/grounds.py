@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from consent.emergency import CANNOT_CONSENT, THREATS
 from consent.model import Emergency
@@ -11,7 +11,8 @@ from gateway.errors import Refused
 
 Json = dict[str, Any]
 
-MAXIMUM_TEXT: int = 500
+MAXIMUM_TEXT: Final = 500
+_TEXT: Final = f"text says why in your own words, at most {MAXIMUM_TEXT} characters"
 
 
 def stated(said: Any, now: float) -> Emergency:  # noqa: ANN401 - a claim is any value until checked
@@ -29,7 +30,7 @@ def stated(said: Any, now: float) -> Emergency:  # noqa: ANN401 - a claim is any
     if not isinstance(threats, list) or not threats or any(one not in THREATS for one in threats):
         raise _refusal("threats is a list of one or more of " + ", ".join(THREATS))
     if not isinstance(text, str) or not text.strip() or len(text) > MAXIMUM_TEXT:
-        raise _refusal(f"text says why in your own words, at most {MAXIMUM_TEXT} characters")
+        raise _refusal(_TEXT)
     return Emergency(code, frozenset(threats), text, datetime.fromtimestamp(int(now), UTC))
 
 

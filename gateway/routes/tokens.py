@@ -1,4 +1,4 @@
-"""The record of every token that is issued or refused; without it none is given."""
+"""The record of every token that is issued, refused, inspected or taken back; without it none is given."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _record(outcome: TokenAnswer, peer: str, request_id: str, ports: Ports) -> R
         kind="token",
         at=instant(ports.now()),
         request=request_id,
-        interaction="token",
+        interaction=outcome.interaction,
         action="E",
         address=peer,
         status=outcome.status,
@@ -48,5 +48,6 @@ def _record(outcome: TokenAnswer, peer: str, request_id: str, ports: Ports) -> R
         assurance=(requester.assurance or "") if requester else "",
         token=caller.token_id if caller else "",
         purpose=caller.purpose if caller else "",
+        patient=caller.launch if caller else "",
         case=caller.case if caller else "",
     )

@@ -12,8 +12,11 @@ async def authenticate(authorization: bytes, ports: Ports) -> Caller:
 
     Raises:
         Refused: `token-missing` or `token-invalid`.
-        Unavailable: this process has nothing to verify tokens with.
+        Unavailable: this process has nothing to verify tokens with, or cannot see what was revoked.
     """
-    if ports.tokens is None:
+    tokens, now = ports.tokens, ports.clock.now().timestamp()
+    if tokens is None:
         raise Unavailable("internal")
-    return ports.tokens.caller(authorization, ports.clock.now().timestamp())
+    if ports.revocations is not None and tokens.stale(now):
+        await tokens.refresh(ports.revocations, now)
+    return tokens.caller(authorization, now)

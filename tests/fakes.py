@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from consent.model import Case, Statement
 from gateway.errors import Invalid, Unavailable
 from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
-from gateway.ports import Issued, Message
+from gateway.ports import Issued, KeptContract, Message, Review, Withdrawn
 from gateway.settings import ClientTable
 from gateway.storage.content_date import older
 
@@ -105,6 +105,79 @@ class MemoryClients(_Breakable):
     async def ids(self) -> frozenset[str]:
         self._check()
         return frozenset(self.clients)
+
+
+@dataclass
+class MemoryRevocations(_Breakable):
+    """Revoked tokens until they expire, and disabled clients."""
+
+    tokens: dict[str, datetime] = field(default_factory=dict)
+    clients: set[str] = field(default_factory=set)
+    looks: int = 0
+
+    async def revoke(self, jti: str, client: str, expires: datetime, now: datetime) -> None:
+        self._check()
+        self.tokens = {one: until for one, until in self.tokens.items() if until > now} | {jti: expires}
+
+    async def withdrawn(self, now: datetime) -> Withdrawn:
+        self._check()
+        self.looks += 1
+        return Withdrawn(frozenset(one for one, until in self.tokens.items() if until > now), frozenset(self.clients))
+
+
+@dataclass
+class MemoryContracts(_Breakable):
+    """Agreements in every version."""
+
+    kept: dict[str, list[KeptContract]] = field(default_factory=dict)
+
+    async def put(self, contract: KeptContract, expected: int | None) -> int:
+        self._check()
+        versions = self.kept.setdefault(contract.id, [])
+        if (len(versions) or None) != expected:
+            raise Invalid("conflict", why=f"the kept version is {len(versions) or 'none'}")
+        versions.append(replace(contract, version=len(versions) + 1))
+        return len(versions)
+
+    async def get(self, contract_id: str) -> KeptContract | None:
+        self._check()
+        versions = self.kept.get(contract_id)
+        return versions[-1] if versions else None
+
+    async def all(self) -> tuple[KeptContract, ...]:
+        self._check()
+        return tuple(versions[-1] for _, versions in sorted(self.kept.items()) if versions)
+
+
+@dataclass
+class MemoryReviews(_Breakable):
+    """Emergency accesses by id."""
+
+    kept: dict[str, Review] = field(default_factory=dict)
+
+    async def open(self, reviews: tuple[Review, ...]) -> None:
+        self._check()
+        self.kept = {one.id: one for one in reviews} | self.kept
+
+    async def overdue(self, person: str, organization: str, before: datetime) -> bool:
+        self._check()
+        return any(
+            one.settled is None and one.opened <= before
+            for one in self.kept.values()
+            if (one.person, one.organization) == (person, organization)
+        )
+
+    async def waiting(self, organization: str) -> tuple[Review, ...]:
+        self._check()
+        mine = [one for one in self.kept.values() if organization in (one.custodian, one.organization)]
+        return tuple(sorted((one for one in mine if one.settled is None), key=lambda one: (one.opened, one.id)))
+
+    async def settle(self, id_: str, reviewer: str, organization: str, finding: str, now: datetime) -> bool:
+        one = next((one for one in await self.waiting(organization) if one.id == id_), None)
+        if one is None or one.person == reviewer:
+            return False
+        self.kept[id_] = replace(one, settled=now, reviewer=reviewer, finding=finding)
+        return True
 
 
 @dataclass

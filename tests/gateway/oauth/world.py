@@ -22,6 +22,7 @@ from gateway.oauth.tokens import AccessTokens
 from gateway.ports import Ports
 from gateway.routes.oauth import router
 from gateway.settings import ClientTable, Settings, parse
+from tests.fakes import MemoryRevocations
 
 BASE = "http://gateway.test"
 ENDPOINT = f"{BASE}/oauth/token"
@@ -115,6 +116,7 @@ class World:
         self.clock = FakeClock()
         self.replay = FakeReplay()
         self.clients = FakeClients()
+        self.revocations = MemoryRevocations()
         self.ring = KeyRing.create(directory / "keys", NOW)
         self.tokens = AccessTokens(self.ring, self.settings, self.policy)
         self.client_keys = ClientKeys(directory, fetch)
@@ -139,6 +141,7 @@ class World:
             refusals=none,
             misses=none,
             tokens=self.tokens,
+            revocations=self.revocations,
         )
         app = FastAPI()
         app.include_router(router)
@@ -169,9 +172,19 @@ class World:
         }
         return await self.post(data={name: value for name, value in form.items() if value != "-"})
 
-    async def post(self, **request: Any) -> httpx2.Response:
+    async def about(self, what: str, token: str, assertion: str | None = None, **fields: str) -> httpx2.Response:
+        """Send a token to an endpoint of this server, "introspect" or "revoke"."""
+        form = {
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": self.assertion() if assertion is None else assertion,
+            "token": token,
+            **fields,
+        }
+        return await self.post(f"/oauth/{what}", data={name: value for name, value in form.items() if value != "-"})
+
+    async def post(self, path: str = "/oauth/token", **request: Any) -> httpx2.Response:
         async with httpx2.AsyncClient(transport=self.transport, base_url=BASE) as http:
-            return await http.post("/oauth/token", **request)
+            return await http.post(path, **request)
 
     async def get(self, path: str) -> httpx2.Response:
         async with httpx2.AsyncClient(transport=self.transport, base_url=BASE) as http:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from consent.model import Decision, Reason
+from consent.tables import table
 
 _OUTCOMES: Final = {
     "permit": "Permitted.",
@@ -13,6 +14,7 @@ _OUTCOMES: Final = {
 }
 _COLLAPSED: Final = Reason("consent-refused", "not available", "patient")
 _UNDECIDED: Final = Reason("decision-unavailable", "consent could not be checked; try again", "patient")
+_DUTCH: Final[dict[str, str]] = table("reasons.toml")["nl"]
 _OBLIGATIONS: Final = {
     "mask": "Show the item as a stub: it is about a third party, or specially protected.",
     "review": "The access is reviewed afterwards.",
@@ -47,6 +49,17 @@ def caller_reasons(decision: Decision) -> tuple[Reason, ...]:
     if own or decision.permitted:
         return own
     return (_UNDECIDED if decision.outcome == "unavailable" else _COLLAPSED,)
+
+
+def choice(decision: Decision, language: str = "en") -> str:
+    """Say in words what the patient chose: objection, withdrawal and no choice are three states (rule C6).
+
+    For custodian, auditor and the patient; empty when the patient's side decided nothing.
+    """
+    reason = next((one for one in decision.reasons if one.side == "patient"), None)
+    if reason is None:
+        return ""
+    return _DUTCH[reason.code] if language == "nl" else reason.text
 
 
 def _line(reason: Reason) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from consent.categories import PRIVACY_SCOPE, SCOPE_SYSTEM
+from consent.forms import form_of, formed
 from consent.model import ANY, Effect, Statement
 from consent.tables import table
 from consent.terms import Finding, Terms, narrowed, organization_of, read
@@ -33,15 +34,20 @@ def statements_from_consent(resource: Json, *, patient: str, consent_id: str, ve
     INVARIANT: what is restrictive and not understood makes a permit unusable and leaves a deny as broad
     as it can be.
     """
-    if not is_privacy(resource) or resource.get("status") != "active":
+    status = resource.get("status")
+    if not is_privacy(resource) or status not in ("active", "inactive"):
         return ()
-    holders = _custodians(resource)
+    holders, form = _custodians(resource), form_of(resource)
     found: dict[Statement, None] = {}
     for rule in _rules(resource, consent_id):
         if rule.effect == "permit" and (rule.terms.findings or rule.terms.impossible or not holders):
             continue
-        found |= dict.fromkeys(_statements(rule, holders, patient, version))
-    return tuple(found)
+        made = (formed(one, form) for one in _statements(rule, holders, patient, version))
+        found |= dict.fromkeys(one for one in made if one is not None)
+    if status == "active":
+        return tuple(found)
+    # What was permitted and taken back is another state than no choice (C6); an objection that ended is no state.
+    return tuple(replace(one, effect="withdrawn", end=None) for one in found if one.effect == "permit")
 
 
 def check_consent(resource: Json) -> tuple[Finding, ...]:
@@ -55,6 +61,7 @@ def check_consent(resource: Json) -> tuple[Finding, ...]:
         findings.append(("Consent.patient", "the patient is required"))
     if not _custodians(resource):
         findings.append(("Consent.organization", "name the custodian by identifier with its URA"))
+    findings += form_of(resource).findings
     rules = list(_rules(resource, ""))
     if not rules:
         findings.append(("Consent.provision", "say permit or deny: provision.type, or policyRule OPTIN or OPTOUT"))

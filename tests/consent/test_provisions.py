@@ -114,10 +114,16 @@ def test_two_scopes_are_not_exactly_one() -> None:
     assert said(consent(scope=None)) == ()
 
 
-@pytest.mark.parametrize("status", ["draft", "proposed", "rejected", "inactive", "entered-in-error", None])
+@pytest.mark.parametrize("status", ["draft", "proposed", "rejected", "entered-in-error", None])
 def test_only_active_speaks(status: str | None) -> None:
     assert said(consent(status=status)) == ()
     assert said(consent(status=status, provision={"type": "deny"})) == ()
+
+
+def test_c6_what_was_permitted_and_taken_back_is_another_state_than_no_choice() -> None:
+    (one,) = said(consent(status="inactive"))
+    assert (one.effect, one.end) == ("withdrawn", None)
+
 
 
 PUZZLES: list[dict[str, Any]] = [

@@ -37,7 +37,7 @@ async def retrieve(
     async with recorded(incoming, ports, interaction, "E" if interaction == "search-type" else "R", type_) as record:
         record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
         question = read(incoming, ports)
-        record.query = question.names
+        record.query, record.patient = question.names, question.patient  # a refusal is about a patient too
         standing = await authorize(caller, question, ports)
         identified = await identify(question, ports)
         record.patient, standing.held = identified.patient, identified.held

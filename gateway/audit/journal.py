@@ -28,6 +28,7 @@ class Recorded:
         "incoming",
         "interaction",
         "issued",
+        "object",
         "patient",
         "ports",
         "query",
@@ -43,6 +44,7 @@ class Recorded:
         self.action = action
         self.type = type_
         self.query = ""
+        self.object = ""  # what was written: "Type/id/_history/version"
         self.caller: Caller | None = None
         self.patient: Patient | None = None
         self.case = ""
@@ -125,6 +127,7 @@ class Recorded:
             error=self.error,
             reasons=self.reasons,
             custodians=custodians,
+            object=self.object,
         )
 
 

@@ -38,5 +38,14 @@ async def submit(incoming: Incoming, interaction: str, type_: str, id_: str, por
         if not covers(caller.scopes, type_, letter):
             raise Refused("scope-insufficient", needed=f"system/{type_}.{letter}")
         outgoing = await keep(Write(incoming, id_, caller, record, ports))
-        record.status = outgoing.status
+        record.status, record.object = outgoing.status, _written(outgoing, type_, id_)
         return outgoing
+
+
+def _written(outgoing: Outgoing, type_: str, id_: str) -> str:
+    """What was read or written, with its version where it has one."""
+    headers = dict(outgoing.headers)
+    if "location" in headers:
+        return headers["location"].partition("/fhir/")[2]
+    version = headers.get("etag", "").strip('W/"')
+    return f"{type_}/{id_}/_history/{version}" if version else f"{type_}/{id_}"

@@ -50,6 +50,12 @@ TABLE: Final[dict[str, Row]] = {
         "zoeken in zorggegevens vraagt precies één patiënt: voeg patient={{id}} toe of "
         "POST _search met patient.identifier",
     ),
+    "date-required": Row(
+        400,
+        "required",
+        "a search of the log needs a date range: add date=ge{{from}} and date=le{{until}}",
+        "zoeken in het logboek vraagt een periode: voeg date=ge{{van}} en date=le{{tot}} toe",
+    ),
     "patient-conflict": Row(
         400, "invalid", "the request names more than one patient", "het verzoek noemt meer dan één patiënt"
     ),

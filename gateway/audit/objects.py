@@ -78,11 +78,18 @@ def consents(custodians: Iterable[Asked]) -> list[Json]:
     found: list[Json] = []
     for text in dict.fromkeys(one.consent for one in custodians if one.consent):
         named = _STATEMENT.fullmatch(text)
-        what: Json = {"reference": f"Consent/{named[1]}/_history/{named[2]}"} if named else {"display": text}
-        entity: Json = {"what": what, "type": words.coded(words.RESOURCE_TYPES, "Consent")}
-        entity["role"] = words.coded(words.OBJECT_ROLE, "13", "Security Resource")
-        found.append(entity)
+        found.append(_consent({"reference": f"Consent/{named[1]}/_history/{named[2]}"} if named else {"display": text}))
     return found
+
+
+def no_consent() -> Json:
+    """The consent profile of a refusal that names no statement."""
+    return _consent({"display": "no statement that permits, or not to be named"})
+
+
+def _consent(what: Json) -> Json:
+    role = words.coded(words.OBJECT_ROLE, "13", "Security Resource")
+    return {"what": what, "type": words.coded(words.RESOURCE_TYPES, "Consent"), "role": role}
 
 
 def custodian(asked: Asked, name: str, *, intended: bool = False) -> Json:

@@ -117,7 +117,10 @@ def _disclosure(record: Record, asked: Asked, side: str, recorder: Recorder) -> 
         words.coded(words.LIFECYCLE, "disclose", "Disclose Record Lifecycle Event"),
         words.coded(words.INTERACTION_SYSTEM, record.interaction or record.kind),
     ]
-    claims = [words.profile("PrivacyDisclosure.Source" if at_source else "PrivacyDisclosure.Recipient")]
+    known = bool(record.purpose and objects.patient(record))
+    claims = (
+        [words.profile("PrivacyDisclosure.Source" if at_source else "PrivacyDisclosure.Recipient")] if known else []
+    )
     given = record.kind != "refusal"  # what was fetched for an answer that was refused, nobody saw
     made = _event(
         record, kind, subtypes, agents, _entities(record, asked, recorder), claims, recorder,
@@ -139,11 +142,11 @@ def _decision(record: Record, asked: Asked, side: str, recorder: Recorder) -> Js
         holder = words.coded(words.PARTICIPATION, "CST", "custodian")
         agents.append(participants.organization(asked.custodian, asked.facility, recorder, holder))
     subtype = words.coded(f"{words.BALP}/CodeSystem/AuthZsubType", "AuthZ-Consent")
-    claims = [words.profile("AuthZconsent")] if asked.consent else []
+    claims = [words.profile("AuthZconsent")] if objects.patient(record) else []
+    entities = _entities(record, asked, recorder) + ([] if asked.consent else [objects.no_consent()])
     made = _event(
-        record, words.coding("dcm|110113"), [subtype], agents, _entities(record, asked, recorder), claims, recorder, "4",
-        site=asked.source,
-    )  # fmt: skip
+        record, words.coding("dcm|110113"), [subtype], agents, entities, claims, recorder, "4", site=asked.source
+    )
     return made | {"action": "E", "outcomeDesc": _states(asked)}
 
 

@@ -97,8 +97,10 @@ def _for_requester(custodians: Iterable[Asked], by: Viewer) -> Iterable[Asked]:
         more = more or "anonymous" in shown.values()
         states = {category: _told(one.states[category]) for category, how in shown.items() if how == "named"}
         if states or not one.states:
+            open_ = not states or any(not state.startswith("refused") for state in states.values())
             yield Asked(
-                custodian="", source="", facility=facility or "?", states=states, rule=one.rule, consent=one.consent,
+                custodian="", source="", facility=facility or "?", states=states, rule=one.rule,
+                consent=one.consent if open_ else "",  # an objection is told to nobody but the custodian (rule A4)
                 shown=one.shown, incidents=tuple(word for word in one.incidents if word.partition(" ")[0] in _TOLD),
                 losses=one.losses, told=one.told,
             )  # fmt: skip

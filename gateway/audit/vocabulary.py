@@ -87,7 +87,8 @@ def purposes(codes: Iterable[str]) -> frozenset[str]:
 
 def _word(record: Record) -> str:
     """The interaction as a code: no spaces, so a command is `keys-rotate`."""
-    return (record.type if record.kind == "command" else record.interaction or record.kind).replace(" ", "-")
+    word = record.type if record.kind == "command" else record.interaction
+    return (word or record.kind).replace(" ", "-")
 
 
 @cache

@@ -14,6 +14,8 @@ from gateway.version import __version__
 from profiles import exact
 
 _PATIENT_PARAMETERS: Final = (("identifier", "token"), ("birthdate", "date"))
+_LOG_PARAMETERS: Final = {"agent": "reference", "entity": "reference", "source": "reference", "organization": "token",
+                          "patient.identifier": "token"}  # fmt: skip
 _OPERATIONS: Final = {
     "summary": "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
     "match": "http://hl7.org/fhir/OperationDefinition/Patient-match",
@@ -70,7 +72,7 @@ def _resource(type_: str) -> Json:
         "versioning": "versioned" if type_ == "Consent" else "no-version",
         "interaction": [{"code": code} for code in sorted(codes)],
     }
-    if type_ in CLINICAL:
+    if type_ in CLINICAL or type_ in PARAMETERS:
         made["searchParam"] = _parameters(type_)
     operations = sorted({row.operation for row in rows if row.operation})
     if operations:
@@ -81,6 +83,7 @@ def _resource(type_: str) -> Json:
 def _parameters(type_: str) -> list[Json]:
     kinds = {name: row.kind for name, row in PARAMETERS.get(type_, {}).items()}
     kinds |= dict(_PATIENT_PARAMETERS) if type_ == "Patient" else {"patient": "reference"}
+    kinds |= _LOG_PARAMETERS if type_ == "AuditEvent" else {}
     return [{"name": name, "type": kind} for name, kind in sorted(kinds.items())]
 
 

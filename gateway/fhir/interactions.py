@@ -88,6 +88,14 @@ TABLE: Final = (
         "search-type", "POST", "{type}/_search", "s", CLINICAL, "Search within one patient, identifiers in the body"
     ),
     Interaction("read", "GET", "{type}/{id}", "r", CLINICAL, "Read one resource by id"),
+    Interaction(
+        "search-type", "GET", "AuditEvent", "s", ("AuditEvent",), "Search the log of one's own organization (ITI-81)"
+    ),
+    Interaction("search-type", "POST", "AuditEvent", "s", ("AuditEvent",), "Search the log, identifiers in the body"),
+    Interaction(
+        "search-type", "POST", "AuditEvent/_search", "s", ("AuditEvent",), "Search the log, identifiers in the body"
+    ),
+    Interaction("read", "GET", "AuditEvent/{id}", "r", ("AuditEvent",), "Read one event of the log"),
     Interaction("create", "POST", "Task", "c", ("Task",), "Open a case"),
     Interaction("read-owned", "GET", "Task/{id}", "r", ("Task",), "Read a case"),
     Interaction("update", "PUT", "Task/{id}", "u", ("Task",), "Close a case"),

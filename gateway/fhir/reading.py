@@ -74,7 +74,7 @@ def url_parameters(incoming: Incoming) -> Parameters:
     Raises:
         Invalid: `bsn-in-url`, or an unreadable or overlong query.
     """
-    parameters = _pairs(incoming.query)
+    parameters = pairs(incoming.query)
     for name, value in parameters:
         text = unquote(value)
         if _BSN_WORD in text.lower() or _BSN_OID in text:
@@ -231,7 +231,7 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
         kind = incoming.header(b"content-type").split(";")[0].strip().lower()
         if kind not in {"application/x-www-form-urlencoded", ""}:
             raise Invalid("unsupported-media-type", type=kind, possible="application/x-www-form-urlencoded")
-        given += _pairs(incoming.body.decode("utf-8", "replace"))
+        given += pairs(incoming.body.decode("utf-8", "replace"))
     accepts(incoming, given)
     patient = _selected(given, route.type, ports)
     selectors = _SELECTORS | ({"identifier", "_id", "birthdate"} if route.type == "Patient" else set())
@@ -289,7 +289,12 @@ def _ours(patient_id: str, ports: Ports, birth: str = "") -> Patient:
     return Patient(patient_id, known[0], known[1], birth)
 
 
-def _pairs(text: str) -> Parameters:
+def pairs(text: str) -> Parameters:
+    """The parameters of a query or a form, in order.
+
+    Raises:
+        Invalid: `bad-request`.
+    """
     if not text:
         return []
     try:

@@ -140,7 +140,7 @@ def test_an_agreement_that_is_not_in_force(start: str, end: str) -> None:
         ("AllergyIntolerance?patient={p}&_format=xml2", "not-acceptable", 406),
         ("AllergyIntolerance?patient={p}&_format=text/turtle", "not-acceptable", 406),
         ("Unknown?patient={p}", "not-found", 404),
-        ("AuditEvent?patient={p}", "not-found", 404),
+        ("Appointment?patient={p}", "not-found", 404),
         ("Patient/{p}/$everything", "not-found", 404),
         ("Observation/o1/_history/1", "not-found", 404),
         ("_history", "not-found", 404),

@@ -1,0 +1,47 @@
+"""Reading the log: records of a question, newest first, each as far as the viewer may see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.audit.record import decode
+from gateway.audit.view import Seen, Viewer, seen
+from gateway.logged import AuditQueries, AuditQuery, RecordId
+
+_BATCH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One record that may be seen; `after` is where the batch it came in starts."""
+
+    id: str
+    seen: Seen
+    after: str
+
+
+async def lines(queries: AuditQueries, query: AuditQuery, by: Viewer, after: str = "") -> AsyncIterator[Line | None]:
+    """Every record the viewer may see, newest first; None between two batches, where a reader may stop.
+
+    INVARIANT: the bound of the viewer is part of the question, and is checked again on every record.
+    """
+    bound = replace(query, parties=by.parties)
+    while True:
+        found, following = await queries.find(bound, _BATCH, after)
+        for logged in found:
+            visible = seen(decode(logged.body), by)
+            if visible is not None:
+                yield Line(str(logged.id), visible, after)
+        if not following:
+            return
+        after = following
+        yield None
+
+
+async def line(queries: AuditQueries, id_: RecordId, by: Viewer) -> Line | None:
+    """One record, None when there is none for this viewer."""
+    logged = await queries.get(id_)
+    visible = seen(decode(logged.body), by) if logged is not None else None
+    return Line(str(id_), visible, "") if visible is not None else None

@@ -125,7 +125,6 @@ def test_c6_what_was_permitted_and_taken_back_is_another_state_than_no_choice() 
     assert (one.effect, one.end) == ("withdrawn", None)
 
 
-
 PUZZLES: list[dict[str, Any]] = [
     {"modifierExtension": [{"url": "http://x", "valueBoolean": True}]},
     {"actor": [actor("IRCP", "http://elsewhere", "1")]},

@@ -16,9 +16,9 @@ from fastapi import FastAPI
 
 from gateway.adapters.address import LOOPBACK, AddressPolicy
 from gateway.adapters.dialects import partial_by_dialect
-from gateway.adapters.fhir import FhirSource
 from gateway.adapters.http import HttpClient
 from gateway.adapters.inbox import InboxDirectory
+from gateway.adapters.kinds import source_of
 from gateway.adapters.mllp import MllpListener
 from gateway.audit.record import Record, encode
 from gateway.background import Background
@@ -161,9 +161,9 @@ async def _wired(
         message = f"client '{min(twice)}' is both in the configuration and in the database; remove one"
         raise StartError(message, 1)
     sources: dict[str, Source] = {
-        row.id: FhirSource(row, http, keys, settings.gateway.base, clock)
+        row.id: asked
         for row in settings.sources
-        if row.kind.startswith("fhir-")
+        if (asked := source_of(row, http, keys, settings.gateway.base, clock)) is not None
     }
     ports = Ports(
         settings=settings,
@@ -213,8 +213,8 @@ async def _wired(
 def _background(ports: Ports, stores: Stores, directory: Path) -> Background:
     """The jobs, with a drop directory for every source that has one."""
 
-    async def take_in(source: SourceTable, body: bytes, dated: datetime | None) -> str:
-        return await take_file(source, body, dated, ports)
+    async def take_in(source: SourceTable, body: bytes, dated: datetime | None, written: datetime) -> str:
+        return await take_file(source, body, dated, written, ports)
 
     async def bury_file(source: SourceTable, body: bytes, digest: str, why: str) -> None:
         await bury(source, body, digest, why, ports)

@@ -124,6 +124,7 @@ class Delivery:
     cancels: bool = False  # the contact did not take place: nothing of it is shown
     basis: str = "observation"
     addressees: frozenset[str] = frozenset()  # URA it was sent to; empty = whom the agreement names
+    heard: datetime | None = None  # when its feed spoke, where that was before it was received; the feed's, not kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
     narrow: str = ""  # parameter that narrows to the categories asked …
     narrow_to: dict[str, str] = {}  # … with this value per category
     pages: bool = True  # false where only the newest is asked
+    interaction: str = ""  # HL7 v3: the interaction that asks …
+    answer: str = ""  # … and the one that answers, without the number of its version
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,10 +42,11 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     format: str
     specification: str
-    patient: str
-    method: str
     queries: tuple[_Row, ...]
+    patient: str = ""  # the parameter that names the patient; HL7 v3: the query that asks no more than who it is
+    method: str = "POST"
     canonical: str = ""
+    batch: str = ""  # HL7 v3: the interaction that holds several
     first_patient: bool = False
     partial: tuple[str, ...] = ()
 
@@ -62,6 +65,8 @@ class Query:
     narrow: str = ""
     narrow_to: tuple[tuple[str, str], ...] = ()
     pages: bool = True
+    interaction: str = ""  # HL7 v3
+    answer: str = ""
 
     @property
     def by_identifier(self) -> bool:
@@ -74,10 +79,12 @@ class Dialect:
     """The queries of one kind of source; `first_patient`: local ids must be asked before anything else."""
 
     name: str
-    format: str  # "fhir-r4" | "fhir-stu3"
+    format: str  # "fhir-r4" | "fhir-stu3" | "hl7v3": the kind of source that speaks it
     first_patient: bool
     queries: tuple[Query, ...]
     partial: frozenset[str] = frozenset()  # categories of which its queries ask a part only (A1)
+    patient: str = ""
+    batch: str = ""
 
     @property
     def categories(self) -> frozenset[str]:
@@ -87,7 +94,7 @@ class Dialect:
     @property
     def patient_query(self) -> Query:
         """The query that gives the Patient."""
-        return next(query for query in self.queries if query.type == "Patient")
+        return next(query for query in self.queries if query.type == "Patient" or query.name == self.patient)
 
     def asking(self, categories: frozenset[str], types: frozenset[str]) -> tuple[Query, ...]:
         """The queries that serve a category asked, each narrowed to those categories, none twice.
@@ -100,7 +107,8 @@ class Dialect:
             if not wanted or (types and not query.gives & types):
                 continue
             narrowed = _narrowed(query, wanted)
-            found.setdefault((narrowed.method, narrowed.type, narrowed.patient, narrowed.parameters), narrowed)
+            what = narrowed.interaction or narrowed.type
+            found.setdefault((narrowed.method, what, narrowed.patient, narrowed.parameters), narrowed)
         return tuple(found.values())
 
 
@@ -145,6 +153,8 @@ def _made(file: _File) -> Dialect:
         file.first_patient,
         tuple(_query(file, row) for row in file.queries),
         frozenset(file.partial),
+        file.patient,
+        file.batch,
     )
 
 
@@ -165,6 +175,8 @@ def _query(file: _File, row: _Row) -> Query:
         narrow=row.narrow,
         narrow_to=tuple(sorted(row.narrow_to.items())),
         pages=row.pages,
+        interaction=row.interaction,
+        answer=row.answer,
     )
     if query.by_identifier and query.method != "POST":
         message = f"dialect '{file.name}', query '{row.name}': an identifier may not stand in a URL; use POST"

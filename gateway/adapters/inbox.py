@@ -12,7 +12,7 @@ import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -36,8 +36,9 @@ _CHUNK: Final = 1 << 20
 _NEVER_COMPLETE: Final = "never complete: its marker did not come, or it kept its temporary name"
 _LOG: Final = logging.getLogger(__name__)
 
-# Takes bytes in durably, with the date in the name of the file; gives what is wrong with them, empty when they were read.
-TakeIn = Callable[[SourceTable, bytes, datetime | None], Awaitable[str]]
+# Takes bytes in durably, with the date in the name of the file and when it was written; gives what is wrong with them,
+# empty when they were read.
+TakeIn = Callable[[SourceTable, bytes, datetime | None, datetime], Awaitable[str]]
 # Keeps a file that never became whole, or cannot be taken in, as a dead letter.
 Bury = Callable[[SourceTable, bytes, str, str], Awaitable[None]]
 
@@ -105,6 +106,10 @@ class InboxDirectory:
                 return 0
             return await self._swept(now)
 
+    def waiting(self) -> int:
+        """How many files lie here, whole or not."""
+        return sum(1 for _ in self._files())
+
     def purge(self, digests: frozenset[str]) -> int:
         """Remove moved files whose content was erased; `digests` are the first 16 digits of each."""
         count = 0
@@ -165,7 +170,8 @@ class InboxDirectory:
         body = await asyncio.to_thread(self._read, name)
         if body is None or len(body) != found.st_size:
             return  # it grew or went while we read: the next sweep sees what it is
-        wrong = await self._take_in(self._table, body, date_in(name))
+        written = datetime.fromtimestamp(found.st_mtime, UTC)
+        wrong = await self._take_in(self._table, body, date_in(name), written)
         self._move(name, hashlib.sha256(body).hexdigest(), wrong)
 
     async def _refuse(self, name: str, body: bytes, why: str, found: os.stat_result) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from gateway import serving, settings
 from gateway.adapters.dialects import dialect
+from gateway.adapters.kinds import ASKED
 from gateway.app import database_url
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.errors import StartError
+from gateway.model import HELD_KINDS
 from gateway.oauth.registered import ClientKeys
 from gateway.policy import build
 from gateway.storage import check_version
@@ -106,7 +108,13 @@ def _source(row: settings.SourceTable, read: settings.Settings, directory: Path)
         return f"listens on {row.listen}"
     if row.kind == "inbox":
         return _inbox(row, directory)
-    dialect(row.dialect)
+    if row.kind not in ASKED:
+        message = f"kind '{row.kind}' is not known; known are: {', '.join(sorted({*ASKED, *HELD_KINDS}))}"
+        raise StartError(message)
+    spoken = dialect(row.dialect)
+    if spoken.format != row.kind:
+        message = f"dialect '{row.dialect}' is for kind '{spoken.format}', not '{row.kind}'"
+        raise StartError(message)
     return asyncio.run(_reach(row, read))
 
 
@@ -128,13 +136,15 @@ async def _reach(row: settings.SourceTable, read: settings.Settings) -> str:
     from gateway.adapters.http import HttpClient, HttpError, tls_context  # noqa: PLC0415
 
     tls = tls_context(row.ca_file, row.client_certificate, row.client_key)
+    describes_itself = row.kind.startswith("fhir-")
+    where = row.url.rstrip("/") + "/metadata" if describes_itself else row.url
     async with HttpClient(AddressPolicy.of(read.gateway.source_networks)) as http:
         deadline = asyncio.get_running_loop().time() + 5.0
         try:
             answer = await http.request(
                 "GET",
-                row.url.rstrip("/") + "/metadata",
-                headers={"accept": "application/fhir+json"},
+                where,
+                headers={"accept": "application/fhir+json" if describes_itself else "*/*"},
                 body=b"",
                 deadline=deadline,
                 limit_bytes=4_000_000,
@@ -143,7 +153,8 @@ async def _reach(row: settings.SourceTable, read: settings.Settings) -> str:
         except HttpError as error:
             message = f"{row.url} cannot be reached: {error}"
             raise StartError(message) from None
-    if answer.status != 200:
-        message = f"{row.url}/metadata answered {answer.status}"
+    # A source that takes questions only answers a GET with a refusal: somebody is there.
+    if answer.status >= 500 or (describes_itself and answer.status != 200):
+        message = f"{where} answered {answer.status}"
         raise StartError(message)
     return row.url

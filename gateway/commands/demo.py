@@ -19,6 +19,8 @@ from gateway.errors import StartError
 from gateway.oauth.discovery import token_endpoint
 from gateway.storage import upgrade
 
+_PICK_UP_SECONDS = 8.0
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -45,6 +47,7 @@ async def _demo(options: argparse.Namespace, bound: Any, directory: Path) -> Non
     host, port = bound.getsockname()[:2]
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     async with Region(base, options.scenario, directory=directory) as region:
+        region.drop()  # before anybody looks: what lay there when the gateway was started
         gateway = await _gateway(region, directory, f"{host}:{port}")
         door = serving.Serving(gateway, bound)
         try:
@@ -73,9 +76,21 @@ async def _gateway(region: Region, directory: Path, listen: str) -> Gateway:
 
 
 async def _loaded(region: Region, gateway: Gateway) -> output.Shown:
-    """Let custodians register and the ambulance push, all over the wire; then the gateway is ready."""
+    """Let custodians register, the ambulance push and the nursing homes drop files; then the gateway is ready."""
     pushes = [region.push(f"{host}:{port}") for host, port in gateway.addresses.values()]
     await asyncio.gather(loading.load(region), *pushes)
+    await _picked_up(gateway)
     tokens = await loading.role_tokens(region)
     gateway.loading = False
     return output.Shown(region, tokens, token_endpoint(gateway.ports.settings), output.PAGES)
+
+
+async def _picked_up(gateway: Gateway) -> None:
+    """Wait until the drop directories are empty: the gateway looks every few seconds, here it need not wait for the next look."""
+    ports, latest = gateway.ports, asyncio.get_running_loop().time() + _PICK_UP_SECONDS
+    while any(inbox.waiting() for inbox in gateway.background.inboxes):
+        if asyncio.get_running_loop().time() > latest:
+            raise StartError("the files of the nursing homes were not taken in", 3)
+        for inbox in gateway.background.inboxes:
+            await inbox.sweep(ports.now())
+        await asyncio.sleep(0.01)

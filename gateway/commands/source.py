@@ -22,7 +22,7 @@ from gateway.adapters.source_auth import Asking
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.errors import StartError
-from gateway.model import Context, Patient
+from gateway.model import HELD_KINDS, Context, Patient
 from gateway.policy import Policy, build
 from gateway.settings import Settings, SourceTable
 from gateway.sourcekit import report
@@ -136,7 +136,9 @@ def _addresses(read: Settings) -> AddressPolicy:
 
 def _pushed(table: SourceTable, directory: Path) -> list[Check]:
     """A source that pushes cannot be asked; what it will find here can be looked at."""
-    checks = [Check("kind", "note", f"{table.kind}: it pushes, there is nothing to ask")]
+    asked = table.kind not in HELD_KINDS
+    why = "its questions are not FHIR; `gateway check` reaches it" if asked else "it pushes, there is nothing to ask"
+    checks = [Check("kind", "note", f"{table.kind}: {why}")]
     now = SystemClock().now()
     if table.inbox:
         there = (directory / table.inbox).is_dir()

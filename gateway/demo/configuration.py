@@ -53,7 +53,7 @@ def new_clients(directory: Path) -> tuple[Client, ...]:
 
 
 def settings_tree(gateway_base: str, sources: Mapping[str, str], clients: tuple[Client, ...], today: date) -> Json:
-    """The content of `region.toml`; `sources` gives the FHIR base URL of each source that has one."""
+    """The content of `region.toml`; `sources` gives where each source is: the URL it answers at, or its directory."""
     tables = region_tables()
     return {
         "gateway": {
@@ -88,9 +88,11 @@ def _source(source: str, row: Json, bases: Mapping[str, str]) -> Json:
     table: Json = {"id": source, "custodian": _ura(source), "kind": row["kind"]}
     if row["kind"] == "mllp":
         return table | {"listen": "127.0.0.1:0", "expected_every": row["expected_every"]}
+    if row["kind"] == "inbox":
+        return table | {"dialect": row["dialect"], "inbox": bases[source], "expected_every": row["expected_every"]}
     table |= {"dialect": row["dialect"], "url": bases[source], "partial": list(row.get("partial", ()))}
     if "client" in row:
-        endpoint = bases[source].removesuffix("/fhir") + "/oauth/token"
+        endpoint = bases[source].rpartition("/")[0] + "/oauth/token"
         table["auth"] = {
             "kind": "oauth",
             "token_endpoint": endpoint,

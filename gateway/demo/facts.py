@@ -213,6 +213,16 @@ class Encounter(_Fact, frozen=True, tag="encounter", kw_only=True):
     end: str = ""
 
 
+class Given(_Fact, frozen=True, tag="given", kw_only=True):
+    """A medicine somebody was given on the way."""
+
+    code: Coding
+    at: str
+    amount: Decimal
+    unit: str
+    text: str = ""
+
+
 Fact = (
     Allergy
     | Problem
@@ -228,6 +238,15 @@ Fact = (
 )
 
 
+class Transfer(_Strict, frozen=True, kw_only=True):
+    """The document with which an ambulance hands a person over, and for whom it is."""
+
+    at: str
+    to: tuple[str, ...]  # organizations of the region
+    narrative: str
+    facts: tuple[Allergy | Problem | Measurement | Pressure | Given, ...] = ()
+
+
 class Chart(_Strict, frozen=True, kw_only=True):
     """What one organization holds about a person; its own birth date or death may differ."""
 
@@ -236,6 +255,8 @@ class Chart(_Strict, frozen=True, kw_only=True):
     birthDate: str = ""  # noqa: N815 - FHIR word
     deceased: str = ""
     trip: Trip | None = None
+    transfer: Transfer | None = None
+    earlier: tuple[Fact, ...] = ()  # of a feed of files: what the one before said
 
 
 class Person(_Strict, frozen=True, kw_only=True):

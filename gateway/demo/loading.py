@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx2
 
+from gateway.demo.ambulance import SOURCE, Written
 from gateway.demo.configuration import Client
 from gateway.demo.elements import Json
 from gateway.demo.region import Region
@@ -16,6 +17,7 @@ from gateway.errors import StartError
 from gateway.oauth.client import fetch_token
 from profiles import exact
 
+TRANSFER: Final = "ambulance-transfer"  # the client that posts transfer documents
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE: Final = 0.1  # seconds, doubled each time
 _PARALLEL: Final = 8
@@ -23,21 +25,23 @@ _PASSING: Final = frozenset({429, 502, 503, 504})
 
 
 async def load(region: Region, *, transport: httpx2.AsyncBaseTransport | None = None) -> int:
-    """Register everything the custodians hold and their patients said; gives the number of resources.
+    """Register everything the custodians hold and their patients said, and post documents; gives how many there were.
 
     Consents go first: data that is findable before its objection is known would be shown too early.
 
     Raises:
         StartError: the gateway refused something, or did not answer after all attempts. Exit code 3.
     """
-    said, held = region.consents(), region.index_entries()
-    asked = {registration.client for registration in (*said, *held)}
+    said, held, documents = region.consents(), region.index_entries(), region.documents()
+    asked = {registration.client for registration in (*said, *held)} | {TRANSFER}
     clients = [client for client in region.clients if client.id in asked]
     async with httpx2.AsyncClient(base_url=region.gateway_base, transport=transport, timeout=10) as http:
         tokens = await _tokens(region, http, clients, transport)
         await _post(http, tokens, said)
         await _post(http, tokens, held)
-    return len(said) + len(held)
+        for document in documents:
+            await _post_document(http, tokens[TRANSFER], document)
+    return len(said) + len(held) + len(documents)
 
 
 async def role_tokens(region: Region, *, transport: httpx2.AsyncBaseTransport | None = None) -> dict[str, str]:
@@ -98,6 +102,15 @@ async def _post(http: httpx2.AsyncClient, tokens: dict[str, str], registrations:
     else:
         return
     raise first
+
+
+async def _post_document(http: httpx2.AsyncClient, token: str, document: Written) -> None:
+    """Post a transfer document into the ambulance service's own inbox; the token says whose it is (rule D1)."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/cda+xml"}
+    await _insist(
+        f"{TRANSFER}: document {document.control_id}",
+        lambda: http.post(f"/inbox/{SOURCE}", content=document.raw, headers=headers),
+    )
 
 
 async def _insist(what: str, call: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:

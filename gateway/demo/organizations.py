@@ -21,7 +21,7 @@ def region_tables() -> dict[str, Any]:
 
 
 def holder(source: str) -> Holder:
-    """One organization that answers questions."""
+    """One organization that holds a record, and who answers for it."""
     row, organization = region_tables()["sources"][source], region_tables()["organizations"][source]
     return Holder(
         source,
@@ -44,6 +44,16 @@ def resources(source: str, persons: Sequence[Person]) -> list[Json]:
         if source in person.sources:
             found += write.record(Record(of, person, person.sources[source], f"{source}-{position:03d}"))
     return found
+
+
+def charts(source: str, persons: Sequence[Person]) -> dict[str, Record]:
+    """What an organization holds of each person, by BSN."""
+    of = holder(source)
+    return {
+        person.bsn: Record(of, person, person.sources[source], f"{source}-{position:03d}")
+        for position, person in enumerate(persons, start=1)
+        if source in person.sources and person.bsn
+    }
 
 
 def records(source: str, persons: Sequence[Person]) -> Records:

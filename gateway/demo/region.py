@@ -14,17 +14,20 @@ from typing import Any, Final, Self
 from starlette.routing import Route
 
 from gateway.clock import SystemClock
-from gateway.demo import ambulance, configuration, mllp, registrations
+from gateway.demo import ambulance, configuration, mllp, nursing, registrations, transfer, v3_server
+from gateway.demo.ambulance import Written
 from gateway.demo.configuration import Client
 from gateway.demo.context import AccessLog, AccessLogEntry, Door
 from gateway.demo.facts import Person
 from gateway.demo.fhir_server import FhirServer, Manner
 from gateway.demo.hosting import Hosted
 from gateway.demo.oauth_server import TokenEndpoint
-from gateway.demo.organizations import records, region_tables
+from gateway.demo.organizations import charts, records, region_tables
 from gateway.demo.persons import persons, scenario_persons
 from gateway.demo.registrations import Registration
+from gateway.demo.v3_server import V3Server
 from gateway.errors import StartError
+from gateway.model import HELD_KINDS
 from gateway.ports import Clock
 
 SCENARIOS: Final = ("source-down", "no-consent", "duplicate-bsn")
@@ -37,7 +40,7 @@ class Organization:
 
     id: str
     ura: str
-    server: FhirServer
+    server: FhirServer | V3Server
     hosted: Hosted
 
     @property
@@ -88,7 +91,7 @@ class Region:
         try:
             self.clients = configuration.new_clients(self._directory / "clients")
             for source, row in region_tables()["sources"].items():
-                if row["kind"] != "mllp":
+                if row["kind"] not in HELD_KINDS:
                     await self._open(source, row)
         except BaseException:
             await self._close()
@@ -104,6 +107,7 @@ class Region:
     def settings_tree(self) -> dict[str, Any]:
         """The content of `region.toml` for the gateway in front of this region."""
         bases = {source: organization.server.base for source, organization in self.organizations.items()}
+        bases |= {source: str(path) for source, path in self.inboxes.items()}
         return configuration.settings_tree(self.gateway_base, bases, self.clients, self.started.date())
 
     def index_entries(self) -> list[Registration]:
@@ -122,15 +126,38 @@ class Region:
         """
         return await mllp.send(mllp_address, ambulance.messages(self.persons, self.started))
 
+    @property
+    def inboxes(self) -> dict[str, Path]:
+        """Where each nursing home drops its files."""
+        place = (self._directory or Path()) / "inbox"
+        return {source: place / source for source, row in region_tables()["sources"].items() if row["kind"] == "inbox"}
+
+    def drop(self) -> int:
+        """Let the nursing homes drop their files; gives how many there are."""
+        count = 0
+        for source, path in self.inboxes.items():
+            dropped = nursing.files(source, self.persons, self.started)
+            nursing.drop(path, dropped)
+            count += len(dropped)
+        return count
+
+    def documents(self) -> list[Written]:
+        """The transfer documents the ambulance service posts."""
+        return transfer.documents(self.persons)
+
     async def _open(self, source: str, row: dict[str, Any]) -> None:
         hosted = Hosted()
-        base, door = f"{hosted.base}/fhir", Door(self.gateway_base, self.clock)
+        door = Door(self.gateway_base, self.clock)
         endpoint = TokenEndpoint(f"{hosted.base}/oauth/token", row["client"], door) if "client" in row else None
-        usual = Manner(float(row.get("delay", 0)), int(row.get("fail_every", 0)))
-        server = FhirServer(
-            base, records(source, self.persons), AccessLog(source, door), self._manners.get(source, usual), endpoint
-        )
-        ura = region_tables()["organizations"][source]["ura"]
+        ura, log = region_tables()["organizations"][source]["ura"], AccessLog(source, door)
+        server: FhirServer | V3Server
+        if row["kind"] == "hl7v3":
+            held, fails = charts(source, self.persons), frozenset(row.get("fails", ()))
+            server = V3Server(f"{hosted.base}{v3_server.PATH}", ura, held, log, endpoint, fails)
+        else:
+            usual = Manner(float(row.get("delay", 0)), int(row.get("fail_every", 0)))
+            manner = self._manners.get(source, usual)
+            server = FhirServer(f"{hosted.base}/fhir", records(source, self.persons), log, manner, endpoint)
         self.organizations[source] = Organization(source, ura, server, hosted)
         if self.scenario == "source-down" and source == _DOWN:
             await hosted.stop()

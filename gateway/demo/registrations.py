@@ -10,7 +10,7 @@ from typing import Final
 from gateway.demo.elements import Json
 from gateway.demo.facts import Person
 from gateway.demo.organizations import region_tables
-from gateway.model import CANONICAL
+from gateway.model import CANONICAL, HELD_KINDS
 from profiles.identifiers import BSN_SYSTEM, URA_SYSTEM
 
 _GENERIC: Final = "http://minvws.github.io/generiekefuncties-docs"
@@ -53,7 +53,7 @@ def consents(persons: Sequence[Person], now: datetime, *, permitted: bool) -> li
 
 
 def _is_asked(source: str) -> bool:
-    return bool(region_tables()["sources"][source]["kind"] != "mllp")
+    return region_tables()["sources"][source]["kind"] not in HELD_KINDS
 
 
 def _entry(person: Person, source: str, permitted: bool) -> Json:

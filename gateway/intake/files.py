@@ -12,13 +12,17 @@ from mappings.model import NotMappable
 from mappings.translation import guess
 
 
-async def take_file(source: SourceTable, body: bytes, dated: datetime | None, ports: Ports) -> str:
+async def take_file(
+    source: SourceTable, body: bytes, dated: datetime | None, written: datetime | None, ports: Ports
+) -> str:
     """Take one whole file in; give why it is refused, empty when any of it could be read.
+
+    `written`: when it was left there, which may be long before the gateway came to look.
 
     Raises:
         Unavailable: it is not kept; the file must stay where it is.
     """
-    posting = Posting(source, body, format_of(source, body), ports.now(), dated)
+    posting = Posting(source, body, format_of(source, body), ports.now(), dated, heard=written)
     taken = await take(posting, "inbox", ports)
     if any(one.state != "dead" for one in taken):
         return ""

@@ -47,6 +47,7 @@ class Posting:
     received: datetime
     dated: datetime | None = None  # of the content, as the name of a file says; the content itself says it better
     coverage: str = ""  # "full" or "delta"; empty = as the map says
+    heard: datetime | None = None  # when its sender spoke, where that was before it was received
 
 
 async def letters_of(posting: Posting, ports: Ports) -> tuple[list[Letter], Snapshot | None]:
@@ -134,7 +135,7 @@ def _message(posting: Posting, body: bytes, translation: Translation, ports: Por
         contact=contact.key, thread=ports.keys.item_id(source.custodian, f"thread|{thread}") if thread else "",
         dated=dated, expires=expiry(contact, source, posting.received), ended=contact.ended is not None or contact.cancelled,
         cancels=contact.cancelled, basis=_basis(source.custodian, posting.received, ports),
-        addressees=frozenset(facts.get("addressees", "").split()),
+        addressees=frozenset(facts.get("addressees", "").split()), heard=posting.heard,
     )  # fmt: skip
     delivery = replace(delivery, batch=digest if delivery.coverage == "full" else "")
     named = facts.get("control") or facts.get("document") or ""
@@ -149,7 +150,13 @@ def dead_letter(posting: Posting, body: bytes, reason: str, ports: Ports) -> Let
     key = _key(named, source.custodian, ports) if named else digest[:20]
     # Whose it is cannot be read, so nothing ends its contact: it stays as long as an open one.
     until = posting.received + source.open_contact + source.retention
-    delivery = Delivery(format=posting.format, coverage=posting.coverage or "delta", dated=posting.dated, expires=until)
+    delivery = Delivery(
+        format=posting.format,
+        coverage=posting.coverage or "delta",
+        dated=posting.dated,
+        expires=until,
+        heard=posting.heard,
+    )
     return Letter(Message(source.id, source.custodian, key, digest, body, posting.received, "dead", reason, delivery))
 
 

@@ -111,7 +111,9 @@ class Prepared:
 def keep(cursor: Cursor, letter: Prepared, touched: Touched) -> str:
     """Keep one letter; give "new", "again" or "changed"."""
     message = letter.message
-    cursor.execute(_HEARD, (message.source, to_micros(message.received)))
+    # A file that lay there while nobody looked is as old as it is: its feed did not speak just now (rule E7).
+    heard = min(message.received, message.delivery.heard or message.received)
+    cursor.execute(_HEARD, (message.source, to_micros(heard)))
     digests = {row[0] for row in cursor.execute(_KNOWN, (message.source, message.key)).fetchall()}
     if message.digest in digests:
         return "again"

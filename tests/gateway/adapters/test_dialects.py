@@ -9,12 +9,13 @@ from gateway.errors import StartError
 
 EVERY = [dialect(name) for name in known()]
 by_name = pytest.mark.parametrize("each", EVERY, ids=known())
+MESSAGES = [each for each in EVERY if each.format == "hl7v3"]
 NOTHING: frozenset[str] = frozenset()
 
 
 def test_an_unknown_dialect_names_the_known_ones() -> None:
     with pytest.raises(
-        StartError, match=r"'fhir@9' is not known; known are: 360@1\.0, bgz-msz@2\.0, r4-identifier@1\.0"
+        StartError, match=r"'fhir@9' is not known; known are: 360@1\.0, bgz-msz@2\.0, r4-identifier@1\.0, saz@1\.0"
     ):
         dialect("fhir@9")
 
@@ -24,7 +25,7 @@ def test_names_are_unique_and_identifiers_are_posted(each: Dialect) -> None:
     assert len({query.name for query in each.queries}) == len(each.queries)
     assert all(query.method == "POST" for query in each.queries if query.by_identifier)
     assert all(query.categories and query.gives for query in each.queries)
-    assert each.patient_query.patient == "identifier"
+    assert each.patient_query.patient == "identifier" or each in MESSAGES
     assert all(set(dict(query.narrow_to)) in (set(), query.categories) for query in each.queries)
 
 
@@ -41,7 +42,16 @@ def test_only_what_serves_a_category_asked_is_sent(each: Dialect) -> None:
 @by_name
 def test_the_same_query_is_never_sent_twice(each: Dialect) -> None:
     asked = each.asking(each.categories, NOTHING)
-    assert len({(query.type, query.patient, query.parameters) for query in asked}) == len(asked)
+    assert len({(query.type, query.interaction, query.patient, query.parameters) for query in asked}) == len(asked)
+
+
+@pytest.mark.parametrize("each", MESSAGES, ids=lambda each: str(each.name))
+def test_a_dialect_of_messages_names_what_asks_and_what_answers(each: Dialect) -> None:
+    assert all(query.interaction and query.answer and query.interaction != query.answer for query in each.queries)
+    assert len({query.answer for query in each.queries}) == len(each.queries)
+    assert each.patient_query.name == each.patient
+    assert each.batch or len(each.queries) == 1
+    assert {"AllergyIntolerance", "AdvanceDirective"} <= each.partial, "a GP's silence about these says nothing"
 
 
 def test_a_query_is_sent_only_for_a_type_asked() -> None:

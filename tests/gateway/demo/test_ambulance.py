@@ -28,7 +28,7 @@ def segments(message: Written) -> dict[str, list[list[str]]]:
 
 def test_each_trip_is_an_admission_and_then_its_results() -> None:
     kinds = [segments(message)["MSH"][0][8] for message in WRITTEN]
-    assert kinds == ["ADT^A04^ADT_A01", "ORU^R01^ORU_R01"] * 2
+    assert kinds == ["ADT^A04^ADT_A01", "ORU^R01^ORU_R01"] * 3
     assert len({message.control_id for message in WRITTEN}) == len(WRITTEN)
     assert all(len(message.control_id) <= 20 for message in WRITTEN)
     for message in WRITTEN:

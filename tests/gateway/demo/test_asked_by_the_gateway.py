@@ -11,11 +11,14 @@ import pytest
 from consent.model import Requester
 from gateway import settings
 from gateway.adapters.address import LOOPBACK, AddressPolicy
-from gateway.adapters.fhir import FhirSource
+from gateway.adapters.dialects import dialect
 from gateway.adapters.http import HttpClient
+from gateway.adapters.kinds import source_of
 from gateway.clock import SystemClock
 from gateway.demo.context import Asker
 from gateway.model import Context, Failure, Patient, Payload, SourceQuestion
+from mappings.model import Origin
+from mappings.translation import translate
 from profiles import exact
 from profiles.identifiers import BSN_SYSTEM
 from tests.gateway.demo.stand import Asked, Stand
@@ -41,12 +44,12 @@ async def ask(asked: Asked, source_id: str, bsn: str) -> list[Payload | Failure]
     read = settings.parse(asked.region.settings_tree())
     (table,) = [one for one in read.sources if one.id == source_id]
     async with HttpClient(AddressPolicy.of(LOOPBACK)) as http:
-        source = FhirSource(table, http, Signing(asked.gateway), asked.gateway.base, SystemClock())
-        patient = Patient("p1-x", BSN_SYSTEM, bsn)
+        source = source_of(table, http, Signing(asked.gateway), asked.gateway.base, SystemClock())
+        assert source is not None
+        patient, categories = Patient("p1-x", BSN_SYSTEM, bsn), dialect(table.dialect).categories | {"Patient"}
         deadline = asyncio.get_running_loop().time() + 30
         return [
-            part
-            async for part in source.fetch(SourceQuestion(patient, source.categories, frozenset(), CONTEXT, deadline))
+            part async for part in source.fetch(SourceQuestion(patient, categories, frozenset(), CONTEXT, deadline))
         ]
 
 
@@ -109,3 +112,23 @@ async def test_every_query_of_the_dialect_is_answered_and_logged(
 @pytest.mark.parametrize("source", ["gp-a", "gp-b", "hospital", "mental-health"])
 async def test_an_unknown_person_is_an_empty_answer(asked: Asked, source: str) -> None:
     assert told(await ask(asked, source, "999990081")) == {}
+
+
+async def test_the_gp_post_answers_messages_and_knows_who_asked(asked: Asked) -> None:
+    parts = await ask(asked, "gp-post", "999990226")
+    (payload,) = [part for part in parts if isinstance(part, Payload)]
+    assert {(part.code, part.query) for part in parts if isinstance(part, Failure)} == {("status", "laboratory")}
+    made = translate(payload.body, payload.format, Origin("90000501", "gp-post", payload.fetched))
+    assert Counter(one["resourceType"] for one in made.resources) == {
+        "Patient": 1, "Practitioner": 1, "Organization": 1, "EpisodeOfCare": 1, "Condition": 1, "Encounter": 1,
+        "Observation": 2, "MedicationRequest": 1, "Flag": 1, "AllergyIntolerance": 1,
+    }  # fmt: skip
+    (entry,) = asked.region.organizations["gp-post"].access_log
+    assert entry.asker == Asker("90000202", "900009011", "01.071", "spoed", "case-9")
+    assert (entry.responsible, entry.request_id, entry.path) == ("900009012", "request-9", "/hl7v3")
+
+
+async def test_nobody_of_that_number_at_the_gp_post_is_an_empty_answer(asked: Asked) -> None:
+    parts = await ask(asked, "gp-post", "999990081")
+    assert [part.format for part in parts if isinstance(part, Payload)] == ["fhir-r4"]
+    assert told([part for part in parts if isinstance(part, Payload)]) == {}

@@ -11,7 +11,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.crypto import jose
 from gateway.demo.context import Asker
-from gateway.demo.fhir_server import Manner
+from gateway.demo.fhir_server import FhirServer, Manner
 from profiles import exact
 from tests.gateway.demo.stand import BSN, FORM, WHO, Asked, ids, running, types
 
@@ -239,10 +239,12 @@ async def test_gp_b_is_slow_and_sometimes_fails_for_its_own_patients_only() -> N
         ]
         assert [answer.status_code for answer in answers] == [200, 200, 500, 200]
         assert loop.time() - began >= 0.4
-        asked_before = asked.region.organizations["gp-b"].server.asked
+        server = asked.region.organizations["gp-b"].server
+        assert isinstance(server, FhirServer)
+        asked_before = server.asked
         unknown = await asked.post("gp-b", "/Patient/_search", {"identifier": f"{BSN}|{FIRST}"})
         assert unknown.json()["total"] == 0
-        assert asked.region.organizations["gp-b"].server.asked == asked_before
+        assert server.asked == asked_before
 
 
 async def test_form_type_is_needed(asked: Asked) -> None:

@@ -16,7 +16,7 @@ from profiles.validation import validate
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PERSONS = persons(NOW)
-ASKED = [source for source, row in region_tables()["sources"].items() if row["kind"] != "mllp"]
+ASKED = [source for source, row in region_tables()["sources"].items() if row["kind"].startswith("fhir-")]
 R4 = [source for source in ASKED if region_tables()["sources"][source]["kind"] == "fhir-r4"]
 
 

@@ -33,8 +33,10 @@ async def test_the_tree_is_a_configuration_and_a_policy(asked: Asked) -> None:
     read = settings.parse(asked.region.settings_tree())
     built = policy.build(read)
     assert {one.facility_type for one in read.organizations} >= {"Z3", "V4", "AMB", "G5", "N6"}
-    assert {one.kind for one in read.sources} == {"fhir-r4", "fhir-stu3", "mllp"}
-    assert {one.dialect for one in read.sources} == {"360@1.0", "bgz-msz@2.0", ""}
+    assert {one.kind for one in read.sources} == {"fhir-r4", "fhir-stu3", "hl7v3", "inbox", "mllp"}
+    assert {one.dialect for one in read.sources} == {
+        "360@1.0", "bgz-msz@2.0", "saz@1.0", "csv/nursing-home", "json/nursing-home", "",
+    }  # fmt: skip
     assert len(built.agreements) == 3
     (hospital,) = [one for one in read.sources if one.id == "hospital"]
     assert (hospital.auth.kind, hospital.auth.client_id) == ("oauth", "roaz-gateway")
@@ -66,7 +68,8 @@ async def test_every_consent_is_understood_and_binds_its_own_custodian_only(aske
 
 async def test_every_asked_custodian_registers_each_person_it_knows(asked: Asked) -> None:
     entries = asked.region.index_entries()
-    assert len(entries) == sum(len(set(person.sources) - {"ambulance"}) for person in asked.region.persons)
+    pushed = {"ambulance", "nursing-home", "nursing-feed"}
+    assert len(entries) == sum(len(set(person.sources) - pushed) for person in asked.region.persons)
     for entry in entries:
         assert validate(entry.resource) == ()
     bases = [entry.resource["extension"][1]["valueCode"] for entry in entries]
@@ -146,6 +149,7 @@ class Taking:
     def __init__(self, troubles: int = 0, refuse: bool = False) -> None:
         self.hosted = Hosted()
         self.taken: list[tuple[str, dict[str, Any]]] = []
+        self.documents: list[tuple[str, str, bytes]] = []
         self.troubles, self.refuse = troubles, refuse
 
     async def start(self) -> None:
@@ -155,6 +159,7 @@ class Taking:
                     Route("/fhir/.well-known/smart-configuration", self.discovery),
                     Route("/oauth/token", self.token, methods=["POST"]),
                     Route("/fhir/{type}", self.take, methods=["POST"]),
+                    Route("/inbox/{source}", self.document, methods=["POST"]),
                 ]
             )
         )
@@ -166,6 +171,11 @@ class Taking:
         assertion = dict(httpx2.QueryParams((await request.body()).decode()))["client_assertion"]
         claims = jose.parse(assertion).claims
         return JSONResponse({"access_token": claims["sub"], "token_type": "Bearer", "expires_in": 300})
+
+    async def document(self, request: Request) -> JSONResponse:
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        self.documents.append((token, request.path_params["source"], await request.body()))
+        return JSONResponse({}, 201)
 
     async def take(self, request: Request) -> JSONResponse:
         if self.troubles:
@@ -187,7 +197,9 @@ async def test_loading_posts_everything_with_the_token_of_its_custodian_consents
     await gateway.hosted.stop()
     kinds = [resource["resourceType"] for _, resource in gateway.taken]
     assert kinds == sorted(kinds)
-    assert len(kinds) == count
+    documents = [("ambulance-transfer", "ambulance", one.raw) for one in region.documents()]
+    assert gateway.documents == documents != []
+    assert len(kinds) + len(documents) == count
     expected = {
         (one.client, json.dumps(one.resource, sort_keys=True)) for one in (*region.consents(), *region.index_entries())
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gateway.ports import Delivery, Letter, Snapshot
 from gateway.storage import Database, open_stores, upgrade
@@ -81,7 +82,7 @@ async def test_a_kept_message_comes_back_as_it_was(keeping: Keeping) -> None:
     kept = await keeping.desk.kept(sent.message.receipt)
     assert kept is not None
     assert kept.message == sent.message
-    assert [replace(item, addressees=frozenset()) for item in kept.items] == list(sent.items)
+    assert [structs.replace(item, addressees=frozenset()) for item in kept.items] == list(sent.items)
     assert (await keeping.desk.items(PATIENT, "ambulance"))[0].addressees == {"1", "2"}
     assert await keeping.desk.kept("unknown") is None
 

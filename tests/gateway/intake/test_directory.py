@@ -35,8 +35,8 @@ class Drop:
         self.world, self.path = world, path
         path.mkdir(exist_ok=True)
 
-        async def take_in(source: SourceTable, body: bytes, dated: datetime | None) -> str:
-            return await take_file(source, body, dated, world.ports)
+        async def take_in(source: SourceTable, body: bytes, dated: datetime | None, written: datetime) -> str:
+            return await take_file(source, body, dated, written, world.ports)
 
         async def bury_file(source: SourceTable, body: bytes, digest: str, why: str) -> None:
             await bury(source, body, digest, why, world.ports)

@@ -1,0 +1,38 @@
+"""Which adapter asks a source of each kind: a kind that is asked is a row here, and is loaded when a region has one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway.errors import StartError
+from gateway.model import HELD_KINDS
+
+if TYPE_CHECKING:
+    from gateway.adapters.http import HttpClient
+    from gateway.adapters.source_auth import Signer
+    from gateway.ports import Clock, Source
+    from gateway.settings import SourceTable
+
+# kind -> module and class of its adapter; `[[sources]]` kind and the `format` of its dialects are this word.
+ASKED: Final = {
+    "fhir-r4": ("gateway.adapters.fhir", "FhirSource"),
+    "fhir-stu3": ("gateway.adapters.fhir", "FhirSource"),
+    "hl7v3": ("gateway.adapters.v3", "V3Source"),
+}
+
+
+def source_of(table: SourceTable, http: HttpClient, keys: Signer, base: str, clock: Clock) -> Source | None:
+    """The adapter that asks this source; None for one that pushes.
+
+    Raises:
+        StartError: a kind nobody knows, or a table that cannot work. Exit code 1.
+    """
+    if table.kind in HELD_KINDS:
+        return None
+    if table.kind not in ASKED:
+        known = ", ".join(sorted({*ASKED, *HELD_KINDS}))
+        message = f"source '{table.id}': kind '{table.kind}' is not known; known are: {known}"
+        raise StartError(message, 1)
+    module, name = ASKED[table.kind]
+    return cast("Source", getattr(import_module(module), name)(table, http, keys, base, clock))

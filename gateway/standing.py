@@ -50,8 +50,9 @@ class Standing:
 
     def constraints(self, type_: str) -> tuple[scopes.Clauses, ...] | None:
         """What the scope demands of each resource of a type, when it is a constrained one."""
-        person = bool(self.caller.requester.person)
-        return scopes.constraints(self.caller.scopes, type_, self.question.action, person=person)
+        person, launch = bool(self.caller.requester.person), bool(self.caller.launch)
+        action = self.question.action
+        return scopes.constraints(self.caller.scopes, type_, action, person=person, launch_patient=launch)
 
     def context(self) -> Context:
         """Who asks and why, for one source (rule B6); the request id is fresh, so that sources cannot be linked."""
@@ -90,4 +91,6 @@ class Standing:
             custodian=custodian,
             case=self.case,
             labels=labels,
+            emergency=self.caller.emergency,
+            launch=self.caller.launch,
         )

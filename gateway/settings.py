@@ -74,6 +74,7 @@ class OrganizationTable(Table, frozen=True):
     name: str
     facility_type: str  # RoleCodeNL, e.g. "Z3" GP, "V4" hospital, "N6" GP post, "AMB", "G5" mental health
     agb: str = ""
+    retention_years: int = 0  # of records about its data; 0 = that of [audit]
 
 
 class IdentifierSystemTable(Table, frozen=True):
@@ -98,7 +99,7 @@ class SourceTable(Table, frozen=True):
 
     id: str
     custodian: str
-    kind: str  # "fhir-r4" | "fhir-stu3" | "mllp" | "inbox"
+    kind: str  # "fhir-r4" | "fhir-stu3" | "hl7v3" | "mllp" | "inbox"
     dialect: str = ""  # name of a query dialect, e.g. "360@1.0", "bgz-msz@2.0"
     url: str = ""
     listen: str = ""  # for kind "mllp": host:port
@@ -136,6 +137,7 @@ class AgreementTable(Table, frozen=True):
     emergency: str = "absent_only"
     system_access: bool = False
     disclosure: str = ""
+    retention_years: int = 0  # of records about what is shared under it; 0 = that of [audit]
 
 
 class ClientTable(Table, frozen=True):
@@ -164,11 +166,35 @@ class ConsentTable(Table, frozen=True):
     basis_regime: str = "opt-in-2026"
 
 
+class WitnessTable(Table, frozen=True):
+    """Who keeps our checkpoints, so that we cannot change the log unseen: another gateway, or write-once storage."""
+
+    id: str
+    kind: str = "gateway"  # "gateway" | "file"
+    url: str = ""  # for kind "gateway": its base URL
+    key: str = ""  # for kind "gateway": its verifier key, as its gateway check prints it
+    path: str = ""  # for kind "file": a directory on storage where nothing can be changed or removed
+    every: Duration = Duration(seconds=1)  # not more often than this
+    ca_file: str = ""
+
+
+class WitnessedTable(Table, frozen=True):
+    """A gateway whose checkpoints this one signs as a witness."""
+
+    id: str
+    keys: tuple[str, ...]  # its verifier keys, as its gateway check prints them
+
+
 class AuditTable(Table, frozen=True):
     """The log."""
 
-    retention_years: int = 7
+    retention_years: int = 7  # of records; an organization or agreement may ask for more, the law for 5
     group_commit: Duration = Duration(milliseconds=2)
+    origin: str = ""  # the name of this gateway in checkpoints; empty = host of gateway.base with /audit
+    heartbeat: Duration = Duration(seconds=60)  # between checkpoints while nothing is recorded
+    clock_jump: Duration = Duration(seconds=2)  # a step of the wall clock that is put on record
+    witnesses: tuple[WitnessTable, ...] = ()
+    witnessed: tuple[WitnessedTable, ...] = ()
 
 
 class Settings(Table, frozen=True):

@@ -202,9 +202,9 @@ class KeyRing:
         """The public token keys as a JWK Set, the current one first."""
         return {"keys": [self._public[number] for number in sorted(self._public, reverse=True)]}
 
-    def sign_audit(self, message: bytes) -> bytes:
-        """An Ed25519 signature with the current audit key; `current("audit")` says which."""
-        return self._auditors[self._current["audit"]].sign(message)
+    def sign_audit(self, message: bytes, number: int | None = None) -> bytes:
+        """An Ed25519 signature with an audit key, the current one unless named; `current("audit")` says which."""
+        return self._auditors[number or self._current["audit"]].sign(message)
 
     def audit_keys(self) -> dict[int, bytes]:
         """The raw public audit keys by number, for whoever must prove the log without this ring."""

@@ -145,7 +145,7 @@ def test_045_a_patient_is_named_one_way(value: str) -> None:
     assert world.asked() == []
 
 
-@pytest.mark.parametrize("type_", ["List", "Group", "Composition", "Binary", "Bundle", "Provenance", "AuditEvent", "Basic", "Person",
+@pytest.mark.parametrize("type_", ["List", "Group", "Composition", "Binary", "Bundle", "Provenance", "Basic", "Person",
                                    "Questionnaire", "Subscription", "Linkage", "MolecularSequence"])  # fmt: skip
 def test_046_047_documents_and_meta_resources_are_not_read_directly(type_: str) -> None:
     world = World()

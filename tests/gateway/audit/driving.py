@@ -38,6 +38,11 @@ def auditor(ura: str) -> Caller:
     return replace(AUDITOR, requester=replace(AUDITOR.requester, organization=ura, client=f"audit-{ura}"))
 
 
+def _withdrawn(world: LogWorld) -> Reply:
+    made = world.post("List", registration(), custodian(GP))
+    return world.request("DELETE", f"List/{made.json['id']}", custodian(GP))
+
+
 @dataclass
 class Driven:
     """One request with its answer, and what must stand about it in the log."""
@@ -69,7 +74,7 @@ QUESTIONS: Final[dict[str, tuple[Caller | None, bool, bool, Ask]]] = {
     "match of nobody": (PHYSICIAN, False, True, lambda world: world.post(
         "Patient/$match", matching(birth="1900-01-01"))),
     "unknown person": (PHYSICIAN, False, False, lambda world: world.post("Patient/$summary", identified(OTHER_BSN))),
-    "no agreement": (OUTSIDER, False, False, lambda world: world.search(caller=OUTSIDER)),
+    "no agreement": (OUTSIDER, False, True, lambda world: world.search(caller=OUTSIDER)),
     "no case": (COORDINATOR, False, True, lambda world: world.search(caller=COORDINATOR)),
     "no token": (None, False, False, lambda world: world.search(caller=None)),
     "token of nobody": (None, False, False, lambda world: world.get(
@@ -96,8 +101,7 @@ QUESTIONS: Final[dict[str, tuple[Caller | None, bool, bool, Ask]]] = {
     "registered": (custodian(GP), False, True, lambda world: world.post("List", registration(), custodian(GP))),
     "registered for another": (custodian(GP), False, False, lambda world: world.post(
         "List", registration(HOSPITAL), custodian(GP))),
-    "registration withdrawn": (custodian(GP), False, False, lambda world: world.request(
-        "DELETE", f"List/{GP}-{BSN}", custodian(GP))),
+    "registration withdrawn": (custodian(GP), False, False, lambda world: _withdrawn(world)),
     "registration unknown": (custodian(GP), False, False, lambda world: world.request(
         "DELETE", "List/list-unknown", custodian(GP))),
     "log searched": (AUDITOR, False, False, lambda world: world.get(f"AuditEvent?{TODAY}", AUDITOR)),

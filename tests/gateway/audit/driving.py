@@ -101,7 +101,7 @@ QUESTIONS: Final[dict[str, tuple[Caller | None, bool, bool, Ask]]] = {
     "registered": (custodian(GP), False, True, lambda world: world.post("List", registration(), custodian(GP))),
     "registered for another": (custodian(GP), False, False, lambda world: world.post(
         "List", registration(HOSPITAL), custodian(GP))),
-    "registration withdrawn": (custodian(GP), False, False, lambda world: _withdrawn(world)),
+    "registration withdrawn": (custodian(GP), False, False, _withdrawn),
     "registration unknown": (custodian(GP), False, False, lambda world: world.request(
         "DELETE", "List/list-unknown", custodian(GP))),
     "log searched": (AUDITOR, False, False, lambda world: world.get(f"AuditEvent?{TODAY}", AUDITOR)),

@@ -50,6 +50,7 @@ OBJECTION: Final = "consent-objection"
 MISSING: Final = "consent-missing"
 WITHDRAWN: Final = "consent-withdrawn"
 UNKNOWN: Final = "consent-unknown"
+PATIENT_SIDE: Final = frozenset({OBJECTION, MISSING, WITHDRAWN, UNKNOWN})
 
 
 Weighed = tuple[Outcome, str, str]  # outcome, code of the reason, deciding statement

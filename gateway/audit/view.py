@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from consent.basis import MISSING, OBJECTION, UNKNOWN
+from consent.basis import PATIENT_SIDE
 from consent.disclosure import visibility
 from consent.model import Decision, Reason, Visibility
 from gateway.audit.record import Asked, Record
@@ -19,7 +19,6 @@ Side = Literal["requester", "custodian", "all"]
 Fate = Literal["asked", "answered", "partly", "withheld", "failed"]
 
 WITHHELD: Final = "consent-refused"  # what reasons on the side of the patient collapse to
-_PATIENT_SIDE: Final = frozenset({OBJECTION, MISSING, UNKNOWN})
 # What a summary says to the requester as well; other incidents are for the custodian.
 _TOLD: Final = frozenset({"masked", "malformed-item", "unknown-modifier", "no-patient", "wrong-patient"})
 
@@ -113,7 +112,7 @@ def _visible(state: str, facility: str, by: Viewer) -> Visibility:
     word, _, why = state.partition(":")
     if word == "refused":
         reasons = tuple(
-            Reason(code, "", "patient" if code in _PATIENT_SIDE else "caller") for code in why.split(",") if code
+            Reason(code, "", "patient" if code in PATIENT_SIDE else "caller") for code in why.split(",") if code
         )
         return visibility(Decision("deny", reasons), facility, by.policy.disclosure)
     if why == "not-checkable":
@@ -124,5 +123,5 @@ def _visible(state: str, facility: str, by: Viewer) -> Visibility:
 def _told(state: str) -> str:
     """The state as the requester may know it: reasons on the side of the patient are one word (rule A4)."""
     word, _, why = state.partition(":")
-    codes = dict.fromkeys(WITHHELD if code in _PATIENT_SIDE else code for code in why.split(","))
+    codes = dict.fromkeys(WITHHELD if code in PATIENT_SIDE else code for code in why.split(","))
     return f"{word}:{','.join(codes)}" if word == "refused" else state

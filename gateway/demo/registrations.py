@@ -14,6 +14,7 @@ from gateway.model import CANONICAL, HELD_KINDS
 from profiles.identifiers import BSN_SYSTEM, URA_SYSTEM
 
 _GENERIC: Final = "http://minvws.github.io/generiekefuncties-docs"
+_OURS: Final = f"{CANONICAL}/StructureDefinition"
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
 _CATEGORIES: Final = f"{_GENERIC}/CodeSystem/nl-gf-data-categories-cs"
 
@@ -95,14 +96,22 @@ def _consent(person: Person, custodian: str, now: datetime, provision: Json) -> 
         "scope": {"coding": [{"system": f"{_TERMINOLOGY}/consentscope", "code": "patient-privacy"}]},
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
         "patient": {"identifier": identifier(person)},
+        # Who may speak for a person goes by age (rule C7).
+        "extension": [{"url": f"{_OURS}/patient-birth-date", "valueDate": person.birthDate}],
         "dateTime": now.isoformat(timespec="seconds"),
-        "performer": [
-            {"type": "Patient" if by == "patient" else "RelatedPerson", "display": by} for by in person.consentBy
-        ],
+        "performer": [_performer(by) for by in person.consentBy],
         "organization": [_organization(custodian)],
         "policy": [{"uri": "https://wetten.overheid.nl/jci1.3:c:BWBR0023864"}],
         "provision": provision,
     }
+
+
+def _performer(by: str) -> Json:
+    """Who said it: the person, or somebody who may speak for them."""
+    if by == "patient":
+        return {"type": "Patient", "display": by}
+    role = {"url": "role", "valueCode": by}
+    return {"display": by, "extension": [{"url": f"{_OURS}/representative", "extension": [role]}]}
 
 
 def _organization(name: str) -> Json:

@@ -32,6 +32,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "restore": "fill a new database from a backup",
 }
 
+# These keep records themselves: of their start and stop, or of each thing they do.
+KEEP_THEIR_OWN: Final = frozenset({"serve", "demo", "inbox"})
+
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     """Run one command and give its exit code."""
@@ -48,7 +51,10 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     options.environment = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - read once, here
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
+        if options.command in KEEP_THEIR_OWN:
+            return run(options)
+        recording = importlib.import_module("gateway.commands.recording")
+        return int(recording.recorded(options, run))
     except StartError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return error.exit_code

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mappings.translation import formats
 from profiles import exact
 from profiles.validation import validate
 from tests.e2e.running import SECTION_SOURCE, Demo, Json, code, of_type, parameters
@@ -217,7 +218,7 @@ def test_every_item_has_its_source_and_every_source_its_provenance(demo: Demo, p
         ]
         ura = organizations["/".join(author.split("/")[-2:])]["identifier"][0]["value"]
         extensions = {one["url"].rpartition("/")[2]: one for one in provenance["extension"]}
-        assert extensions["source-format"]["valueCode"] in {"fhir-r4", "fhir-stu3", "hl7v2"}
+        assert extensions["source-format"]["valueCode"] in formats()
         assert re.fullmatch(r".+\|\d+(\.\d+)*", extensions["map"]["valueString"])  # map and version
         assert extensions["requester-told"]["valueBoolean"] or ura == "90000301"
         told |= dict.fromkeys((target["reference"] for target in provenance["target"]), ura)

@@ -9,6 +9,7 @@ import platform
 import pwd
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -102,7 +103,9 @@ class _Act:
         try:
             log = _log_of(self._options)
             if log is not None:
-                asyncio.run(_append(log.url, encode(self._record(log, kind, exit_code)), self._clock))
+                record = encode(self._record(log, kind, exit_code))
+                with ThreadPoolExecutor(1) as apart:  # whoever calls `main` may have a loop of its own
+                    apart.submit(asyncio.run, _append(log.url, record, self._clock)).result()
         except (StartError, GatewayError) as error:
             if self._name in REGARDLESS or (kind == "command" and self._options.command in AFTERWARDS and exit_code):
                 return

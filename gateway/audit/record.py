@@ -6,7 +6,9 @@ from typing import Final, Literal
 
 import msgspec
 
-Kind = Literal["intent", "outcome", "refusal", "token", "push", "start", "stop", "policy", "sum", "command"]
+Kind = Literal[
+    "intent", "outcome", "refusal", "token", "push", "start", "stop", "policy", "sum", "command", "emergency"
+]
 
 
 class Shown(msgspec.Struct, frozen=True, array_like=True):

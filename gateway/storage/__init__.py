@@ -5,6 +5,7 @@
  - `migrate` and `migrations/`: the schema, and what a version of it needs;
  - `backup`, `archive` and `replay`: what survives the loss of the database;
  - `audit_store`, `issued_store`: the log and the ids handed out with its records;
+ - `audit_trees`, `witness_store`, `audit_lookup`: what keeps the log from being altered unseen, and answers questions about it;
  - `replay_store`, `revocation_store`, `client_store`, `policy_store`, `contract_store`: who may call, and under which policy;
  - `review_store`: emergency accesses somebody must look at;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
@@ -20,7 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.ports import Clock
+from gateway.storage.audit_lookup import AuditLookup
 from gateway.storage.audit_store import AuditStore
+from gateway.storage.audit_trees import AuditTrees
 from gateway.storage.backup import Backup, back_up, restore
 from gateway.storage.case_store import CaseStore
 from gateway.storage.client_store import ClientStore
@@ -36,6 +39,7 @@ from gateway.storage.replay_store import ReplayStore
 from gateway.storage.review_store import ReviewStore
 from gateway.storage.revocation_store import RevocationStore
 from gateway.storage.sealing import Seal
+from gateway.storage.witness_store import WitnessStore
 from gateway.storage.writer import Log
 
 __all__ = ["Backup", "Database", "Stores", "back_up", "check_version", "open_stores", "restore", "upgrade"]
@@ -54,6 +58,9 @@ class Stores:
     inbox: InboxDesk
     issued: IssuedStore
     policies: PolicyStore
+    queries: AuditLookup
+    trees: AuditTrees
+    witnessed: WitnessStore
     revocations: RevocationStore
     contracts: ContractStore
     reviews: ReviewStore
@@ -71,6 +78,9 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         inbox=InboxDesk(database, seal, unseal, clock),
         issued=IssuedStore(database),
         policies=PolicyStore(database),
+        queries=AuditLookup(database),
+        trees=AuditTrees(database),
+        witnessed=WitnessStore(database),
         revocations=RevocationStore(database),
         contracts=ContractStore(database, clock),
         reviews=ReviewStore(database, seal, unseal),

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.ports import AuditLog, Cases, ClientStore, Consents, Inbox, Index, IssuedIds, ReplayStore
 from gateway.settings import ClientTable
-from gateway.storage import Database, open_stores, upgrade
+from gateway.storage import Database, Stores, open_stores, upgrade
 from tests.contract.postgres import Server, empty, server
 from tests.fakes import (
     FixedClock,
@@ -115,4 +115,28 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         stores.cases,
         stores.inbox,
     )
+    await database.close()
+
+
+@dataclass
+class Stored:
+    """The stores of one engine, with what is beneath them."""
+
+    url: str
+    clock: FixedClock
+    database: Database
+    stores: Stores
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def stored(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stored]:
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+        empty(url)
+    else:
+        url = f"sqlite:///{tmp_path}/gateway.db"
+        upgrade(url)
+    clock = FixedClock()
+    database = Database.open(url)
+    yield Stored(url, clock, database, open_stores(database, plain_seal, plain_unseal, clock))
     await database.close()

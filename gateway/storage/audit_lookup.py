@@ -1,0 +1,242 @@
+"""Questions about the log, answered from a table that is filled behind it and may be emptied at any time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from gateway.audit.record import Record, decode, outcome_of
+from gateway.logged import AuditQuery, Logged, RecordId
+from gateway.storage.database import Database
+from gateway.storage.instants import from_micros, to_micros
+from gateway.storage.writer import Cursor, Log
+
+AT_ONCE: Final = 256  # records in one commit: requests wait for it
+
+_NEXT: Final = "SELECT log, epoch FROM audit_log WHERE log > ? OR (log = ? AND epoch > ?) ORDER BY log, epoch LIMIT 1"
+_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
+_FILLED: Final = "SELECT log, epoch, seq FROM audit_filled"
+_REACHED: Final = "SELECT seq FROM audit_filled WHERE log = ? AND epoch = ?"
+_ROWS: Final = (
+    f"SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT {AT_ONCE}"  # noqa: S608 - a constant
+)
+_LOOKUP: Final = (
+    "INSERT INTO audit_lookup (log, epoch, seq, at, patient, organization, kind, action, outcome, interaction, "
+    "purpose, policy, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ABOUT: Final = "INSERT INTO audit_about (value, at, log, epoch, seq) VALUES (?, ?, ?, ?, ?)"
+_FILL: Final = (
+    "INSERT INTO audit_filled (log, epoch, seq) VALUES (?, ?, ?) "
+    "ON CONFLICT (log, epoch) DO UPDATE SET seq = excluded.seq"
+)
+_ONE: Final = "SELECT at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq = ?"
+_CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})-(\d{1,18})")
+_EMPTY: Final = ("DELETE FROM audit_lookup", "DELETE FROM audit_about", "DELETE FROM audit_filled")
+
+
+class AuditLookup:
+    """The table beside the log. INVARIANT: a question sees every record that was durable when it was asked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, query: AuditQuery, limit: int, after: str = "") -> tuple[list[Logged], str]:
+        """A page of records, newest first, and the cursor of the next page: empty when there is none.
+
+        Raises:
+            ValueError: `after` is no cursor.
+            Unavailable: `store-unavailable`.
+        """
+        place = _place(after) if after else None
+        while await self.fill():
+            pass
+        sql, parameters = _question(query, place)
+        rows = await self._database.rows(sql, (*parameters, limit + 1))
+        found = [Logged(RecordId(log, epoch, seq), from_micros(at), body) for at, log, epoch, seq, body in rows[:limit]]
+        if len(rows) <= limit:
+            return found, ""
+        at, log, epoch, seq, _ = rows[limit - 1]
+        return found, f"{at}-{log}-{epoch}-{seq}"
+
+    async def get(self, record: RecordId) -> Logged | None:
+        """One record, None when there is none (any more)."""
+        row = await self._database.row(_ONE, (record.log, record.epoch, record.sequence))
+        return Logged(record, from_micros(row[0]), row[1]) if row else None
+
+    async def fill(self) -> int:
+        """Take a batch of records of every log into the table; give how many."""
+        filled = {(log, epoch): seq for log, epoch, seq in await self._database.rows(_FILLED)}
+        count, at = 0, (0, 0)
+        while row := await self._database.row(_NEXT, (at[0], at[0], at[1])):
+            at = (row[0], row[1])
+            newest = await self._database.row(_NEWEST, at)
+            if newest and newest[0] > filled.get(at, 0):
+                count += await self._fill(at)
+        return count
+
+    async def rebuild(self) -> int:
+        """Empty the table and fill it again; give the number of records."""
+
+        def empty(cursor: Cursor) -> None:
+            for statement in _EMPTY:
+                cursor.execute(statement)
+
+        await self._database.write(empty)
+        total = 0
+        while count := await self.fill():
+            total += count
+        return total
+
+    async def _fill(self, log: Log) -> int:
+        def write(cursor: Cursor) -> int:
+            # Read where it is written, so that two processes never take the same record in twice.
+            reached = cursor.execute(_REACHED, log).fetchone()
+            rows = cursor.execute(_ROWS, (*log, reached[0] if reached else 0)).fetchall()
+            if not rows:
+                return 0
+            lookups: list[tuple[Any, ...]] = []
+            abouts: list[tuple[Any, ...]] = []
+            for seq, at, body in rows:
+                record = _read(body)
+                if record is not None:
+                    lookups.append((*log, seq, at, *_columns(record)))
+                    abouts += [(value, at, *log, seq) for value in sorted(set(_values(record)))]
+            for statement, many in ((_LOOKUP, lookups), (_ABOUT, sorted(abouts))):
+                if many:
+                    cursor.executemany(statement, many)
+            cursor.execute(_FILL, (*log, rows[-1][0]))
+            return len(rows)
+
+        return await self._database.write(write)
+
+
+def _read(body: bytes) -> Record | None:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, ValueError):  # not of this program: it stays in the log, and is found by its id
+        return None
+
+
+def _columns(record: Record) -> tuple[str, ...]:
+    return (
+        record.patient,
+        record.organization,
+        record.kind,
+        record.action,
+        outcome_of(record),
+        record.interaction,
+        record.purpose,
+        record.policy,
+        record.request,
+    )
+
+
+def _values(record: Record) -> Iterator[str]:
+    """What a record may have several of."""
+    if record.organization:
+        yield f"party/{record.organization}"
+    for agent in (record.person, record.responsible, record.client):
+        if agent:
+            yield f"agent/{agent}"
+    if record.case:
+        yield f"entity/Task/{record.case}"
+    if record.object:
+        yield f"entity/{record.object.partition('/_history/')[0]}"
+    for asked in record.custodians:
+        yield f"party/{asked.custodian}"
+        yield f"custodian/{asked.custodian}"
+        yield f"site/{asked.source}"
+        for shown in asked.shown:
+            yield f"entity/{shown.type}/{shown.id}"
+
+
+def _question(query: AuditQuery, after: tuple[int, int, int, int] | None) -> tuple[str, tuple[Any, ...]]:
+    """The statement: the narrowest of what is asked leads, the rest is looked at for each record it finds."""
+    patients = query.patients
+    values = [[f"party/{one}" for one in query.parties]] if query.parties else []
+    singles = (
+        ("party", query.organization),
+        ("custodian", query.custodian),
+        ("agent", query.agent),
+        ("site", query.site),
+    )
+    values += [[f"{kind}/{text}"] for kind, text in singles if text]
+    if query.entity.startswith("Patient/"):
+        named = query.entity.removeprefix("Patient/")
+        patients = (named,) if not patients or named in patients else ("-",)
+    elif query.entity:
+        values.append([f"entity/{query.entity}"])
+    parts, parameters = _conditions(query, patients)
+    leading = "audit_lookup"
+    if values and not patients and not query.request:
+        first = values.pop(-1 if query.entity else 0)
+        if len(first) == 1:
+            leading = "audit_about"
+            parts.insert(0, "audit_about.value = ?")
+            parameters.insert(0, first[0])
+        else:
+            values.append(first)
+    for some in values:
+        marks = ", ".join("?" for _ in some)
+        parts.append(
+            f"EXISTS (SELECT 1 FROM audit_about other WHERE other.value IN ({marks}) AND other.at = audit_lookup.at "  # noqa: S608 - marks only
+            "AND other.log = audit_lookup.log AND other.epoch = audit_lookup.epoch AND other.seq = audit_lookup.seq)"
+        )
+        parameters += some
+    table = leading
+    join = (
+        "audit_about JOIN audit_lookup ON audit_lookup.log = audit_about.log AND audit_lookup.epoch = audit_about.epoch "
+        "AND audit_lookup.seq = audit_about.seq"
+        if leading == "audit_about"
+        else leading
+    )
+    moments, bounds = _moments(query, after, table)
+    sql = (
+        f"SELECT audit_lookup.at, audit_lookup.log, audit_lookup.epoch, audit_lookup.seq, audit_log.body FROM {join} "  # noqa: S608 - texts of this module
+        "JOIN audit_log ON audit_log.log = audit_lookup.log AND audit_log.epoch = audit_lookup.epoch "
+        f"AND audit_log.seq = audit_lookup.seq WHERE {' AND '.join([*parts, *moments])} "
+        f"ORDER BY {', '.join(f'{table}.{column} DESC' for column in ('at', 'log', 'epoch', 'seq'))} LIMIT ?"
+    )
+    return sql, (*parameters, *bounds)
+
+
+def _moments(
+    query: AuditQuery, after: tuple[int, int, int, int] | None, table: str
+) -> tuple[list[str], tuple[int, ...]]:
+    start, end = to_micros(query.start), to_micros(query.end)
+    if after is None:
+        return [f"{table}.at >= ?", f"{table}.at < ?"], (start, end)
+    row = f"({table}.at, {table}.log, {table}.epoch, {table}.seq) < (?, ?, ?, ?)"
+    return [f"{table}.at >= ?", f"{table}.at < ?", f"{table}.at <= ?", row], (start, end, after[0], *after)
+
+
+def _conditions(query: AuditQuery, patients: Sequence[str]) -> tuple[list[str], list[Any]]:
+    columns = (
+        ("patient", patients),
+        ("organization", (query.requester,) if query.requester else ()),
+        ("action", query.actions),
+        ("outcome", query.outcomes),
+        ("kind", query.kinds),
+        ("interaction", query.interactions),
+        ("purpose", query.purposes),
+        ("policy", (query.policy,) if query.policy else ()),
+        ("request", (query.request,) if query.request else ()),
+    )
+    parts, parameters = [], []
+    for column, wanted in columns:
+        if wanted:
+            marks = ", ".join("?" for _ in wanted)
+            parts.append(f"audit_lookup.{column} IN ({marks})" if len(wanted) > 1 else f"audit_lookup.{column} = ?")
+            parameters += list(wanted)
+    return parts, parameters
+
+
+def _place(cursor: str) -> tuple[int, int, int, int]:
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        message = "not a cursor of this log"
+        raise ValueError(message)
+    return int(found[1]), int(found[2]), int(found[3]), int(found[4])

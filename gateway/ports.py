@@ -214,6 +214,17 @@ class Inbox(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CaseEnd:
+    """A coordinator's case that is over, and until when each source lets stay what it sent for it (rule C4)."""
+
+    case: str
+    patient: str
+    organization: str
+    at: datetime
+    until: Mapping[str, datetime]  # source -> the moment after which it is erased
+
+
 class Desk(Inbox, Protocol):
     """The inbox as those see it who keep it: files of many messages, and what waits for a human."""
 
@@ -234,6 +245,14 @@ class Desk(Inbox, Protocol):
         self, *, source: str = "", state: str = "", since: datetime | None = None, after: int = 0
     ) -> list[Slip]:
         """A page of the messages on the desk, oldest first; `after` is the number of the last one seen."""
+        ...
+
+    async def case_until(self, patient: str, organization: str, now: datetime) -> datetime | None:
+        """Until when an open case of this organization about this patient may last; None when it has none."""
+        ...
+
+    async def case_ended(self, ended: CaseEnd) -> int:
+        """Let expire what was sent to the organization of a case alone; give how many messages that were."""
         ...
 
     async def kept(self, receipt: str) -> Letter | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from consent.model import Case
 from gateway.errors import Invalid, Refused
 from gateway.fhir.reading import resource_body
 from gateway.intake.write import Write, identifier_of, kept, subject
-from gateway.model import CANONICAL, Json, Outgoing, instant
+from gateway.model import CANONICAL, HELD_KINDS, Json, Outgoing, instant
+from gateway.ports import CaseEnd, Ports
 from profiles import exact
 from profiles.identifiers import URA_SYSTEM
 
@@ -56,6 +57,7 @@ async def open_case(write: Write) -> Outgoing:
     write.record.case = id_
     await write.record.intent([])
     await ports.cases.put(case, exact.encode(task))
+    await _retain(case, expires, ports)
     return kept(task, 201, ports.settings.gateway.base)
 
 
@@ -86,8 +88,17 @@ async def close(write: Write) -> Outgoing:
     }
     write.record.case = case.id
     await write.record.intent([])
+    await _retain(case, now, write.ports)  # first: a close that is not told is tried again
     await write.ports.cases.put(replace(case, closed=now), exact.encode(task))
     return kept(task, 200, write.ports.settings.gateway.base, 2)
+
+
+async def _retain(case: Case, end: datetime, ports: Ports) -> None:
+    """What was sent for the case stays until its end and the term of its source after that (rule C4)."""
+    if ports.desk is None or not case.patient:
+        return
+    until = {one.id: end + one.retention for one in ports.policy.sources.values() if one.kind in HELD_KINDS}
+    await ports.desk.case_ended(CaseEnd(case.id, case.patient, case.organization, end, until))
 
 
 async def _own(write: Write) -> tuple[Case, bytes]:

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from consent.basis import BASES
 from consent.model import ANY, Custodian
 from gateway.arrival import receive
+from gateway.intake.addressees import addressees
 from gateway.intake.retention import contact_of, expiry
 from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
 from gateway.ports import Delivery, Letter, Message, Ports, Snapshot
@@ -102,7 +103,7 @@ async def _understood(posting: Posting, body: bytes, translation: Translation, p
     place = Place(Custodian(source.custodian, ports.policy.facility_type(source.custodian)), "", source, frozenset())
     arrival = Arrival()
     receive([(translation, instant(now))], place, patient, ports.keys, arrival)
-    delivery = replace(message.delivery, patient=patient.id)
+    delivery = await _for_a_case(replace(message.delivery, patient=patient.id), posting, ports)
     reason = translation.facts.get("quarantine", "")
     if not reason and not _tells_contact(translation, posting.format):
         known = await ports.index.entries(patient.id, now)
@@ -110,6 +111,17 @@ async def _understood(posting: Posting, body: bytes, translation: Translation, p
     state = "quarantined" if reason else "accepted"
     message = replace(message, delivery=delivery, state=state, reason=reason)
     return Letter(message, tuple(arrival.items), tuple(entries_of(arrival.items, message)))
+
+
+async def _for_a_case(delivery: Delivery, posting: Posting, ports: Ports) -> Delivery:
+    """What was sent to one organization that has a case open stays no longer than the case and the term after it."""
+    if ports.desk is None or delivery.expires is None or len(delivery.addressees) != 1:
+        return delivery
+    (organization,) = delivery.addressees
+    until = await ports.desk.case_until(delivery.patient, organization, posting.received)
+    if until is None:
+        return delivery
+    return replace(delivery, expires=min(delivery.expires, until + posting.source.retention))
 
 
 def entries_of(items: list[Item] | tuple[Item, ...], message: Message) -> list[IndexEntry]:
@@ -135,7 +147,7 @@ def _message(posting: Posting, body: bytes, translation: Translation, ports: Por
         contact=contact.key, thread=ports.keys.item_id(source.custodian, f"thread|{thread}") if thread else "",
         dated=dated, expires=expiry(contact, source, posting.received), ended=contact.ended is not None or contact.cancelled,
         cancels=contact.cancelled, basis=_basis(source.custodian, posting.received, ports),
-        addressees=frozenset(facts.get("addressees", "").split()), heard=posting.heard,
+        addressees=frozenset(facts.get("addressees", "").split()) or addressees(body, posting.format), heard=posting.heard,
     )  # fmt: skip
     delivery = replace(delivery, batch=digest if delivery.coverage == "full" else "")
     named = facts.get("control") or facts.get("document") or ""

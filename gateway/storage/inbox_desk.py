@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.model import IndexEntry, Item
-from gateway.ports import Clock, Delivery, Letter, Message, Slip, Snapshot
-from gateway.storage import inbox_rows
+from gateway.ports import CaseEnd, Clock, Delivery, Letter, Message, Slip, Snapshot
+from gateway.storage import inbox_cases, inbox_rows
 from gateway.storage.database import Database
 from gateway.storage.inbox_rows import Prepared
 from gateway.storage.inbox_store import InboxStore
@@ -176,6 +176,24 @@ class InboxDesk(InboxStore):
             return True
 
         return await self._database.write(release, after=lambda: self._known.forget(*touched.items))
+
+    async def case_until(self, patient: str, organization: str, now: datetime) -> datetime | None:
+        """Until when an open case of this organization about this patient may last; None when it has none."""
+        moment = to_micros(now)
+        row = await self._database.row(inbox_cases.OPEN_UNTIL, (patient, organization, moment, moment, ""))
+        return from_micros(row[0]) if row and row[0] else None
+
+    async def case_ended(self, ended: CaseEnd) -> int:
+        """Let what came for a case expire with it; give how many messages that were."""
+        now = to_micros(ended.at)
+
+        def end(cursor: Cursor) -> int:
+            touched = inbox_rows.Touched()
+            count = inbox_cases.end(cursor, ended, touched)
+            _conclude(cursor, touched, now)
+            return count
+
+        return await self._database.write(end)
 
     async def due(self, now: datetime) -> list[str]:
         """Receipts of messages whose time is over; a page."""

@@ -38,9 +38,9 @@ def decide(request: AccessRequest, facts: Facts) -> Decision:
 
 
 def _decide(request: AccessRequest, facts: Facts) -> Decision:
-    passed = [_passed(gate, request, facts) for gate in GATES]
+    refused = [passed(gate, request, facts) for gate in GATES]
     covering, reason = _covered(request, facts)
-    reasons = tuple(one for one in (*passed, reason) if one is not None)
+    reasons = tuple(one for one in (*refused, reason) if one is not None)
     if reasons:
         return Decision("deny", reasons)
     if request.custodian is not None and request.action in _READS:
@@ -48,7 +48,8 @@ def _decide(request: AccessRequest, facts: Facts) -> Decision:
     return Decision("permit", (), _obligations(request), covering[0].id if covering else "")
 
 
-def _passed(gate: Gate, request: AccessRequest, facts: Facts) -> Reason | None:
+def passed(gate: Gate, request: AccessRequest, facts: Facts) -> Reason | None:
+    """Give the reason a gate refuses, None when it lets the question through."""
     try:
         return gate(request, facts)
     except Exception:  # noqa: BLE001 - a broken gate is a closed gate, and the other gates still say what they have to say

@@ -34,7 +34,7 @@ from gateway.oauth.registered import ClientKeys
 from gateway.oauth.tokens import AccessTokens
 from gateway.policy import Policy, build
 from gateway.ports import Clock, Ports, Source
-from gateway.routes import health, inbox, oauth, tokens
+from gateway.routes import admin, health, inbox, oauth, tokens
 from gateway.routes.fhir import FhirApp
 from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
@@ -246,6 +246,7 @@ def _web(ports: Ports, client_keys: ClientKeys) -> FastAPI:
     web.include_router(oauth.router)
     web.include_router(health.router)
     web.include_router(inbox.router)
+    web.include_router(admin.router)
     return web
 
 

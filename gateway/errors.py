@@ -167,6 +167,12 @@ TABLE: Final[dict[str, Row]] = {
         "the person must have logged in at level '{needed}' or higher; state loa in the client assertion",
         "de persoon moet zijn ingelogd op niveau '{needed}' of hoger; noem loa in de client assertion",
     ),
+    "explain-refused": Row(
+        403,
+        "forbidden",
+        "a decision is explained to the requester or the custodian it is about",
+        "een beslissing wordt uitgelegd aan de vrager of de bronhouder die zij betreft",
+    ),
     "consent-refused": Row(403, "suppressed", "not available", "niet beschikbaar"),
     "write-refused": Row(403, "forbidden", "not allowed to write this: {why}", "schrijven niet toegestaan: {why}"),
     "too-many-requests": Row(

@@ -19,6 +19,7 @@ _LOG_PARAMETERS: Final = {"agent": "reference", "entity": "reference", "source":
 _OPERATIONS: Final = {
     "summary": "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
     "match": "http://hl7.org/fhir/OperationDefinition/Patient-match",
+    "can-access": f"{CANONICAL}/OperationDefinition/can-access",
 }
 _RELEASED: Final = "2026-11-22"
 

@@ -83,6 +83,24 @@ TABLE: Final = (
         "summary", "POST", "Patient/$summary", "r", ("Patient",), "Patient summary by identifier", operation="summary"
     ),
     Interaction("match", "POST", "Patient/$match", "s", ("Patient",), "A certain match or nothing", operation="match"),
+    Interaction(
+        "can-access",
+        "POST",
+        "Patient/$can-access",
+        "s",
+        ("Patient",),
+        "What could I see of this patient, and why not",
+        operation="can-access",
+    ),
+    Interaction(
+        "can-access",
+        "GET",
+        "Patient/{id}/$can-access",
+        "s",
+        ("Patient",),
+        "What could I see of this patient, and why not",
+        operation="can-access",
+    ),
     Interaction("search-type", "GET", "{type}", "s", CLINICAL, "Search within one patient"),
     Interaction(
         "search-type", "POST", "{type}/_search", "s", CLINICAL, "Search within one patient, identifiers in the body"

@@ -34,7 +34,7 @@ class TokenAnswer:
     caller: Caller | None = None
     error: str = ""  # code of `gateway.errors`, empty when a token was issued
     why: str = ""  # the sentence of the error
-    interaction: str = "token"  # "token" | "introspect" | "revoke"
+    interaction: str = "token"  # "token" | "introspection" | "revocation"
     retry_after: int | None = None
 
 

@@ -34,7 +34,7 @@ async def introspect(form: bytes, content_type: str, ports: Ports, keys: ClientK
     Spec: RFC 7662 section 2.
     """
     here = discovery.introspection_endpoint(ports.settings)
-    return await _answered(form, content_type, here, _inspected, ports, keys, "introspect")
+    return await _answered(form, content_type, here, _inspected, ports, keys, "introspection")
 
 
 async def revoke(form: bytes, content_type: str, ports: Ports, keys: ClientKeys) -> TokenAnswer:
@@ -43,7 +43,7 @@ async def revoke(form: bytes, content_type: str, ports: Ports, keys: ClientKeys)
     Spec: RFC 7009 section 2: a token that is not known needs no error.
     """
     here = discovery.revocation_endpoint(ports.settings)
-    return await _answered(form, content_type, here, _revoked, ports, keys, "revoke")
+    return await _answered(form, content_type, here, _revoked, ports, keys, "revocation")
 
 
 async def _answered(

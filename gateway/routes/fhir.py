@@ -21,6 +21,7 @@ from gateway.metrics import Metrics
 from gateway.model import Incoming, Outgoing, Question
 from gateway.oauth.discovery import smart_configuration
 from gateway.ports import Ports
+from gateway.preflight import can_access
 from gateway.routes import audit_events
 from profiles import exact
 
@@ -72,6 +73,8 @@ class FhirApp:
             return Outgoing(200, exact.encode(smart_configuration(self.ports.settings)), "application/json", _PUBLIC)
         if found.type == audit_events.TYPE:
             return await audit_events.look(asked, found, self.ports)
+        if name == "can-access":
+            return await can_access(asked, found.id, self.ports)
         if name in _ASKING:
             read = partial(_question, found)
             assemble = assembly.ASSEMBLE[name]

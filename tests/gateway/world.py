@@ -33,10 +33,13 @@ from tests.fakes import (
     MemoryCases,
     MemoryClients,
     MemoryConsents,
+    MemoryContracts,
     MemoryInbox,
     MemoryIndex,
     MemoryIssued,
     MemoryReplay,
+    MemoryReviews,
+    MemoryRevocations,
 )
 from tests.gateway.charts import BIRTH, BSN, CHARTS, Json, covers
 
@@ -224,6 +227,7 @@ class World:
         self.audit = WatchedAudit(events=self.events)
         self.index = MemoryIndex(self.clock)
         self.consents, self.cases, self.inbox = MemoryConsents(), MemoryCases(), MemoryInbox(self.index)
+        self.revocations, self.contracts, self.reviews = MemoryRevocations(), MemoryContracts(), MemoryReviews()
         self.charts = {name: Chart(list(held), self.events, name) for name, held in charts.items()}
         self.keys = ring()
         self.tokens = AccessTokens(self.keys, self.settings, self.policy)
@@ -232,6 +236,7 @@ class World:
             replay=MemoryReplay(), clients=MemoryClients(), index=self.index, consents=self.consents, cases=self.cases,
             inbox=self.inbox, issued=MemoryIssued(self.audit), sources=dict(self.charts) | dict(sources or {}),
             refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), tokens=self.tokens,
+            revocations=self.revocations, contracts=self.contracts, reviews=self.reviews,
         )  # fmt: skip
         self.app = FhirApp(self.ports, Metrics())
         self.patient = self.patient_id()

@@ -48,7 +48,7 @@ async def test_introspection_tells_who_and_until_when(world: World) -> None:
     assert (body["client_id"], body["token_type"], body["iss"]) == ("post", "Bearer", BASE)
     assert set(body["scope"].split()) == {"system/*.rs", "user/*.cruds"}
     assert body["extensions"]["ihe_iua"]["subject_role"] == "01.015"
-    assert world.recorded[-1][0].interaction == "introspect"
+    assert world.recorded[-1][0].interaction == "introspection"
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -106,7 +106,7 @@ async def test_22_a_revoked_token_is_refused_at_once_here_and_within_a_second_el
         assert (await authenticate(header(token), one)).requester.client == "post"
     answer = await world.about("revoke", token)
     assert (answer.status_code, answer.content) == (200, b"")
-    assert world.recorded[-1][0].interaction == "revoke"
+    assert world.recorded[-1][0].interaction == "revocation"
     with pytest.raises(Refused, match="token-invalid"):
         await authenticate(header(token), world.ports)
     world.clock.pass_(seconds=0.6)

@@ -41,7 +41,7 @@ async def register(write: Write) -> Outgoing:
             "invalid-resource", expression=f"List.extension('{BASIS}')", why=f"give the basis: {', '.join(BASES)}"
         )
     patient = subject(entry, "subject", ports)
-    write.record.patient = patient
+    write.record.patient, write.record.reasons = patient, (basis,)
     now = ports.now()
     id_ = f"list-{secrets.token_hex(12)}"
     await write.record.intent([])

@@ -1,4 +1,4 @@
-"""`gateway inbox show|release|replay|remap|erase`: what was pushed, without its content; beside a gateway that may be serving."""
+"""`gateway inbox show|feeds|release|replay|remap|erase`: what was pushed, without its content; beside a gateway that may be serving."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.errors import GatewayError, StartError
 from gateway.intake import desk as inbox
-from gateway.model import instant
+from gateway.model import HELD_KINDS, instant
 from gateway.policy import ZONE, build
 from gateway.ports import Ports, Slip
 from gateway.storage import open_stores
 from gateway.storage.beside import beside
 from gateway.storage.erasures import Erasures
 from gateway.storage.inbox_desk import InboxDesk
+from gateway.storage.inbox_progress import Progress
 from gateway.throttle import Counts
+from gateway.version import __version__
 from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 
+_PROGRESS = "remap.progress"  # beside the configuration, while a run is not done
 _STATES = ("accepted", "quarantined", "dead", "erased")
 
 
@@ -38,6 +41,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     show.add_argument("--source", default="")
     show.add_argument("--state", choices=_STATES, default="")
+    feeds = commands.add_parser(
+        "feeds",
+        help="one line a source that pushes: source, custodian, kind, last heard, expected by, state (ok, late, never)",
+    )
     release = commands.add_parser("release", help="show a quarantined message after a human looked at it")
     release.add_argument("receipt")
     replay = commands.add_parser("replay", help="translate kept messages again, after a map was mended")
@@ -45,14 +52,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("receipt", nargs="?", default="")
     which.add_argument("--dead", action="store_true", help="every dead letter")
     replay.add_argument("--source", default="")
-    remap = commands.add_parser("remap", help="translate everything again that came since a day; safe to repeat")
+    remap = commands.add_parser(
+        "remap", help="translate everything again that came since a day; goes on where it was broken off"
+    )
+    remap.add_argument("--again", action="store_true", help="from the beginning, also when a run was broken off")
     remap.add_argument("--since", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD")
     remap.add_argument("--source", default="")
     erase = commands.add_parser("erase", help="remove a message, or everything pushed about a patient, for good")
     what = erase.add_mutually_exclusive_group(required=True)
     what.add_argument("receipt", nargs="?", default="")
     what.add_argument("--patient-file", metavar="FILE", help="holds the BSN; '-' reads it from stdin")
-    for command, run in ((show, _show), (release, _release), (replay, _replay), (remap, _remap), (erase, _erase)):
+    for command, run in (
+        (show, _show),
+        (feeds, _feeds),
+        (release, _release),
+        (replay, _replay),
+        (remap, _remap),
+        (erase, _erase),
+    ):
         command.add_argument("--config", type=Path, default=Path("region.toml"))
         command.set_defaults(run=_runner(run))
 
@@ -65,6 +82,7 @@ class _At:
     desk: InboxDesk
     erasures: Erasures
     keys: KeyRing
+    directory: Path
 
 
 _Run = Callable[[argparse.Namespace, _At], Awaitable[int]]
@@ -98,13 +116,28 @@ async def _inbox(options: argparse.Namespace) -> AsyncIterator[_At]:
             index=stores.index, consents=stores.consents, cases=stores.cases, inbox=desk, issued=stores.issued, sources={},
             refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), desk=desk,
         )  # fmt: skip
-        yield _At(ports, desk, Erasures(directory / read.database.erasures, desk, url), keys)
+        yield _At(ports, desk, Erasures(directory / read.database.erasures, desk, url), keys, directory)
 
 
 async def _show(options: argparse.Namespace, at: _At) -> int:
     await inbox.note("show", "R", at.ports, reasons=tuple(word for word in (options.source, options.state) if word))
     async for slip in inbox.slips(at.ports, source=options.source, state=options.state):
         print(_line(slip))
+    return 0
+
+
+async def _feeds(options: argparse.Namespace, at: _At) -> int:  # noqa: ARG001 - one signature a command
+    """Who was heard when, and who is late (rule E7); exit 0 also when some are: their data say so themselves."""
+    await inbox.note("feeds", "R", at.ports)
+    now = at.ports.now()
+    for source in at.ports.policy.sources.values():
+        if source.kind not in HELD_KINDS:
+            continue
+        heard = await at.desk.last_heard(source.id)
+        due = heard + source.expected_every if heard and source.expected_every else None
+        state = "never" if heard is None else "late" if due is not None and now > due else "ok"
+        moments = [instant(one) if one else "-" for one in (heard, due)]
+        print("\t".join((source.id, source.custodian, source.kind, *moments, state)))
     return 0
 
 
@@ -122,13 +155,27 @@ async def _replay(options: argparse.Namespace, at: _At) -> int:
 
 
 async def _remap(options: argparse.Namespace, at: _At) -> int:
-    """Oldest first, so that a run that was broken off and started again ends where one run would have."""
+    """Oldest first, in an order that reading anew does not change, so that a run can be broken off and gone on with."""
     since = datetime.combine(options.since, time.min, ZONE).astimezone(UTC)
     found = [slip async for slip in inbox.slips(at.ports, source=options.source, since=since)]
-    wanted = sorted(
-        (slip for slip in found if slip.state in inbox.READABLE), key=lambda slip: (slip.received, slip.number)
-    )
-    return await _read_anew([slip.receipt for slip in wanted], at, "remap")
+    wanted = sorted(_step(slip) for slip in found if slip.state in inbox.READABLE)
+    job = f"remap {options.since} {options.source} {__version__}"
+    progress = Progress.of(at.directory / _PROGRESS, job, again=options.again)
+    rest = [step for step in wanted if not progress.covers(*step)]
+    if progress.done:
+        print(f"gateway: goes on after the {progress.done} message(s) of the run that was broken off", file=sys.stderr)
+    await inbox.note("remap", "U", at.ports, reasons=(f"{len(rest)} message(s)",))
+    for number, (moment, receipt) in enumerate(rest, 1):
+        progress.advance(moment, receipt, await _one_anew(receipt, at))
+        _show_progress(number, len(rest))
+    progress.finish()
+    dead = progress.dead
+    print(f"gateway: {progress.done} message(s) read anew, {dead or 'none'} unreadable", file=sys.stderr)
+    return 1 if dead else 0
+
+
+def _step(slip: Slip) -> tuple[int, str]:
+    return int(slip.received.timestamp() * 1_000_000), slip.receipt
 
 
 async def _erase(options: argparse.Namespace, at: _At) -> int:
@@ -153,26 +200,33 @@ async def _erase(options: argparse.Namespace, at: _At) -> int:
 async def _read_anew(receipts: Iterable[str], at: _At, action: str) -> int:
     """Read each anew, with a record of its own; exit 1 when any is still unreadable."""
     wanted = list(receipts)
-    dead = 0
     await inbox.note(action, "U", at.ports, reasons=(f"{len(wanted)} message(s)",))
+    dead = 0
     for number, receipt in enumerate(wanted, 1):
-        try:
-            taken = await inbox.read_anew(receipt, at.ports)
-        except GatewayError as error:
-            if error.row.status >= 500 or len(wanted) == 1:
-                raise
-            dead += 1
-            print(f"{receipt}\tkept\t{error.text()}")
-            continue
-        dead += any(one.state == "dead" for one in taken)
-        for one in taken:
-            print(f"{receipt}\t{one.state}\t{one.message.reason or '-'}")
-        if sys.stderr.isatty():
-            print(f"\rgateway: {number} of {len(wanted)}", end="", file=sys.stderr)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+        dead += await _one_anew(receipt, at, alone=len(wanted) == 1)
+        _show_progress(number, len(wanted))
     print(f"gateway: {len(wanted)} message(s) read anew, {dead or 'none'} unreadable", file=sys.stderr)
     return 1 if dead else 0
+
+
+async def _one_anew(receipt: str, at: _At, *, alone: bool = False) -> bool:
+    """Read one message anew and print what became of it; true when it is unreadable."""
+    try:
+        taken = await inbox.read_anew(receipt, at.ports)
+    except GatewayError as error:
+        if error.row.status >= 500 or alone:
+            raise
+        print(f"{receipt}\tkept\t{error.text()}")
+        return True
+    for one in taken:
+        print(f"{receipt}\t{one.state}\t{one.message.reason or '-'}")
+    return any(one.state == "dead" for one in taken)
+
+
+def _show_progress(number: int, total: int) -> None:
+    """On a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\rgateway: {number} of {total}", end="" if number < total else "\n", file=sys.stderr)
 
 
 async def _nameless(number: str, known: list[str], at: _At) -> list[str]:

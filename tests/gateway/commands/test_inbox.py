@@ -6,7 +6,8 @@ import asyncio
 import io
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,15 @@ from gateway.app import Gateway, assemble
 from gateway.audit.record import Record, decode
 from gateway.cli import main
 from gateway.crypto.ring import KeyRing
+from gateway.errors import Unavailable
+from gateway.intake import desk
 from gateway.intake.letters import Posting
 from gateway.intake.messages import Taken, take
+from gateway.ports import Ports
 from gateway.settings import load
 from gateway.storage import upgrade
+from gateway.storage.inbox_progress import Progress
+from gateway.version import __version__
 from mappings import translation
 from mappings.model import NotMappable, Origin, Translation
 from tests.gateway.charts import BSN, OTHER_BSN, allergy, person
@@ -42,6 +48,7 @@ id = "nursing"
 custodian = "90000008"
 kind = "inbox"
 inbox = "drop"
+expected_every = "25h"
 """
 
 
@@ -191,3 +198,73 @@ async def test_the_gateway_goes_on_writing_its_log_beside_the_commands(region: R
     heads = region.query("SELECT log, COUNT(*), MAX(seq) FROM audit_log GROUP BY log ORDER BY log")
     assert [row[0] for row in heads] == [1, 2]
     assert all(row[1] == row[2] for row in heads), "dense, in each log"
+
+
+async def test_remap_goes_on_where_it_was_broken_off(
+    region: Region, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for bsn in (BSN, OTHER_BSN, "999990032", "999990044"):
+        await region.take(resident(bsn, penicillin()))
+    capsys.readouterr()
+    read_anew, seen = desk.read_anew, list[str]()
+
+    async def breaks(receipt: str, ports: Ports) -> list[Taken]:
+        if len(seen) == 2:
+            raise Unavailable("store-unavailable")
+        seen.append(receipt)
+        return await read_anew(receipt, ports)
+
+    monkeypatch.setattr(desk, "read_anew", breaks)
+    assert await region.command("remap", "--since", "2020-01-01") == 3
+    kept = (tmp_path / "remap.progress").read_text()
+    assert BSN not in kept
+    assert (tmp_path / "remap.progress").stat().st_mode & 0o077 == 0
+
+    async def noted(receipt: str, ports: Ports) -> list[Taken]:
+        seen.append(receipt)
+        return await read_anew(receipt, ports)
+
+    monkeypatch.setattr(desk, "read_anew", noted)
+    capsys.readouterr()
+    assert await region.command("remap", "--since", "2020-01-01") == 0
+    said = capsys.readouterr()
+    assert len(seen) == len(set(seen)) == 4, "each once, in two runs"
+    assert len(said.out.splitlines()) == 2
+    assert "goes on after the 2 message(s)" in said.err
+    assert "4 message(s) read anew, none unreadable" in said.err
+    assert not (tmp_path / "remap.progress").exists()
+    seen.clear()
+    assert await region.command("remap", "--since", "2020-01-01") == 0
+    assert len(seen) == 4, "a run that was done begins at the beginning"
+
+
+@pytest.mark.parametrize("change", ["--again", "other day", "half a file"])
+async def test_another_job_begins_at_the_beginning(region: Region, tmp_path: Path, change: str) -> None:
+    for bsn in (BSN, OTHER_BSN):
+        await region.take(resident(bsn, penicillin()))
+    day = "2020-01-01"
+    left = Progress.of(tmp_path / "remap.progress", f"remap {day}  {__version__}")
+    left.advance(2**60, "z", dead=False)
+    if change == "half a file":
+        (tmp_path / "remap.progress").write_bytes((tmp_path / "remap.progress").read_bytes()[:20])
+    words = ["--again"] if change == "--again" else []
+    versions = region.query("SELECT MAX(number) FROM message")
+    assert await region.command("remap", "--since", "2020-01-02" if change == "other day" else day, *words) == 0
+    assert region.query("SELECT MAX(number) FROM message") != versions
+
+
+async def test_feeds_tells_who_was_heard_and_who_is_late(region: Region, capsys: pytest.CaptureFixture[str]) -> None:
+    async def line() -> list[str]:
+        assert await region.command("feeds") == 0
+        (one,) = capsys.readouterr().out.splitlines()
+        return one.split("\t")
+
+    assert await line() == ["nursing", "90000008", "inbox", "-", "-", "never"]
+    ports = region.gateway.ports
+    posting = Posting(ports.policy.sources["nursing"], resident(BSN, latex()), "fhir-r4", ports.now())
+    await take(replace(posting, heard=ports.now() - timedelta(hours=30)), "x", ports)
+    late = await line()
+    assert (late[-1], late[3] < late[4]) == ("late", True)
+    await region.take(resident(OTHER_BSN, latex()))
+    assert (await line())[-1] == "ok"
+    assert any(record.interaction == "inbox-feeds" for record in region.records())

@@ -27,15 +27,16 @@ _TOLD: Final = frozenset({"masked", "malformed-item", "unknown-modifier", "no-pa
 class Viewer:
     """Who reads the log, as the organization it is bound to."""
 
-    organization: str  # URA; empty = everything, which only a mandate gives
+    organization: str  # URA
     operates: bool  # it operates the gateway, so what no organization asked is its own
     policy: Policy
     keys: Keys
+    whole: bool = False  # sees everything of everybody: the citizen report, and who holds a mandate
 
     @property
     def parties(self) -> tuple[str, ...]:
         """The organizations whose records may hold something to see; empty = all."""
-        if not self.organization:
+        if self.whole:
             return ()
         return (self.organization, "") if self.operates else (self.organization,)
 
@@ -50,7 +51,7 @@ class Seen:
 
 def viewer(organization: str, operator: str, policy: Policy, keys: Keys) -> Viewer:
     """An auditor of an organization; `operator` is the organization that runs the gateway."""
-    return Viewer(organization, organization == operator, policy, keys)
+    return Viewer(organization, bool(operator) and organization == operator, policy, keys)
 
 
 def seen(record: Record, by: Viewer) -> Seen | None:
@@ -58,8 +59,10 @@ def seen(record: Record, by: Viewer) -> Seen | None:
 
     INVARIANT: what a silent custodian did or refused changes nothing in what anybody else sees.
     """
-    if not by.organization:
+    if by.whole:
         return Seen(record, "all")
+    if not by.organization:
+        return None
     if record.organization == by.organization or (by.operates and not record.organization):
         parts = tuple(_for_requester(record.custodians, by))
         return Seen(msgspec.structs.replace(record, custodians=parts), "requester")

@@ -13,13 +13,14 @@ from gateway import logs, serving, settings
 from gateway.app import Gateway, assemble, database_url
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
-from gateway.demo import loading, output
+from gateway.demo import configuration, loading, output
 from gateway.demo.region import SCENARIOS, Region
 from gateway.errors import StartError
 from gateway.oauth.discovery import token_endpoint
 from gateway.storage import upgrade
 
 _PICK_UP_SECONDS = 8.0
+CONFIGURATION = "region.toml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,7 @@ async def _demo(options: argparse.Namespace, bound: Any, directory: Path) -> Non
         try:
             await gateway.start()
             await door.start()
-            shown = await _loaded(region, gateway)
+            shown = await _loaded(region, gateway, directory / CONFIGURATION)
             print(output.as_object(shown) if options.json else output.as_text(shown), flush=True)
             serving.settle()
             await serving.until_signal()
@@ -67,6 +68,7 @@ async def _gateway(region: Region, directory: Path, listen: str) -> Gateway:
     tree = region.settings_tree()
     tree["gateway"] |= {"listen": listen, "source_networks": ["127.0.0.0/8"], "token_lifetime": "8h"}
     tree["database"] = {"url": "sqlite:///demo.db"}
+    (directory / CONFIGURATION).write_text(configuration.written(tree), encoding="utf-8")
     read = settings.parse(tree, "demo")
     KeyRing.create(directory / read.gateway.keys, SystemClock().now())
     upgrade(database_url(read, directory))
@@ -75,14 +77,14 @@ async def _gateway(region: Region, directory: Path, listen: str) -> Gateway:
     return gateway
 
 
-async def _loaded(region: Region, gateway: Gateway) -> output.Shown:
+async def _loaded(region: Region, gateway: Gateway, configured: Path) -> output.Shown:
     """Let custodians register, the ambulance push and the nursing homes drop files; then the gateway is ready."""
     pushes = [region.push(f"{host}:{port}") for host, port in gateway.addresses.values()]
     await asyncio.gather(loading.load(region), *pushes)
     await _picked_up(gateway)
     tokens = await loading.role_tokens(region)
     gateway.loading = False
-    return output.Shown(region, tokens, token_endpoint(gateway.ports.settings), output.PAGES)
+    return output.Shown(region, tokens, token_endpoint(gateway.ports.settings), output.PAGES, configured)
 
 
 async def _picked_up(gateway: Gateway) -> None:

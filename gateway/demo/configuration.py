@@ -79,6 +79,25 @@ def settings_tree(gateway_base: str, sources: Mapping[str, str], clients: tuple[
     }
 
 
+def written(tree: Json) -> str:
+    """The same as the text of a `region.toml`, so that every command works beside the demo."""
+    lines = []
+    for name, value in tree.items():
+        for table in value if isinstance(value, list) else [value]:
+            lines.append(f"[[{name}]]" if isinstance(value, list) else f"[{name}]")
+            lines += [f"{key} = {_toml(one)}" for key, one in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    # A text and a truth are the same in TOML and JSON; a date stands without quotes.
+    return value.isoformat() if isinstance(value, date) else json.dumps(value, ensure_ascii=False)
+
+
 def _ura(organization: str) -> str:
     ura: str = region_tables()["organizations"][organization]["ura"]
     return ura

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from gateway.demo.facts import Person
@@ -32,6 +33,7 @@ class Shown:
     tokens: Mapping[str, str]
     token_endpoint: str
     pages: Mapping[str, str]  # name -> path
+    configuration: Path = Path("region.toml")
 
     @property
     def base(self) -> str:
@@ -82,6 +84,10 @@ def as_text(shown: Shown) -> str:
     lines += [f"{person.bsn or '-':<11}{person.birthDate:<12}{person.shows}" for person in shown.region.persons]
     lines += ["", "Client keys"]
     lines += [f"{client.id:<28}{client.key_file}" for client in shown.region.clients]
+    lines += ["", "Inboxes (write NAME, then an empty NAME.done; picked up within ten seconds)"]
+    lines += [f"{source:<28}{path}" for source, path in shown.region.inboxes.items()]
+    lines += ["", "Beside the demo: who was heard when, what was pushed, what is configured"]
+    lines += [f"gateway {words} --config {shown.configuration}" for words in ("inbox feeds", "inbox show", "check")]
     lines += ["", "Try it (after pasting the tokens above)"]
     for comment, command in curl_lines(shown):
         lines += [f"# {comment}", command, ""]

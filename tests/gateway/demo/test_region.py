@@ -16,7 +16,7 @@ from starlette.routing import Route
 from consent.provisions import check_consent, statements_from_consent
 from gateway import policy, settings
 from gateway.crypto import jose
-from gateway.demo import loading, output
+from gateway.demo import configuration, loading, output
 from gateway.demo.hosting import Hosted
 from gateway.demo.region import SCENARIOS, Region
 from gateway.errors import StartError
@@ -40,6 +40,12 @@ async def test_the_tree_is_a_configuration_and_a_policy(asked: Asked) -> None:
     assert len(built.agreements) == 3
     (hospital,) = [one for one in read.sources if one.id == "hospital"]
     assert (hospital.auth.kind, hospital.auth.client_id) == ("oauth", "roaz-gateway")
+
+
+async def test_the_tree_as_a_file_is_the_same_configuration(asked: Asked, tmp_path: Path) -> None:
+    tree = asked.region.settings_tree()
+    (tmp_path / "region.toml").write_text(configuration.written(tree))
+    assert settings.load(tmp_path / "region.toml", {}) == settings.parse(tree)
 
 
 async def test_keys_of_clients_are_private_files_that_fit_the_registration(asked: Asked) -> None:
@@ -136,6 +142,9 @@ async def test_the_page_shows_every_person_token_and_lines_that_lead_somewhere(a
     for person in asked.region.persons:
         assert person.shows in text
     assert "PHYSICIAN=token-physician" in text
+    for source, path in asked.region.inboxes.items():
+        assert f"{source:<28}{path}" in text
+    assert "gateway inbox feeds --config region.toml" in text
     base = asked.region.gateway_base
     for _, line in output.curl_lines(shown(asked)):
         address = line.replace("\\$", "$").split(f"{base}/fhir/")[1].split('"')[0].split("?")[0].split(" ")[0]

@@ -27,6 +27,7 @@ class Issue:
     text_en: str
     text_nl: str
     expected: str = ""
+    definition: str = ""  # the profile and the element in it that asks this
 
     @property
     def is_error(self) -> bool:
@@ -40,18 +41,21 @@ def _texts() -> dict[str, dict[str, str]]:
     return tomllib.loads(table)
 
 
-def issue(rule: str, expression: str, expected: str = "") -> Issue:
+def issue(rule: str, expression: str, expected: str = "", definition: str = "", severity: str = "") -> Issue:
     """Give the issue of a rule from the table of texts; `expected` comes from the definitions, never from a sender."""
-    row = _texts()[rule]
+    # An invariant is named by its key; the table has one text for all of them.
+    table, _, key = rule.partition(":")
+    row = _texts()[table]
     if len(expected) > MOST_EXPECTED:
         expected = expected[: MOST_EXPECTED - 1] + "…"
-    severity: Severity = "warning" if row.get("severity") == "warning" else "error"
+    given = row.get("severity") or severity
     return Issue(
-        severity=severity,
+        severity=given if given in ("warning", "information") else "error",  # type: ignore[arg-type] # a string of the table
         code=row["code"],
         expression=expression,
-        rule=rule,
+        rule=key or rule,
         text_en=row["en"].replace("{expected}", expected),
         text_nl=row["nl"].replace("{expected}", expected),
         expected=expected,
+        definition=definition,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from profiles.definitions import definitions
@@ -12,6 +14,18 @@ from profiles.walk import Path, Walk
 ID: Final = r"[A-Za-z0-9\-.]{1,64}"
 _LITERAL: Final = re.compile(rf"(?:.*/)?([A-Z][A-Za-z]+)/{ID}(?:/_history/{ID})?", re.DOTALL)
 _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]+)\?.*", re.DOTALL)
+
+_LITERAL_BASE: Final = re.compile(rf"(.*/)[A-Z][A-Za-z]+/{ID}(?:/_history/{ID})?", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Scope:
+    """The resource that is being read, the one that contains it, and what its references can reach in a Bundle."""
+
+    resource: Json
+    root: Json
+    full_url: str = ""
+    bundle: Mapping[str, Scope] = field(default_factory=dict)
 
 
 def literal_type(reference: str) -> str | None:
@@ -60,3 +74,54 @@ def contained_types(resource: Json) -> dict[str, str]:
         for inner in contained
         if type(inner) is dict and type(inner.get("id")) is str and type(inner.get("resourceType")) is str
     }
+
+
+def resolved(reference: Any, scope: Scope) -> Scope | None:  # noqa: ANN401 - JSON is any value
+    """Give the resource a reference leads to, contained or in the same Bundle; nothing when it is elsewhere.
+
+    Spec: FHIR R4 2.3.0.3 'Contained resources', 2.36.4.1 'Resolving references in Bundles'.
+    """
+    text = reference.get("reference") if type(reference) is dict else reference
+    if type(text) is not str:
+        return None
+    if text.startswith("#"):
+        return _contained(text[1:], scope)
+    if not scope.bundle:
+        return None
+    found = scope.bundle.get(text)
+    if found is None and "/" in scope.full_url and ":" not in text:
+        base = _LITERAL_BASE.fullmatch(scope.full_url)
+        found = scope.bundle.get(base[1] + text) if base else None
+    return found if found is not None else scope.bundle.get("/" + text.partition("/_history/")[0])
+
+
+def _contained(name: str, scope: Scope) -> Scope | None:
+    if not name:
+        return replace(scope, resource=scope.root)
+    for inner in scope.root.get("contained", ()):
+        if type(inner) is dict and inner.get("id") == name and type(inner.get("resourceType")) is str:
+            return replace(scope, resource=inner)
+    return None
+
+
+def bundle_scopes(bundle: Json) -> dict[str, Scope]:
+    """Give the resources of a Bundle by fullUrl, and those with an id no other has also by `/Type/id`."""
+    found: dict[str, Scope] = {}
+    twice: set[str] = set()
+    entries = bundle.get("entry")
+    for entry in entries if type(entries) is list else ():
+        resource = entry.get("resource") if type(entry) is dict else None
+        if type(resource) is not dict or type(resource.get("resourceType")) is not str:
+            continue
+        url = entry.get("fullUrl")
+        scope = Scope(resource, resource, url if type(url) is str else "", found)
+        if type(url) is str:
+            found.setdefault(url, scope)
+        if type(resource.get("id")) is str:
+            key = f"/{resource['resourceType']}/{resource['id']}"
+            if key in found:
+                twice.add(key)
+            found.setdefault(key, scope)
+    for key in twice:
+        del found[key]
+    return found

@@ -21,7 +21,7 @@ from profiles.references import ID, literal_type
 # How often a type may return inside itself; it bounds the depth and so the stack of the compiled schema.
 _RETURNS: Final = 3
 _EXTENSION_LEVELS: Final = 2
-_LONGEST_PAIRED_LIST: Final = 3
+_LONGEST_PAIRED_LIST: Final = 8
 _MOST_TARGETS: Final = 12
 
 _YEAR: Final = r"(?:[0-9](?:[0-9](?:[0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"

@@ -9,10 +9,11 @@ from typing import Any, Final
 from profiles.issue import Issue, issue
 
 MOST_ISSUES: Final = 200
+MOST_REMARKS: Final = 200
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9]{0,63}")
 
-# A path is built for each element checked and rendered only for an issue, so it is a linked pair.
-Path = tuple["Path | None", str]
+# A path is built for each element checked and rendered only for an issue, so it is a linked pair; a number is an index.
+Path = tuple["Path | None", "str | int"]
 
 
 @dataclass(slots=True)
@@ -22,13 +23,23 @@ class Walk:
     issues: list[Issue] = field(default_factory=list)
     contained: dict[str, str] = field(default_factory=dict)
     inside_contained: bool = False
+    remarks: int = 0
 
-    def add(self, rule: str, at: Path, expected: str = "") -> None:
-        """Record a finding; beyond `MOST_ISSUES` only the fact that there are more."""
-        if len(self.issues) < MOST_ISSUES:
-            self.issues.append(issue(rule, rendered(at), expected))
-        elif len(self.issues) == MOST_ISSUES:
-            self.issues.append(issue("too-many-issues", "", str(MOST_ISSUES)))
+    def add(self, rule: str, at: Path, expected: str = "", definition: str = "", severity: str = "") -> None:
+        """Record a finding; beyond `MOST_ISSUES` only the fact that there are more. Remarks never crowd out errors."""
+        found = issue(rule, rendered(at), expected, definition, severity)
+        if found.is_error:
+            errors = len(self.issues) - min(self.remarks, MOST_REMARKS + 1)
+            if errors < MOST_ISSUES:
+                self.issues.append(found)
+            elif errors == MOST_ISSUES:
+                self.issues.append(issue("too-many-issues", "", str(MOST_ISSUES)))
+            return
+        if self.remarks < MOST_REMARKS:
+            self.issues.append(found)
+        elif self.remarks == MOST_REMARKS:
+            self.issues.append(issue("too-many-remarks", "", str(MOST_REMARKS)))
+        self.remarks += 1
 
     def entering(self, contained: dict[str, str], *, inside_contained: bool) -> Walk:
         """Start on another resource, with the same list of findings."""
@@ -41,7 +52,7 @@ def rendered(at: Path) -> str:
     step: Any = at
     while step is not None:
         step, name = step
-        parts.append(name)
+        parts.append(name if type(name) is str else f"[{name}]")
     return "".join(reversed(parts))
 
 

@@ -32,7 +32,7 @@ Run = Callable[[argparse.Namespace], int]
 # These make or mend what a record needs, so only what became of them is recorded.
 AFTERWARDS: Final = frozenset({"init", "db", "restore"})
 # These show no patient and change nothing, and must work where the log does not.
-REGARDLESS: Final = frozenset({"check", "maps", "validate", "token", "audit verify", "audit prove"})
+REGARDLESS: Final = frozenset({"check", "maps", "validate", "profiles", "token", "audit verify", "audit prove"})
 # Options whose values say what was done; every other value stays out of the record.
 NAMED: Final = (
     "id",

@@ -1,0 +1,41 @@
+"""Invariants of profiles and types, run as compiled FHIRPath on the elements they are about."""
+
+from __future__ import annotations
+
+from profiles.fhirpath import EvaluationError, Expression, InvalidExpression, Node, compile_expression
+from profiles.instances import Instance
+from profiles.review import Check, Review
+
+
+def rule_check(key: str, severity: str, expression: str, where: str) -> Check:
+    """Give the check of one invariant; it is compiled for each type it meets, when it first meets it."""
+    made: dict[str, Expression | None] = {}
+    rule, shown, advises = f"invariant:{key}", f"{key}: {expression}", severity != "error"
+
+    def check(instance: Instance, review: Review) -> None:
+        value, beside, at, kind = instance
+        if advises and review.whole.errors_only:
+            return
+        compiled = made[kind] if kind in made else made.setdefault(kind, _compiled(expression, kind))
+        held = None
+        if compiled is not None:
+            focus = value if type(value) is dict else Node(value, kind, beside)
+            scope = review.scope
+            try:
+                held = compiled.holds(focus, scope.resource, scope.root, review.environment())
+            except EvaluationError:
+                held = None
+        if held is False:
+            review.add(rule, at, shown, where, severity)
+        elif held is None:
+            review.remark("rule-not-judged", at, shown, where, "information")
+
+    return check
+
+
+def _compiled(expression: str, kind: str) -> Expression | None:
+    try:
+        return compile_expression(expression, kind)
+    except InvalidExpression:
+        # The build refuses such an expression; a profile added later can only be told that it was not judged.
+        return None

@@ -7,7 +7,21 @@ from typing import Final, Literal
 import msgspec
 
 Kind = Literal[
-    "intent", "outcome", "refusal", "token", "push", "start", "stop", "policy", "sum", "command", "emergency"
+    "intent",
+    "outcome",
+    "refusal",
+    "token",
+    "push",
+    "start",
+    "stop",
+    "policy",
+    "sum",
+    "command",
+    "emergency",
+    "clock",
+    "retire",
+    "hold",
+    "loss",
 ]
 
 

@@ -189,6 +189,7 @@ class AuditTable(Table, frozen=True):
     """The log."""
 
     retention_years: int = 7  # of records; an organization or agreement may ask for more, the law for 5
+    names_in_report: bool = False  # name employees in the overview a citizen gets (F3)
     group_commit: Duration = Duration(milliseconds=2)
     origin: str = ""  # the name of this gateway in checkpoints; empty = host of gateway.base with /audit
     heartbeat: Duration = Duration(seconds=60)  # between checkpoints while nothing is recorded

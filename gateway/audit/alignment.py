@@ -50,9 +50,11 @@ class Alignment:
         if max(len(self._kept), len(self._there)) >= 2 * WINDOWS[-1] or self._lead():
             self._compare(final=False)
 
-    def end(self) -> tuple[Difference, ...]:
-        """What was done, once both have been read to their end."""
+    def end(self, covered: int | None = None) -> tuple[Difference, ...]:
+        """What was done, once both have been read to their end; records after `covered` may be new."""
         self._compare(final=True)
+        if covered is not None:
+            self._new = {leaf: number for leaf, number in self._new.items() if number <= covered or leaf in self._lost}
         return tuple(sorted([*self._cut, *self._named()]))
 
     def _lead(self) -> bool:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
-from gateway.audit.alignment import Alignment
+from gateway.audit.alignment import WINDOWS, Alignment
 from gateway.audit.checkpoints import Head, Log
 from gateway.audit.merkle import Frontier
 
@@ -64,7 +64,8 @@ class LogCheck:
         self._kept = Frontier()
         self._there: Frontier | None = None  # of the records themselves, once they are not what was kept of them
         self._alignment = Alignment()
-        self._met: list[Claim] = []
+        self._good = 0  # records up to the last checkpoint that agreed before one did not
+        self._shown: Claim | None = None  # the largest that agreed, of those others hold
         self._failed: list[tuple[Claim, bool]] = []  # and whether the records themselves agree
         self._early: list[Range] = []
         self._misnumbered: list[Range] = []
@@ -73,6 +74,10 @@ class LogCheck:
     def size(self) -> int:
         """How many records are covered by the tree."""
         return self._kept.size
+
+    def root(self) -> bytes:
+        """The root over the hashes kept."""
+        return self._kept.root()
 
     def skip(self, root: bytes) -> None:
         """A full tile that is not looked into: only its root counts."""
@@ -118,8 +123,12 @@ class LogCheck:
         """Records after the last that is covered: written since the last checkpoint, or before a crash."""
         self.records += len(rows)
         tree = self._there = self._there or self._kept.copy()
-        for _, at, body in rows:
-            tree.extend((sha256(b"\0" + at.to_bytes(8, "big") + body).digest(),))
+        leaves = [sha256(b"\0" + at.to_bytes(8, "big") + body).digest() for _, at, body in rows]
+        if not self._alignment.clean and rows[0][0] <= self._kept.size + WINDOWS[-1]:
+            # What was pushed beyond the last covered number by an insertion is found here.
+            self._alignment.add((), zip((row[0] for row in rows), leaves, strict=True))
+        for leaf in leaves:
+            tree.extend((leaf,))
             while self._claims and self._claims[0].head.size <= tree.size:
                 claim = self._claims.popleft()
                 self._failed.append((claim, claim.head.size == tree.size and claim.head.root == tree.root()))
@@ -128,7 +137,7 @@ class LogCheck:
         """Everything that is not as it was written, once the log was read to its end."""
         if not self.records and not self._kept.size and self._claims:
             return [self._missing()]
-        found = [self._finding(one.first, one.last, one.kind) for one in self._alignment.end()]
+        found = [self._finding(one.first, one.last, one.kind) for one in self._alignment.end(self._kept.size)]
         found += [self._finding(first, last, "edit") for first, last in self._misnumbered if not found]
         found += [
             Finding(self.log, first, last, "deletion", f"records {first} to {last} were removed before their time")
@@ -159,8 +168,8 @@ class LogCheck:
 
     def _judge(self, claim: Claim, root: bytes) -> None:
         if claim.head.root == root:
-            self._met.append(claim)
-            del self._met[:-64]
+            self._good = self._good if self._failed else claim.head.size
+            self._shown = claim if claim.holder else self._shown
             return
         self._failed.append((claim, self._there is not None and self._there.root() == claim.head.root))
 
@@ -193,10 +202,11 @@ class LogCheck:
         failed = [claim for claim, agrees in self._failed if not agrees]
         if not failed:
             return
-        first = max((one.head.size for one in self._met if one.head.size < failed[0].head.size), default=0) + 1
+        first = self._good + 1
         last = failed[-1].head.size
         if self._forked(failed):
-            holders = " and ".join(sorted({_holder(one) for one in (*failed, *self._met) if one.holder}))
+            shown = (*failed, self._shown) if self._shown else failed
+            holders = " and ".join(sorted({_holder(one) for one in shown if one.holder}))
             text = f"two histories were signed and shown to different witnesses ({holders}); they part after record {first - 1}"
             yield Finding(self.log, first, last, "fork", text)
         else:
@@ -209,7 +219,7 @@ class LogCheck:
     def _forked(self, failed: Sequence[Claim]) -> bool:
         """Claim that two checkpoints were signed and given away that cannot both be true."""
         given = [one for one in failed if one.holder]
-        kept = max((one.head.size for one in self._met if one.holder), default=0)
+        kept = self._shown.head.size if self._shown else 0
         if any(one.head.size <= kept for one in given):
             return True
         return any(one.head.size == two.head.size and one.head.root != two.head.root for one, two in pairwise(given))

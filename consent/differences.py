@@ -11,6 +11,8 @@ from consent.categories import DIRECTORY
 from consent.model import ANY, Agreement
 
 Name = Callable[[str], str]
+Effect = Literal["opens", "closes", "changes"]
+Say = Callable[[Effect, str], None]
 
 _LEVELS: Final = {"none": 0, "absent_only": 1, "override_objection": 2}
 _HIDDEN: Final = {None: 0, "named": 0, "anonymous": 1, "silent": 2}
@@ -21,7 +23,7 @@ class Difference:
     """One thing that becomes possible or impossible, or changes otherwise."""
 
     agreement: str
-    effect: Literal["opens", "closes", "changes"]
+    effect: Effect
     text: str
 
 
@@ -34,7 +36,7 @@ def differences(before: Iterable[Agreement], after: Iterable[Agreement], name: N
     found: list[Difference] = []
     for id_ in sorted(old.keys() | new.keys()):
         if id_ not in old:
-            found.append(Difference(id_, "opens", f"{_whole(new[id_], name)}"))
+            found.append(Difference(id_, "opens", _whole(new[id_], name)))
         elif id_ not in new:
             found.append(Difference(id_, "closes", f"no longer: {_whole(old[id_], name)}"))
         elif old[id_] != new[id_]:
@@ -46,7 +48,7 @@ def differences(before: Iterable[Agreement], after: Iterable[Agreement], name: N
 def _changed(old: Agreement, new: Agreement, name: Name) -> list[Difference]:
     found: list[Difference] = []
 
-    def say(effect: Literal["opens", "closes", "changes"], text: str) -> None:
+    def say(effect: Effect, text: str) -> None:
         found.append(Difference(new.id, effect, text))
 
     who = _names(new.requesters, name)
@@ -57,13 +59,22 @@ def _changed(old: Agreement, new: Agreement, name: Name) -> list[Difference]:
             say("opens", words[0].format(what=_names(now - was, call), who=who, data=_data(new, name)))
         if was - now:
             say("closes", words[1].format(what=_names(was - now, call), who=who, data=_data(new, name)))
-    for field, words in _NEEDS.items():
+    for field, text in _NEEDS.items():
         was, now = getattr(old, field), getattr(new, field)
         if was != now:
-            say("closes" if now > was else "opens" if now < was else "changes", words.format(what=_names(now, str)))
+            say(_tighter(field, was, now), text.format(what=_names(now, str)))
     _period(old, new, say)
     _switches(old, new, say)
     return found
+
+
+def _tighter(field: str, was: frozenset[str], now: frozenset[str]) -> Effect:
+    """More left out closes; of relations one is enough, so more of them open, unless none was asked before."""
+    if field == "excluded":
+        return "closes" if now > was else "opens" if now < was else "changes"
+    if not was or not now:
+        return "closes" if now else "opens"
+    return "opens" if now > was else "closes" if now < was else "changes"
 
 
 _SETS: Final[Mapping[str, tuple[str, str]]] = {
@@ -72,7 +83,10 @@ _SETS: Final[Mapping[str, tuple[str, str]]] = {
     "purposes": ("{who} could newly look for purpose {what}", "{who} could no longer look for purpose {what}"),
     "categories": ("{who} could newly see {what}", "{who} could no longer see {what}"),
     "roles": ("role {what} at {who} could newly look", "role {what} at {who} could no longer look"),
-    "facility_types": ("organizations of type {what} could newly look", "organizations of type {what} could no longer look"),
+    "facility_types": (
+        "organizations of type {what} could newly look",
+        "organizations of type {what} could no longer look",
+    ),
 }
 _NEEDS: Final[Mapping[str, str]] = {
     "excluded": "left out, whatever else it says: {what}",
@@ -80,14 +94,17 @@ _NEEDS: Final[Mapping[str, str]] = {
 }
 
 
-def _period(old: Agreement, new: Agreement, say: Callable[[Literal["opens", "closes", "changes"], str], None]) -> None:
+def _period(old: Agreement, new: Agreement, say: Say) -> None:
     if old.start != new.start:
-        say("opens" if new.start < old.start else "closes", f"in force from {_day(new.start)} instead of {_day(old.start)}")
+        say(
+            "opens" if new.start < old.start else "closes",
+            f"in force from {_day(new.start)} instead of {_day(old.start)}",
+        )
     if old.end != new.end:
         say("opens" if new.end > old.end else "closes", f"in force until {_day(new.end)} instead of {_day(old.end)}")
 
 
-def _switches(old: Agreement, new: Agreement, say: Callable[[Literal["opens", "closes", "changes"], str], None]) -> None:
+def _switches(old: Agreement, new: Agreement, say: Say) -> None:
     if old.basis != new.basis:
         say("changes", f"shared on basis {new.basis} instead of {old.basis}: other permits are needed")
     if old.emergency != new.emergency:

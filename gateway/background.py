@@ -11,6 +11,7 @@ from typing import Final
 from gateway.adapters.inbox import InboxDirectory
 from gateway.errors import Unavailable
 from gateway.fhir.interactions import CLINICAL
+from gateway.intake.contracts import refresh
 from gateway.intake.desk import note
 from gateway.ports import Ports
 from gateway.storage import Stores
@@ -23,6 +24,7 @@ PURGE_SECONDS: Final = 600.0
 KEYS_SECONDS: Final = 60.0
 PICK_UP_SECONDS: Final = 5.0
 ERASE_SECONDS: Final = 300.0
+AGREEMENTS_SECONDS: Final = 1.0  # what two people decided or one ended at another process counts here after this
 
 
 class Background:
@@ -42,6 +44,7 @@ class Background:
         self._tasks = [
             asyncio.create_task(_repeat("purge", PURGE_SECONDS, self._purge)),
             asyncio.create_task(_repeat("keys", KEYS_SECONDS, self._keys)),
+            asyncio.create_task(_repeat("agreements", AGREEMENTS_SECONDS, partial(refresh, self._ports))),
             *(
                 asyncio.create_task(_repeat("pick-up", PICK_UP_SECONDS, partial(self._pick_up, inbox)))
                 for inbox in self.inboxes
@@ -81,7 +84,8 @@ class Background:
         return count
 
     async def catch_up(self) -> None:
-        """Before anything is shown: erase again what a database from a backup still holds."""
+        """Before anything is shown: take up agreements, and erase again what a database from a backup still holds."""
+        await refresh(self._ports)
         if self._erasures is not None:
             await self._erasures.catch_up(self._ports.now())
 

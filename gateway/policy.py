@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, TypeVar
@@ -11,17 +12,27 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from consent.basis import BASES
+from consent.categories import CATEGORIES
 from consent.model import Agreement, Visibility
+from consent.purposes import PURPOSES, purpose_of
+from consent.roles import ROLES
 from gateway.errors import StartError
 from gateway.settings import AgreementTable, ClientTable, OrganizationTable, Settings, SourceTable
 
 ZONE: Final = ZoneInfo("Europe/Amsterdam")
 Row = TypeVar("Row")
+_VISIBILITY: Final[dict[str, Visibility]] = {"named": "named", "anonymous": "anonymous", "silent": "silent"}
+_RELATIONS: Final = frozenset({"care-team", "referral", "contact", "case"})
+_EMERGENCY: Final = frozenset({"none", "absent_only", "override_objection"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Policy:
-    """What decisions rest on. INVARIANT: `revision` changes when anything in it changes."""
+    """What decisions rest on. INVARIANT: `revision` changes when anything in it changes.
+
+    Built once; only the agreements that two people decided on (rule C8) come and go while it is in force.
+    """
 
     revision: str
     organizations: dict[str, OrganizationTable] = field(default_factory=dict)  # by URA
@@ -32,6 +43,16 @@ class Policy:
     identifier_systems: dict[str, str] = field(default_factory=dict)  # system -> custodian URA
     disclosure: dict[str, Visibility] = field(default_factory=dict)  # facility type -> visibility (A2)
     case_roles: frozenset[str] = frozenset()
+    filed: tuple[Agreement, ...] = ()  # agreements of the configuration
+    filed_revision: str = ""
+
+    def adopt(self, decided: tuple[Agreement, ...], digest: str) -> bool:
+        """Put the agreements that were decided on beside those of the configuration; false when nothing changed."""
+        revision = f"{self.filed_revision}+{digest}" if digest else self.filed_revision
+        if revision == self.revision:
+            return False
+        self.agreements, self.revision = (*self.filed, *decided), revision
+        return True
 
     def facility_type(self, ura: str) -> str:
         """The facility type of an organization, empty when the directory does not know it (B4)."""
@@ -66,12 +87,15 @@ def build(settings: Settings, partial: Mapping[str, frozenset[str]] | None = Non
     by_custodian: dict[str, tuple[SourceTable, ...]] = {}
     for source in rows:
         by_custodian[source.custodian] = (*by_custodian.get(source.custodian, ()), source)
+    agreements, revision = tuple(agreement_of(row) for row in settings.agreements), _revision(settings)
     return Policy(
-        revision=_revision(settings),
+        revision=revision,
+        filed=agreements,
+        filed_revision=revision,
         organizations=organizations,
         sources=sources,
         sources_of=by_custodian,
-        agreements=tuple(_agreement(row) for row in settings.agreements),
+        agreements=agreements,
         clients=clients,
         identifier_systems={row.system: row.custodian for row in settings.identifier_systems},
         disclosure=_disclosure(settings),
@@ -98,25 +122,31 @@ def _revision(settings: Settings) -> str:
 
 
 def _disclosure(settings: Settings) -> dict[str, Visibility]:
-    allowed: dict[str, Visibility] = {"named": "named", "anonymous": "anonymous", "silent": "silent"}
     chosen: dict[str, Visibility] = {}
     for facility_type, word in settings.consent.disclosure.items():
-        if word not in allowed:
-            message = f"consent.disclosure.{facility_type}: '{word}' is not one of {', '.join(allowed)}"
+        if word not in _VISIBILITY:
+            message = f"consent.disclosure.{facility_type}: '{word}' is not one of {', '.join(_VISIBILITY)}"
             raise StartError(message, 1)
-        chosen[facility_type] = allowed[word]
+        chosen[facility_type] = _VISIBILITY[word]
     return chosen
 
 
-def _agreement(row: AgreementTable) -> Agreement:
+def agreement_of(row: AgreementTable) -> Agreement:
+    """One agreement as decisions read it.
+
+    Raises:
+        StartError: a word no table knows: a purpose, basis, category, role or level. Exit code 1.
+    """
+    _known(row)
     # Midnight here, kept in UTC: comparing instants of one zone costs a fifth of comparing those of two.
-    start = datetime.combine(row.start, time.min, ZONE).astimezone(UTC)
+    first = max(row.start, row.signed) if row.signed else row.start
+    start = datetime.combine(first, time.min, ZONE).astimezone(UTC)
     end = datetime.combine(row.end + timedelta(days=1), time.min, ZONE).astimezone(UTC)
     return Agreement(
         id=row.id,
         requesters=frozenset(row.requesters),
         custodians=frozenset(row.custodians),
-        purposes=frozenset(row.purposes),
+        purposes=frozenset(purpose_of(one) or one for one in row.purposes),
         categories=frozenset(row.categories),
         roles=frozenset(row.roles),
         start=start,
@@ -124,7 +154,36 @@ def _agreement(row: AgreementTable) -> Agreement:
         basis=row.basis,
         emergency=row.emergency,
         system_access=row.system_access,
+        relations=frozenset(row.relations),
+        patient_asked=row.patient_asked,
+        facility_types=frozenset(row.facility_types),
+        excluded=frozenset(row.excluded),
+        disclosure=_VISIBILITY.get(row.disclosure),
     )
+
+
+def _known(row: AgreementTable) -> None:
+    """Refuse words nobody knows: a mistyped category would silently open nothing, a mistyped exclusion everything."""
+    words: tuple[tuple[str, tuple[str, ...], Collection[str]], ...] = (
+        ("purposes", tuple(purpose_of(one) or one for one in row.purposes), PURPOSES),
+        ("categories", row.categories, CATEGORIES),
+        ("excluded", row.excluded, CATEGORIES),
+        ("roles", row.roles, ROLES),
+        ("relations", row.relations, _RELATIONS),
+        ("basis", (row.basis,), BASES),
+        ("emergency", (row.emergency,), _EMERGENCY),
+        ("disclosure", (row.disclosure,) if row.disclosure else (), _VISIBILITY),
+    )
+    for name, given, known in words:
+        for one in given:
+            if one not in known and (one != "*" or name not in ("categories", "roles", "purposes")):
+                near = difflib.get_close_matches(one, sorted(known), n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(sorted(known))}"
+                message = f"agreements '{row.id}'.{name}: '{one}' is not known; {hint}"
+                raise StartError(message, 1)
+    if row.end < row.start:
+        message = f"agreements '{row.id}': the end lies before the start"
+        raise StartError(message, 1)
 
 
 def _unique(table: str, key: str, rows: tuple[Row, ...]) -> dict[str, Row]:

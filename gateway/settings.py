@@ -136,7 +136,13 @@ class AgreementTable(Table, frozen=True):
     basis: str = "explicit"
     emergency: str = "absent_only"
     system_access: bool = False
-    disclosure: str = ""
+    disclosure: str = ""  # how visible a refusal is, where that is less than the region's table says
+    signed: date | None = None  # in force no earlier than this
+    signers: tuple[str, ...] = ()  # who signed, for the record
+    relations: tuple[str, ...] = ()  # one is needed: "care-team", "referral", "contact", "case"; none = not asked
+    patient_asked: bool = False  # a yes a patient just gave a coordinator counts (B2)
+    facility_types: tuple[str, ...] = ("*",)  # of the requester
+    excluded: tuple[str, ...] = ()  # categories it never opens
     retention_years: int = 0  # of records about what is shared under it; 0 = that of [audit]
 
 

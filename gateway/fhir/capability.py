@@ -19,6 +19,7 @@ _LOG_PARAMETERS: Final = {"agent": "reference", "entity": "reference", "source":
 _OPERATIONS: Final = {
     "summary": "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
     "match": "http://hl7.org/fhir/OperationDefinition/Patient-match",
+    "validate": "http://hl7.org/fhir/OperationDefinition/Resource-validate",
     "can-access": f"{CANONICAL}/OperationDefinition/can-access",
 }
 _RELEASED: Final = "2026-11-22"
@@ -70,7 +71,7 @@ def _resource(type_: str) -> Json:
     codes = {"read" if row.name == "read-owned" else row.name for row in rows if not row.operation}
     made: Json = {
         "type": type_,
-        "versioning": "versioned" if type_ == "Consent" else "no-version",
+        "versioning": "versioned" if type_ in ("Consent", "Contract") else "no-version",
         "interaction": [{"code": code} for code in sorted(codes)],
     }
     if type_ in CLINICAL or type_ in PARAMETERS:

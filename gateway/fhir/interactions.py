@@ -41,6 +41,16 @@ CLINICAL: Final = (
     "Specimen",
 )
 
+# What can be sent to be judged: what is exchanged here, alone or in a Bundle.
+VALIDATED: Final = (
+    *CLINICAL,
+    *("Bundle", "Composition", "List", "Task", "Provenance", "Parameters", "OperationOutcome", "Questionnaire"),
+    *("Appointment", "Communication", "ClinicalImpression", "FamilyMemberHistory", "ImagingStudy", "Location"),
+    *("HealthcareService", "QuestionnaireResponse", "RiskAssessment", "Slot", "Schedule", "Substance", "VisionPrescription"),
+    *("Endpoint", "Group", "Media", "MessageHeader", "Person", "BodyStructure", "DetectedIssue", "Basic", "Binary", "Contract"),
+    *("AuditEvent", "CommunicationRequest", "DeviceRequest", "DocumentManifest", "ImmunizationRecommendation"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
@@ -101,6 +111,15 @@ TABLE: Final = (
         "What could I see of this patient, and why not",
         operation="can-access",
     ),
+    Interaction(
+        "validate",
+        "POST",
+        "{type}/$validate",
+        "",
+        VALIDATED,
+        "What profiles have against a resource; nothing is kept",
+        operation="validate",
+    ),
     Interaction("search-type", "GET", "{type}", "s", CLINICAL, "Search within one patient"),
     Interaction(
         "search-type", "POST", "{type}/_search", "s", CLINICAL, "Search within one patient, identifiers in the body"
@@ -119,6 +138,9 @@ TABLE: Final = (
     Interaction("update", "PUT", "Task/{id}", "u", ("Task",), "Close a case"),
     Interaction("create", "POST", "Consent", "c", ("Consent",), "Record a privacy consent"),
     Interaction("update", "PUT", "Consent/{id}", "u", ("Consent",), "Change or withdraw a privacy consent"),
+    Interaction("create", "POST", "Contract", "c", ("Contract",), "Propose an agreement"),
+    Interaction("read-owned", "GET", "Contract/{id}", "r", ("Contract",), "Read an agreement"),
+    Interaction("update", "PUT", "Contract/{id}", "u", ("Contract",), "Decide on an agreement, or end it"),
     Interaction("create", "POST", "List", "c", ("List",), "Register that a custodian holds data (NVI shape)"),
     Interaction("delete", "DELETE", "List/{id}", "d", ("List",), "Withdraw a registration"),
 )

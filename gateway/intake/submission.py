@@ -8,7 +8,7 @@ from consent.scopes import covers
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
 from gateway.errors import Refused
-from gateway.intake import cases, consents, registrations
+from gateway.intake import cases, consents, contracts, registrations
 from gateway.intake.write import Keeper, Write
 from gateway.model import Incoming, Outgoing
 from gateway.ports import Ports
@@ -21,6 +21,9 @@ _KEEPERS: Final[dict[tuple[str, str], tuple[str, str, Keeper]]] = {
     ("create", "Consent"): ("C", "c", consents.create),
     ("read-owned", "Consent"): ("R", "r", consents.read),
     ("update", "Consent"): ("U", "u", consents.update),
+    ("create", "Contract"): ("C", "c", contracts.create),
+    ("read-owned", "Contract"): ("R", "r", contracts.read),
+    ("update", "Contract"): ("U", "u", contracts.update),
     ("create", "List"): ("C", "c", registrations.register),
     ("delete", "List"): ("D", "d", registrations.withdraw),
 }

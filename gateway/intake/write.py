@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.audit.journal import Recorded
 from gateway.errors import Invalid
@@ -11,6 +13,8 @@ from gateway.fhir.reading import patient_by
 from gateway.model import Caller, Incoming, Json, Outgoing, Patient
 from gateway.ports import Ports
 from profiles import exact
+
+_ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,18 @@ def kept(resource: Json, status: int, base: str, version: int = 1) -> Outgoing:
     if status == 201:
         headers.append(("location", f"{base}/fhir/{resource['resourceType']}/{resource['id']}/_history/{version}"))
     return Outgoing(status, exact.encode(resource), headers=tuple(headers))
+
+
+def expected_version(incoming: Incoming) -> int:
+    """The version a change is made to, as If-Match names it.
+
+    Raises:
+        Invalid: `conflict` when it names none: what one did not read one does not replace.
+    """
+    match = _ETAG.fullmatch(incoming.header(b"if-match"))
+    if match is None:
+        raise Invalid("conflict", why='give If-Match: W/"<version>" of the version you read')
+    return int(match[1])
 
 
 def subject(resource: Json, element: str, ports: Ports) -> Patient:

@@ -35,6 +35,9 @@ from tests.gateway.world import (
 Json = dict[str, Any]
 
 
+pytestmark = pytest.mark.slow
+
+
 def auditor(ura: str = GP) -> Caller:
     who = replace(PHYSICIAN.requester, role="auditor", organization=ura, client=f"audit-{ura}", facility_type="Z3")
     return replace(

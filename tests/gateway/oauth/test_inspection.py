@@ -14,7 +14,7 @@ from gateway.oauth import discovery, inspection
 from gateway.oauth.tokens import AccessTokens
 from tests.gateway.oauth.world import BASE, HOSPITAL, OTHER_PRIVATE, OTHER_PUBLIC, PHYSICIAN, Json, World, client_row
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 GROUNDS = {"cannot_consent": "unconscious", "threats": ["life"], "text": "found unconscious, no family"}
 

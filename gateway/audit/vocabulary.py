@@ -67,7 +67,7 @@ def kind_of(record: Record) -> EventKind:
     row = table["interaction"].get(record.interaction)
     if record.kind == "command":
         row = table["command"].get(record.type.partition(" ")[0])
-    row = row or table["kind"][record.kind]
+    row = row or table["kind"].get(record.kind, table["kind"]["other"])
     own = coded(INTERACTION_SYSTEM, _word(record))
     return EventKind(coding(row["type"]), (*(coding(code) for code in row["subtype"]), own), row.get("family", ""))
 

@@ -8,7 +8,11 @@ from importlib import import_module
 from typing import Final
 
 # One row a subcommand: the module and the function in it that declares its options and sets `run`.
-SUBCOMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {}
+SUBCOMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "list": ("audit_reports", "list_arguments", "what an auditor of one organization may see, newest first"),
+    "report": ("audit_reports", "report_arguments", "the overview a citizen gets: who looked, who made data available"),
+    "export": ("audit_reports", "export_arguments", "take events away: NDJSON or CSV with a signed manifest"),
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

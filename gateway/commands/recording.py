@@ -8,6 +8,7 @@ import os
 import platform
 import pwd
 import re
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ _STATUS: Final = {0: 200, 1: 422, 2: 400}
 def recorded(options: argparse.Namespace, run: Run, clock: Clock | None = None) -> int:
     """Run a command with its records.
 
+    A command may leave `patient_id` (whom it was about), `noted` (what it did) and `answer` (what to print after
+    its record is durable) in its options.
+
     Raises:
         StartError: there is a log and it cannot be written, so nothing was done; or what the command raises.
     """
@@ -73,6 +77,7 @@ def recorded(options: argparse.Namespace, run: Run, clock: Clock | None = None) 
         raise
     finally:
         act.note("command", exit_code)
+    sys.stdout.write(getattr(options, "answer", ""))  # what shows a patient is printed when its record is durable
     return exit_code
 
 
@@ -119,7 +124,7 @@ class _Act:
         return Record(
             kind=kind, at=instant(self._clock.now()), request=self._request, interaction="command", type=self._name,
             action="E", client="gateway", organization=log.organization, person=_user(), address=platform.node(),
-            policy=log.policy, patient=getattr(self._options, "patient_id", ""), reasons=tuple(named),
+            policy=log.policy, patient=getattr(self._options, "patient_id", ""), reasons=(*named, *getattr(self._options, "noted", ())),
             status=_STATUS.get(exit_code, 503) if kind == "command" else 0,
             error=f"exit-{exit_code}" if exit_code else "",
         )  # fmt: skip

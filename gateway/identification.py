@@ -49,7 +49,7 @@ def confirm(patient: Patient, answers: list[Answer], ports: Ports) -> list[Answe
     dates = [date for answer in answers for text in answer.birth_dates if (date := parse(text)) is not None]
     if any(same_day(one, other) is False for one, other in combinations(dates, 2)):
         raise Invalid("patient-ambiguous")
-    given = parse(patient.birth_date)
+    given = parse(patient.birth_date) if patient.birth_date else None
     if given is not None and any(same_day(given, date) is False for date in dates):
         ports.misses.count(patient.id, ports.now())
         for answer in answers:

@@ -104,6 +104,9 @@ class PostgresqlConnection:
         """Claim that a transaction is open on a connection that is."""
         return not self._connection.is_closed() and (bool(self._unsent) or self._connection.is_in_transaction())
 
+    def single(self) -> None:
+        """Every record is written under the lease of its log, so a transaction is needed."""
+
     def begin(self) -> Cursor:
         """Open a transaction; READ COMMITTED, so that what it waited for is seen."""
         self._unsent = []

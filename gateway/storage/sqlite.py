@@ -18,7 +18,7 @@ from gateway.storage import migrate
 from gateway.storage.database import GROUP_COMMIT, WAITING_LIMIT, Database, Row
 from gateway.storage.engines import PAGE_ROWS, Read
 from gateway.storage.visits import Visits
-from gateway.storage.writer import Connection, Cursor, Log, Writer
+from gateway.storage.writer import STATEMENT_ROWS, Connection, Cursor, Log, Writer
 
 T = TypeVar("T")
 Connect = Callable[[Path], sqlite3.Connection]
@@ -30,11 +30,11 @@ _URL: Final = re.compile(r"sqlite:///(?P<path>[^?#]+)")
 _MMAP_BYTES: Final = 268_435_456
 _BUSY_MILLISECONDS: Final = 5_000
 _VALUES: Final = re.compile(r"(?<=VALUES )\(\?(?:, \?)*\)")
-_ROWS: Final = 64  # with one statement
+_ROWS: Final = STATEMENT_ROWS
 _LOG: Final = "SELECT slot, epoch FROM log_slot WHERE slot = 1"
 
 
-class _ManyRows(sqlite3.Cursor):
+class ManyRows(sqlite3.Cursor):
     """A cursor that writes many rows with one statement.
 
     Each step of a statement lets another thread run and then waits for its turn again; one step for a whole batch
@@ -71,9 +71,13 @@ class SqliteConnection:
         """Claim that a transaction is open; a full disk makes the engine roll back everything."""
         return self._connection.in_transaction
 
+    def single(self) -> Cursor:
+        """A cursor outside of any transaction."""
+        return self._connection.cursor(ManyRows)
+
     def begin(self) -> Cursor:
         """Open a transaction; nobody else writes until it ends."""
-        cursor = self._connection.cursor(_ManyRows)
+        cursor = self._connection.cursor(ManyRows)
         cursor.execute("BEGIN IMMEDIATE")
         return cursor
 
@@ -119,8 +123,6 @@ class SqliteDatabase(Database):
         self._reader.close()
         if self._lock:
             self._lock.release()
-        else:
-            self._visits.end()
         self._visits.close()
 
 

@@ -26,6 +26,8 @@ class Visits:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self._descriptor, _COUNTS.size)
         self._counts = mmap.mmap(self._descriptor, _COUNTS.size)
+        self._visiting = False
+        self._open = True
 
     def settle(self) -> None:
         """Start counting anew; for the process that serves, before it remembers anything."""
@@ -36,11 +38,7 @@ class Visits:
         """Say that this process may write from now on."""
         with self._alone() as (begun, ended):
             _COUNTS.pack_into(self._counts, 0, begun + 1, ended)
-
-    def end(self) -> None:
-        """Say that what this process wrote is durable and was its last."""
-        with self._alone() as (begun, ended):
-            _COUNTS.pack_into(self._counts, 0, begun, ended + 1)
+        self._visiting = True
 
     def era(self) -> int | None:
         """A number that stays the same as long as nobody else has written; None while somebody may be writing."""
@@ -48,7 +46,13 @@ class Visits:
         return begun if begun == ended else None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; what a visitor wrote is durable and was its last."""
+        if not self._open:
+            return
+        self._open = False
+        if self._visiting:
+            with self._alone() as (begun, ended):
+                _COUNTS.pack_into(self._counts, 0, begun, ended + 1)
         self._counts.close()
         os.close(self._descriptor)
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -20,6 +21,7 @@ Log = tuple[int, int]  # slot and epoch
 Extra = tuple[str, Sequence[Any]]  # a statement and its parameters
 
 _LARGEST_BATCH: Final = 1_000
+STATEMENT_ROWS: Final = 64  # more do not go into one statement
 _STUCK_SECONDS: Final = 10.0
 _NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
 _APPEND: Final = "INSERT INTO audit_log (log, epoch, seq, at, body) VALUES (?, ?, ?, ?, ?)"
@@ -62,6 +64,10 @@ class Connection(Protocol):
     @property
     def in_transaction(self) -> bool:
         """Claim that a transaction is open: false when the engine ended it by itself."""
+        ...
+
+    def single(self) -> Cursor | None:
+        """A cursor each of whose statements is a transaction; None where a transaction must be opened first."""
         ...
 
     def begin(self) -> Cursor:
@@ -146,7 +152,8 @@ class Writer:
     """Commits batches in a thread of its own and tells each caller only after COMMIT returned.
 
     INVARIANT: a caller that got a result finds it after a crash; a caller that got `Unavailable` does not know.
-    Units: `window` in seconds: how long a batch waits to grow while several callers write at the same time.
+    A batch grows as long as the event loop finds more work to do in one go, at most `window` seconds: a lone caller
+    is not delayed, and a loop that is busy commits what is ready together.
     """
 
     def __init__(self, connect: Callable[[], Connection], window: float, limit: int, pace: Pace = Pace()) -> None:
@@ -156,10 +163,10 @@ class Writer:
         self._window = window
         self._limit = limit
         self._waiting: deque[Waiting] = deque()
-        self._wake = threading.Event()
-        self._wanted = 1
-        self._crowd = 1
-        self._ended = 0.0
+        self._bell: SimpleQueue[None] = SimpleQueue()  # once a batch; the thread sleeps on it
+        self._gathering = False
+        self._counted = 0
+        self._first = 0.0
         self._began: float | None = None
         self._failed = False
         self._closing = False
@@ -178,8 +185,19 @@ class Writer:
         if self._closing or len(self._waiting) >= self._limit:
             raise Unavailable(entry.code)
         self._waiting.append(entry)
-        if len(self._waiting) >= self._wanted:
-            self._wake.set()
+        if not self._gathering:
+            self._gathering, self._counted, self._first = True, 0, monotonic()
+            self._look(entry.future.get_loop())
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the thread once a turn of the loop has brought nothing more."""
+        count = len(self._waiting)
+        if self._counted < count < STATEMENT_ROWS and monotonic() - self._first < self._window:
+            self._counted = count
+            loop.call_soon(self._look, loop)
+        else:
+            self._gathering = False
+            self._bell.put(None)
 
     def healthy(self) -> bool:
         """Claim that the last commit worked and none has been hanging."""
@@ -190,7 +208,7 @@ class Writer:
     def close(self) -> None:
         """Commit what waits, then end the thread; blocks until both are done."""
         self._closing = True
-        self._wake.set()
+        self._bell.put(None)
         self._thread.join()
         while self._waiting:  # submitted by another thread in the instant of closing
             entry = self._waiting.popleft()
@@ -205,31 +223,31 @@ class Writer:
         opened.set_result(None)
         while self._gather():
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST_BATCH))]
+            if self._waiting:  # more than one batch takes
+                self._bell.put(None)
             self._began = monotonic()
             _tell(self._commit(batch))
-            self._crowd, self._ended, self._began = len(batch), monotonic(), None
+            self._began = None
         self._drop_connection()
 
     def _gather(self) -> bool:
-        """Wait for the first entry, and under load a little longer for as many as came last time."""
-        self._wait_for(1, self._pace.retry if self._failed else self._pace.rest)
-        # A lone caller is never delayed: only one that comes right after a shared commit waits for company.
-        if self._crowd > 1 and monotonic() - self._ended < self._window:
-            self._wait_for(self._crowd, self._window)
+        """Wait until something is to be committed; false when that was the last of it."""
+        while not self._closing:
+            try:
+                self._bell.get(timeout=self._pace.retry if self._failed else self._pace.rest)
+            except Empty:
+                return True
+            if self._waiting:  # what rang may have been committed with the batch before
+                return True
         return bool(self._waiting) or not self._closing
-
-    def _wait_for(self, count: int, seconds: float | None) -> None:
-        # Clear, publish, look, wait: an entry that arrives between any two of these steps is seen.
-        self._wake.clear()
-        self._wanted = count
-        if len(self._waiting) < count and not self._closing:
-            self._wake.wait(seconds)
-        self._wanted = self._limit + 1
 
     def _commit(self, batch: list[Waiting]) -> list[Outcome]:
         try:
             if self._connection is None:
                 self._connection = self._connect()
+            if (written := self._commit_appends(self._connection, batch)) is not None:
+                self._failed = False
+                return written
             cursor = self._connection.begin()
             outcomes = self._apply(cursor, batch)
             cursor.execute("COMMIT")
@@ -244,6 +262,22 @@ class Writer:
             self._drop_connection()
             return [(entry, None, Unavailable(entry.code)) for entry in batch]
         self._failed = False
+        return outcomes
+
+    def _commit_appends(self, connection: Connection, batch: list[Waiting]) -> list[Outcome] | None:
+        """Nothing but records: one statement that is its own transaction, so that the event loop is disturbed once.
+
+        None when there is more in the batch, or when that did not work: then nothing of it is kept.
+        """
+        appends = [entry for entry in batch if isinstance(entry, Append) and not entry.extras]
+        if len(appends) < len(batch) or len(appends) > STATEMENT_ROWS or (cursor := connection.single()) is None:
+            return None
+        heads = dict(self._heads)
+        try:
+            outcomes = _append_together(cursor, heads, appends)
+        except connection.faults:
+            return None
+        self._heads = heads
         return outcomes
 
     def _apply(self, cursor: Cursor, batch: list[Waiting]) -> list[Outcome]:

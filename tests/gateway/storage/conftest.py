@@ -50,9 +50,10 @@ class Fault:
 
 
 def _connection(fault: Fault) -> type[sqlite3.Connection]:
-    class FaultyCursor(sqlite3.Cursor):
+    class FaultyCursor(sqlite.ManyRows):
         def execute(self, sql: str, parameters: Any = (), /) -> Self:
-            if sql == "COMMIT":
+            alone = sql.startswith("INSERT") and not self.connection.in_transaction
+            if alone or sql == "COMMIT":
                 fault.commit()
             return super().execute(sql, parameters)
 

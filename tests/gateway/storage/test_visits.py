@@ -15,7 +15,7 @@ def test_an_era_lasts_until_somebody_visits(tmp_path: Path) -> None:
     assert serving.era() == first
     command.begin()
     assert serving.era() is None
-    command.end()
+    command.close()
     assert serving.era() not in (None, first)
 
 
@@ -24,9 +24,10 @@ def test_two_visits_at_a_time_both_have_to_end(tmp_path: Path) -> None:
     serving.settle()
     one.begin()
     other.begin()
-    one.end()
+    one.close()
     assert serving.era() is None
-    other.end()
+    other.close()
+    other.close()
     assert serving.era() is not None
 
 

@@ -111,16 +111,21 @@ class Cases(Protocol):
 class Terminology(Protocol):
     """A server that knows the code systems nobody here has."""
 
-    async def members(
-        self, questions: Sequence[Question]
-    ) -> Mapping[Question, bool]: ...  # no answer in time: left out
+    async def members(self, questions: Sequence[Question]) -> Mapping[Question, bool]:
+        """Say which codings are in their value set; what is not said in time is left out."""
+        ...
 
 
 class Quality(Protocol):
     """What is wrong with the items of sources, found off the critical path."""
 
-    def offer(self, answers: Sequence[Answer]) -> None: ...  # never waits, never raises, drops what is too much
-    async def work(self) -> None: ...  # for as long as the process lives
+    def offer(self, answers: Sequence[Answer]) -> None:
+        """Take items to be looked at later; never waits, never raises, drops what is too much."""
+        ...
+
+    async def work(self) -> None:
+        """Look at what was offered, for as long as the process lives."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

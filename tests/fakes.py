@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from consent.model import Case, Statement
 from gateway.errors import Invalid, Unavailable
 from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
-from gateway.ports import Issued, KeptContract, Message, Review, Withdrawn
+from gateway.ports import Issued, KeptContract, Review, Withdrawn
+from gateway.pushed import Message
 from gateway.settings import ClientTable
 from gateway.storage.content_date import older
 

@@ -19,7 +19,8 @@ from gateway.errors import GatewayError, StartError
 from gateway.intake import desk as inbox
 from gateway.model import HELD_KINDS, instant
 from gateway.policy import ZONE, build
-from gateway.ports import Ports, Slip
+from gateway.ports import Ports
+from gateway.pushed import Slip
 from gateway.storage import open_stores
 from gateway.storage.beside import beside
 from gateway.storage.erasures import Erasures

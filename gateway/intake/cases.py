@@ -12,7 +12,8 @@ from gateway.errors import Invalid, Refused
 from gateway.fhir.reading import resource_body
 from gateway.intake.write import Write, identifier_of, kept, subject
 from gateway.model import CANONICAL, HELD_KINDS, Json, Outgoing, instant
-from gateway.ports import CaseEnd, Ports
+from gateway.ports import Ports
+from gateway.pushed import CaseEnd
 from profiles import exact
 from profiles.identifiers import URA_SYSTEM
 

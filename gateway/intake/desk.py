@@ -12,7 +12,8 @@ from gateway.intake.files import format_of
 from gateway.intake.letters import NO_PATIENT, Posting, entries_of, letters_of
 from gateway.intake.messages import Taken, keep
 from gateway.model import instant
-from gateway.ports import Desk, Letter, Message, Ports, Slip
+from gateway.ports import Ports
+from gateway.pushed import Desk, Letter, Message, Slip
 
 READABLE = ("accepted", "quarantined", "dead")
 

@@ -17,7 +17,8 @@ from gateway.intake.letters import Posting
 from gateway.intake.messages import Taken, keep, take
 from gateway.intake.retention import contact_key
 from gateway.model import HELD_KINDS, Caller, Incoming, Json, Outgoing
-from gateway.ports import Delivery, Letter, Message, Ports
+from gateway.ports import Ports
+from gateway.pushed import Delivery, Letter, Message
 from gateway.settings import SourceTable
 from profiles import exact
 from profiles.identifiers import passes_elfproef

@@ -17,7 +17,8 @@ from gateway.arrival import receive
 from gateway.intake.addressees import addressees
 from gateway.intake.retention import contact_of, expiry
 from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
-from gateway.ports import Delivery, Letter, Message, Ports, Snapshot
+from gateway.ports import Ports
+from gateway.pushed import Delivery, Letter, Message, Snapshot
 from gateway.settings import SourceTable
 from mappings.formats.er7_time import date_time_of
 from mappings.formats.hl7v2 import control_id

@@ -13,7 +13,8 @@ from gateway.audit.record import Asked, Record, Shown, encode
 from gateway.errors import Unavailable
 from gateway.intake.letters import Posting, dead_letter, letters_of
 from gateway.model import instant
-from gateway.ports import Letter, Message, Ports, Snapshot
+from gateway.ports import Ports
+from gateway.pushed import Letter, Message, Snapshot
 from gateway.settings import SourceTable
 from mappings.formats.hl7v2 import acknowledge
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.ports import CaseEnd
+from gateway.pushed import CaseEnd
 from gateway.storage.inbox_rows import Touched
 from gateway.storage.instants import to_micros
 from gateway.storage.writer import Cursor

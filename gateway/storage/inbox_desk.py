@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.model import IndexEntry, Item
-from gateway.ports import CaseEnd, Clock, Delivery, Letter, Message, Slip, Snapshot
+from gateway.ports import Clock
+from gateway.pushed import CaseEnd, Delivery, Letter, Message, Slip, Snapshot
 from gateway.storage import inbox_cases, inbox_rows
 from gateway.storage.database import Database
 from gateway.storage.inbox_rows import Prepared

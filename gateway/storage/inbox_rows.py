@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.model import IndexEntry, Item, instant
-from gateway.ports import Delivery, Message, Snapshot
+from gateway.pushed import Delivery, Message, Snapshot
 from gateway.storage import index_store
 from gateway.storage.instants import to_micros
 from gateway.storage.writer import Cursor

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from gateway.model import IndexEntry, Item
-from gateway.ports import Message
+from gateway.pushed import Message
 from gateway.storage import index_store
 from gateway.storage.content_date import older
 from gateway.storage.database import Database

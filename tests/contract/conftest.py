@@ -9,7 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from gateway.ports import AuditLog, Cases, ClientStore, Consents, Inbox, Index, IssuedIds, ReplayStore
+from gateway.ports import AuditLog, Cases, ClientStore, Consents, Index, IssuedIds, ReplayStore
+from gateway.pushed import Inbox
 from gateway.settings import ClientTable
 from gateway.storage import Database, Stores, open_stores, upgrade
 from tests.contract.postgres import Server, empty, server

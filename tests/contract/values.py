@@ -10,7 +10,8 @@ from msgspec import structs
 
 from consent.model import Case, Statement
 from gateway.model import IndexEntry, Item
-from gateway.ports import Issued, Message
+from gateway.ports import Issued
+from gateway.pushed import Message
 from tests.fakes import NOON
 
 PATIENT = "p1-aaaa"

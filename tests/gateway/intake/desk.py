@@ -18,7 +18,7 @@ from gateway.intake.messages import Taken, take
 from gateway.metrics import Metrics
 from gateway.model import Caller
 from gateway.oauth.registered import ClientKeys
-from gateway.ports import Slip
+from gateway.pushed import Slip
 from gateway.routes.fhir import FhirApp
 from gateway.settings import SourceTable
 from gateway.storage import Database, open_stores, upgrade

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from gateway.ports import Delivery, Letter, Snapshot
+from gateway.pushed import Delivery, Letter, Snapshot
 from gateway.storage import Database, open_stores, upgrade
 from gateway.storage.inbox_desk import InboxDesk
 from gateway.storage.index_store import IndexStore

@@ -21,6 +21,13 @@ from gateway.policy import Policy
 _ASKS: Final = frozenset({"search-type", "read", "summary", "match"})
 _TASKS: Final = {"create": "case-opened", "update": "case-closed", "read-owned": "case-read"}
 _CONSENTS: Final = {"create": "consent-recorded", "update": "consent-changed", "read-owned": "consent-read"}
+# Interactions that say by themselves what happened, when they succeed.
+_ALIKE: Final = {
+    "can-access": "preflight",
+    "explain": "explained",
+    "emergency-access": "emergency",
+    "review": "reviewed",
+}
 EMERGENCY: Final = "spoed-noodtoegang"
 
 
@@ -156,6 +163,8 @@ def _did(record: Record, gave: Sequence[Asked]) -> str:
         return "log" if record.kind == "outcome" else "refused"
     if record.interaction in _ASKS:
         return _asked(record, gave)
+    if record.interaction in _ALIKE and record.kind == "outcome":
+        return _ALIKE[record.interaction]
     if record.kind != "outcome":
         return "written" if record.interaction in {"create", "update", "delete"} else "refused"
     table = {"Task": _TASKS, "Consent": _CONSENTS}.get(record.type, {})

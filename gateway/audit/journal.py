@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -140,8 +140,7 @@ async def refused(record: Recorded) -> None:
     """Write a refusal; those of unknown callers are counted beyond a bound, so that they cannot fill the log."""
     if record.caller is None:
         counted = record.ports.refusals.count(record.incoming.peer, record.ports.now())
-        for address, count in counted.sums:
-            await record.ports.audit.append(encode(_sum(record, address, count)))
+        await summed(counted.sums, record.incoming.request_id, record.ports)
         if not counted.within:
             return
     for answer in record.answers:
@@ -149,17 +148,24 @@ async def refused(record: Recorded) -> None:
     await record.ports.audit.append(encode(record.record("refusal", record.custodians())))
 
 
-def _sum(record: Recorded, address: str, count: int) -> Record:
-    return Record(
-        kind="sum",
-        at=instant(record.ports.now()),
-        request=record.incoming.request_id,
-        address=address,
-        status=401,
-        error="summed",
-        count=count,
-        policy=record.ports.policy.revision,
-    )
+async def summed(sums: Iterable[tuple[str, int]], request: str, ports: Ports) -> None:
+    """Write how many refusals of unknown callers were not written one by one, per address.
+
+    Raises:
+        Unavailable: `audit-unavailable`.
+    """
+    for address, count in sums:
+        record = Record(
+            kind="sum",
+            at=instant(ports.now()),
+            request=request,
+            address=address,
+            status=401,
+            error="summed",
+            count=count,
+            policy=ports.policy.revision,
+        )
+        await ports.audit.append(encode(record))
 
 
 def _asked(answer: Answer) -> Asked:

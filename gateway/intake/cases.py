@@ -10,7 +10,7 @@ from typing import Final
 from consent.model import Case
 from gateway.errors import Invalid, Refused
 from gateway.fhir.reading import resource_body
-from gateway.intake.write import Write, identifier_of, kept, subject
+from gateway.intake.write import Write, identifier_of, kept, known_patient, subject
 from gateway.model import CANONICAL, HELD_KINDS, Json, Outgoing, instant
 from gateway.ports import Ports
 from gateway.pushed import CaseEnd
@@ -107,6 +107,8 @@ async def _own(write: Write) -> tuple[Case, bytes]:
     requester = write.caller.requester
     if found is None or (found[0].client, found[0].person) != (requester.client, requester.person):
         raise Invalid("not-found", what="this case")
+    if found[0].patient:
+        write.record.patient = known_patient(found[0].patient, write.ports)
     return found
 
 

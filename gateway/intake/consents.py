@@ -12,7 +12,7 @@ from consent.provisions import check_consent, statements_from_consent
 from consent.roles import role_of
 from gateway.errors import Invalid, Refused
 from gateway.fhir.reading import resource_body
-from gateway.intake.write import Write, expected_version, kept, subject
+from gateway.intake.write import Write, expected_version, kept, known_patient, subject
 from gateway.model import Json, Outgoing, Patient, instant
 from profiles import exact
 
@@ -60,6 +60,7 @@ async def _own(write: Write) -> tuple[int, bytes, str]:
     bound = {statement.custodian for statement in _statements(consent | {"status": "active"}, "", write.id, found[0])}
     if write.caller.requester.organization not in bound | {_recorder(consent)}:
         raise Invalid("not-found", what="this consent")
+    write.record.patient = known_patient(found[2], write.ports)
     return found
 
 

@@ -51,6 +51,11 @@ def expected_version(incoming: Incoming) -> int:
     return int(match[1])
 
 
+def known_patient(id_: str, ports: Ports) -> Patient:
+    """The patient something kept is about, for the record."""
+    return Patient(id_, *(ports.keys.patient_identifier(id_) or ("", "")))
+
+
 def subject(resource: Json, element: str, ports: Ports) -> Patient:
     """The patient an element names, by identifier or by a patient id of this gateway.
 

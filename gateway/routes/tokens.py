@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from gateway.audit.journal import summed
 from gateway.audit.record import Record, encode
 from gateway.model import instant
 from gateway.oauth.endpoint import TokenAnswer
@@ -18,6 +19,7 @@ def recorder(ports: Ports) -> RecordToken:
     async def record(outcome: TokenAnswer, peer: str, request_id: str) -> None:
         if outcome.caller is None:
             counted = ports.refusals.count(peer, ports.now())
+            await summed(counted.sums, request_id, ports)
             if not counted.within:
                 return
         await ports.audit.append(encode(_record(outcome, peer, request_id, ports)))
@@ -37,6 +39,7 @@ def _record(outcome: TokenAnswer, peer: str, request_id: str, ports: Ports) -> R
         address=peer,
         status=outcome.status,
         error=str(outcome.body.get("error", "")),
+        reasons=(outcome.error,) if outcome.error else (),
         policy=ports.policy.revision,
         client=requester.client if requester else outcome.client,
         organization=requester.organization if requester else "",

@@ -38,6 +38,22 @@ def auditor(ura: str) -> Caller:
     return replace(AUDITOR, requester=replace(AUDITOR.requester, organization=ura, client=f"audit-{ura}"))
 
 
+def _case_read(world: LogWorld) -> Reply:
+    made = world.post("Task", task(), COORDINATOR)
+    return world.get(f"Task/{made.json['id']}", COORDINATOR)
+
+
+def _case_closed(world: LogWorld) -> Reply:
+    made = world.post("Task", task(), COORDINATOR).json
+    return world.request("PUT", f"Task/{made['id']}", COORDINATOR, body=made | {"status": "completed"})
+
+
+def _consent_changed(world: LogWorld) -> Reply:
+    made = world.post("Consent", privacy(GP), custodian(GP)).json
+    return world.request("PUT", f"Consent/{made['id']}", custodian(GP), body=privacy(GP) | {"status": "inactive"},
+                         headers={"if-match": 'W/"1"'})  # fmt: skip
+
+
 def _withdrawn(world: LogWorld) -> Reply:
     made = world.post("List", registration(), custodian(GP))
     return world.request("DELETE", f"List/{made.json['id']}", custodian(GP))
@@ -93,6 +109,16 @@ QUESTIONS: Final[dict[str, tuple[Caller | None, bool, bool, Ask]]] = {
     "too large": (None, False, False, lambda world: world.post("Patient/$match", b"{" * 200_000)),
     "not acceptable": (PHYSICIAN, False, False, lambda world: world.search(accept="image/png")),
     "case opened": (COORDINATOR, False, True, lambda world: world.post("Task", task(), COORDINATOR)),
+    "case read": (COORDINATOR, False, True, _case_read),
+    "case closed": (COORDINATOR, False, True, _case_closed),
+    "consent changed": (custodian(GP), False, True, _consent_changed),
+    "may look": (PHYSICIAN, False, True, lambda world: world.get(f"Patient/{world.patient}/$can-access")),
+    "may look by POST": (PHYSICIAN, False, True, lambda world: world.post("Patient/$can-access", identified())),
+    "checked": (PHYSICIAN, False, False, lambda world: world.post("Condition/$validate", {"resourceType": "Condition"})),
+    "agreement proposed": (PHYSICIAN, False, False, lambda world: world.post("Contract", {"resourceType": "Contract"})),
+    "agreement unknown": (PHYSICIAN, False, False, lambda world: world.get("Contract/x")),
+    "agreement changed": (PHYSICIAN, False, False, lambda world: world.request(
+        "PUT", "Contract/x", body={"resourceType": "Contract"})),
     "case refused": (SYSTEM, False, False, lambda world: world.post("Task", task(), SYSTEM)),
     "case malformed": (COORDINATOR, False, False, lambda world: world.post("Task", task(code=None), COORDINATOR)),
     "case unknown": (COORDINATOR, False, False, lambda world: world.get("Task/case-unknown", COORDINATOR)),

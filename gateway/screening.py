@@ -21,6 +21,9 @@ log: Final = logging.getLogger("gateway.screening")
 
 # Elements that are masked while the rest of the resource is shown.
 _CONTACT: Final = {"Patient": {"address", "telecom", "contact"}, "RelatedPerson": {"address", "telecom"}}
+# Confidentiality of a report that everybody in care may read, and obligations that take a part away.
+_ORDINARY: Final = frozenset({"U", "L", "M", "N"})
+_PARTIAL: Final = frozenset({"mask", "scope-constraint"})
 _REFERENCE: Final = re.compile(rb'"reference":"([A-Z][A-Za-z]{2,40}/[A-Za-z0-9\-.]{1,64})"')
 
 
@@ -42,6 +45,8 @@ def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
             answer.incidents.append(Incident("wrong-patient", answer.source, item.type))
         else:
             decision = standing.share_item(answer.custodian, item)
+            if item.type == "Composition" and not _may_tell_all(item, answer, standing):
+                continue
             if decision.permitted:
                 kept.extend(_obliged(item, decision.obligations, answer, standing))
             elif answer.told[item.category].state == "answered":
@@ -51,6 +56,18 @@ def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
     )
     answer.items.extend(kept)
     answer.items.extend(_supported(kept, supporting))
+
+
+def _may_tell_all(item: Item, answer: Answer, standing: Standing) -> bool:
+    """Claim that a report may be shown: its words can be about anything, so everything must be permitted, without a mask."""
+    if item.resource.get("confidentiality", "N") not in _ORDINARY:
+        answer.incidents.append(Incident("masked", answer.source, item.type))
+        return False
+    decisions = (
+        standing.share_item(answer.custodian, msgspec.structs.replace(item, category=category))
+        for category in answer.told
+    )
+    return all(decision.permitted and not decision.obligations & _PARTIAL for decision in decisions)
 
 
 def _obliged(item: Item, obligations: frozenset[str], answer: Answer, standing: Standing) -> list[Item]:

@@ -192,7 +192,8 @@ def _summary(incoming: Incoming, route: Route, url: Parameters, ports: Ports) ->
     for name, _ in url:
         if name not in known:
             raise Invalid("unknown-parameter", name=name[:40], type="Patient/$summary", known=", ".join(sorted(known)))
-    types = tuple(type_ for type_ in CLINICAL)
+    # A report is read within a summary only: by itself it is no interaction (attack 46).
+    types = (*CLINICAL, "Composition")
     categories = frozenset[str]().union(*(categories_of_type(type_) for type_ in types)) - IMPERSONAL - {"Consent"}
     return Question("summary", "r", types, categories, patient, profile=profile, html=html, names="identifier=***")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.model import Item, Json
-from gateway.summary import directives, medication
+from gateway.summary import directives, medication, reports
 from gateway.summary.texts import Note, Words
 from gateway.summary.values import (
     code,
@@ -280,9 +280,17 @@ def _consent(resource: Json, words: Words, find: Find) -> Said:
     return said
 
 
+def _report(resource: Json, words: Words, _: Find) -> Said:
+    said = Said(reports.title(resource), label=words.code("type", "Composition"))
+    said.states = [status(resource, words)]
+    said.details = list(reports.told(resource))
+    return said
+
+
 _TYPES: Final[dict[str, Callable[[Json, Words, Find], Said]]] = {
     "AllergyIntolerance": _allergy,
     "CareTeam": _care_team,
+    "Composition": _report,
     "Condition": _condition,
     "Consent": _consent,
     "DeviceUseStatement": _device,

@@ -106,6 +106,9 @@ class FhirSource:
     async def _ask(self, question: SourceQuestion, emit: Callable[[Payload | Failure], None]) -> None:
         queries = self._asked(question.categories & self.categories, question.types)
         loop = asyncio.get_running_loop()
+        wanted = question.types - {"Patient"}
+        if wanted and not any(query.gives & wanted for query in queries):
+            emit(Failure("not-asked", "", question.categories))  # no query gives it: not the same as having none
         if not queries:
             return
         if not self.breaker.admits(loop.time()):

@@ -126,7 +126,7 @@ def refuse_silence(answers: Sequence[Answer], overrides: Mapping[str, Visibility
     """
     refuse_undecided(answers, overrides)
     told = _countable(answers, overrides)
-    if told and all(one.state == "failed" for one in told):
+    if told and all(one.state == "failed" and one.failure != "not-asked" for one in told):
         raise Unavailable("sources-unavailable")
 
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.adapters.fhir import FhirSource
 from gateway.adapters.searchset import EMPTY
 from gateway.errors import StartError
-from gateway.model import Payload
+from gateway.model import Failure, Payload
 from gateway.settings import Duration, SourceTable
 from tests.attacks.faulty_source import HANG, FaultySource, Script, Seen, patient, response, searchset
 from tests.gateway.adapters.region import BASE, BSN, HandClock, PlainSigner, http, question, source, table, told
@@ -151,6 +151,18 @@ def test_a_source_is_only_asked_what_it_holds() -> None:
             assert [payload.query for payload in payloads] == ["flags"]
             assert await told(asked, question("Condition")) == ([], [])
             assert len(server.seen) == 1
+
+    asyncio.run(main())
+
+
+def test_a_type_no_query_gives_is_said_not_to_be_asked() -> None:
+    async def main() -> None:
+        async with FaultySource(well) as server, http() as client:
+            asked = source(client, server.url)
+            _, failures = await told(asked, question("Episode", types=frozenset({"Goal", "Patient"})))
+            assert failures == [Failure("not-asked", "", frozenset({"Episode"}))]
+            _, failures = await told(asked, question("Episode", types=frozenset({"EpisodeOfCare", "Patient"})))
+            assert failures == []
 
     asyncio.run(main())
 

@@ -1,10 +1,12 @@
-"""Work beside the requests: purge what may be forgotten. Each job is bounded and repeats; a failure is logged and tried again."""
+"""Work beside the requests: purge, erase, pick up. Each job is bounded and repeats, in one process; a failure is tried again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -25,6 +27,7 @@ KEYS_SECONDS: Final = 60.0
 PICK_UP_SECONDS: Final = 5.0
 ERASE_SECONDS: Final = 300.0
 AGREEMENTS_SECONDS: Final = 1.0  # what two people decided or one ended at another process counts here after this
+LEASE_SECONDS: Final = 30.0  # beyond the time between two turns: so late another process takes a job over
 
 
 class Background:
@@ -42,15 +45,16 @@ class Background:
     def start(self) -> None:
         """Start every job."""
         self._tasks = [
-            asyncio.create_task(_repeat("purge", PURGE_SECONDS, self._purge)),
             asyncio.create_task(_repeat("keys", KEYS_SECONDS, self._keys)),
             asyncio.create_task(_repeat("agreements", AGREEMENTS_SECONDS, partial(refresh, self._ports))),
+            asyncio.create_task(_repeat("files", ERASE_SECONDS, self._tidy)),  # each process has directories of its own
+            self._alone("purge", PURGE_SECONDS, self._purge),
             *(
-                asyncio.create_task(_repeat("pick-up", PICK_UP_SECONDS, partial(self._pick_up, inbox)))
+                self._alone(f"pick-up {inbox.source}", PICK_UP_SECONDS, partial(self._pick_up, inbox))
                 for inbox in self.inboxes
             ),
-            asyncio.create_task(_repeat("erase", ERASE_SECONDS, self.erase)),
             *([asyncio.create_task(self._ports.quality.work())] if self._ports.quality is not None else ()),
+            self._alone("erase", ERASE_SECONDS, self.erase),
             asyncio.create_task(asyncio.to_thread(prepare, CLINICAL)),  # so that the first caller does not wait for it
         ]
 
@@ -59,6 +63,34 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            with suppress(Unavailable):  # the leases end by themselves
+                await self._stores.jobs.give_back()
+
+    def _alone(self, job: str, every: float, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+        """A job that one of several serving processes does."""
+        lasting = timedelta(seconds=every + LEASE_SECONDS)
+
+        async def turn() -> None:
+            if await self._stores.jobs.take(job, lasting):
+                async with self._holding(job, lasting):
+                    await work()
+
+        return asyncio.create_task(_repeat(job, every, turn))
+
+    @asynccontextmanager
+    async def _holding(self, job: str, lasting: timedelta) -> AsyncIterator[None]:
+        """Keep the lease while work takes longer than it lasts."""
+
+        async def keep() -> None:
+            await self._stores.jobs.take(job, lasting)
+
+        keeping = asyncio.create_task(_repeat(f"lease of {job}", lasting.total_seconds() / 3, keep))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     async def _keys(self) -> None:
         """Take up keys that were rotated, and drop those that were removed."""
@@ -80,9 +112,14 @@ class Background:
         while due := await self._erasures.due(now):
             await note("expire", "D", self._ports, reasons=tuple(due))
             count += await self._erasures.erase(due, now)
-        for inbox in self.inboxes:
-            await asyncio.to_thread(inbox.purge, await self._erasures.gone(inbox.source))
+        await self._tidy()
         return count
+
+    async def _tidy(self) -> None:
+        """Remove the files of what was erased."""
+        if self._erasures is not None:
+            for inbox in self.inboxes:
+                await asyncio.to_thread(inbox.purge, await self._erasures.gone(inbox.source))
 
     async def catch_up(self) -> None:
         """Before anything is shown: take up agreements, and erase again what a database from a backup still holds."""

@@ -8,6 +8,7 @@
  - `audit_trees`, `witness_store`, `audit_lookup`: what keeps the log from being altered unseen, and answers questions about it;
  - `replay_store`, `revocation_store`, `client_store`, `policy_store`, `contract_store`: who may call, and under which policy;
  - `review_store`: emergency accesses somebody must look at;
+ - `job_store`: which process does a background job;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
  - `inbox_desk` with `inbox_rows` and `settlement`: what was pushed, until its time is over; `erasures`, `scrubbing`: after that;
  - `beside`: for commands, while a gateway serves.
@@ -33,6 +34,7 @@ from gateway.storage.database import Database
 from gateway.storage.inbox_desk import InboxDesk
 from gateway.storage.index_store import IndexStore
 from gateway.storage.issued_store import IssuedStore
+from gateway.storage.job_store import JobStore
 from gateway.storage.migrate import check_version, upgrade
 from gateway.storage.policy_store import PolicyStore
 from gateway.storage.replay_store import ReplayStore
@@ -64,6 +66,7 @@ class Stores:
     revocations: RevocationStore
     contracts: ContractStore
     reviews: ReviewStore
+    jobs: JobStore
 
 
 def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log | None = None) -> Stores:
@@ -84,4 +87,5 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         revocations=RevocationStore(database),
         contracts=ContractStore(database, clock),
         reviews=ReviewStore(database, seal, unseal),
+        jobs=JobStore(database, clock),
     )

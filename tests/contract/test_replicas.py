@@ -8,11 +8,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from gateway import background
+from gateway.background import Background
 from gateway.errors import StartError, Unavailable
+from gateway.ports import Ports
 from gateway.storage import Database, Stores, lease, migrate, open_stores
 from gateway.storage.engines import engine_of
 from gateway.storage.writer import Connection, Cursor
@@ -58,10 +64,10 @@ def url(postgresql_url: str) -> str:
 
 
 @asynccontextmanager
-async def serving(url: str) -> AsyncIterator[tuple[Database, Stores]]:
+async def serving(url: str, clock: FixedClock | None = None) -> AsyncIterator[tuple[Database, Stores]]:
     database = Database.open(url)
     try:
-        yield database, open_stores(database, plain_seal, plain_unseal, FixedClock())
+        yield database, open_stores(database, plain_seal, plain_unseal, clock or FixedClock())
     finally:
         await database.close()
 
@@ -241,3 +247,79 @@ async def test_no_more_wait_than_the_queue_holds(url: str) -> None:
     assert 8 <= len(written) < 50
     assert all(isinstance(one, Unavailable) for one in outcomes if not isinstance(one, int))
     await database.close()
+
+
+async def test_a_job_has_one_holder_until_it_falls_silent(url: str) -> None:
+    clock, minute = FixedClock(), timedelta(minutes=1)
+    async with serving(url, clock) as (_, one), serving(url, clock) as (_, other):
+        outcomes = await asyncio.gather(*(stores.jobs.take("purge", minute) for stores in (one, other) * 10))
+        assert outcomes in ([True, False] * 10, [False, True] * 10)
+        holder, waiting = (one, other) if outcomes[0] else (other, one)
+        assert await waiting.jobs.take("erase", minute), "each job has a lease of its own"
+        clock.advance(timedelta(seconds=40))
+        assert await holder.jobs.take("purge", minute), "kept"
+        clock.advance(timedelta(seconds=40))
+        assert not await waiting.jobs.take("purge", minute)
+        clock.advance(timedelta(seconds=21))
+        assert await waiting.jobs.take("purge", minute), "taken over"
+        assert not await holder.jobs.take("purge", minute)
+        await waiting.jobs.give_back()
+        assert await holder.jobs.take("purge", minute), "given back when a process ends"
+        assert await holder.jobs.take("erase", minute)
+
+
+@dataclass
+class Forgetting:
+    """Ids that are purged, counted; slow, so that two who do it at the same time are seen."""
+
+    at_work: list[int]
+    number: int
+    turns: int = 0
+
+    async def purge(self, now: datetime) -> int:
+        del now
+        assert self.at_work == []
+        self.at_work.append(self.number)
+        await asyncio.sleep(0.03)
+        self.at_work.remove(self.number)
+        self.turns += 1
+        return 0
+
+
+async def test_of_two_serving_processes_one_does_the_background_jobs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "PURGE_SECONDS", 0.01)
+    at_work: list[int] = []
+    clock = FixedClock()
+    async with serving(url, clock) as (_, one), serving(url, clock) as (_, other):
+        counted = [Forgetting(at_work, 1), Forgetting(at_work, 2)]
+        ports = cast("Ports", _Now(clock))
+        workers = [
+            Background(ports, replace(stores, issued=cast("Any", issued)))
+            for stores, issued in zip((one, other), counted, strict=True)
+        ]
+        for worker in workers:
+            worker.start()
+        await _until(lambda: sum(issued.turns for issued in counted) >= 3)
+        assert sorted(issued.turns > 0 for issued in counted) == [False, True]
+        busy = 0 if counted[0].turns else 1
+        await workers[busy].close()
+        await _until(lambda: counted[1 - busy].turns >= 1)
+        await workers[1 - busy].close()
+
+
+@dataclass(frozen=True)
+class _Now:
+    """The one port the purge needs."""
+
+    clock: FixedClock
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+
+async def _until(claim: Any) -> None:
+    for _ in range(500):
+        if claim():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come true in 5 s")

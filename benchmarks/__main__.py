@@ -1,4 +1,4 @@
-"""`python -m benchmarks [read|summary|start|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [read|read_postgresql|summary|start|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import peers, read, start, summary
+from benchmarks import peers, read, read_postgresql, start, summary
 
-BENCHMARKS = {"read": read, "summary": summary, "start": start, "peers": peers}
+BENCHMARKS = {"read": read, "read_postgresql": read_postgresql, "summary": summary, "start": start, "peers": peers}
 
 
 def main() -> int:

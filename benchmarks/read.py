@@ -44,7 +44,7 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
         Load(cores.other) as load,
     ):
         gateway.ready(region.port)
-        held = _fill(region, talk, size)
+        held = fill(region, talk, size)
         bodies = directory / "bodies.json"
         kept = {f"/fhir/{path}": body.decode() for paths in held.values() for path, body in paths.items()}
         bodies.write_bytes(exact.encode(kept))
@@ -54,7 +54,7 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
             return _measured(region, held, gateway, raw, port, load, size)
 
 
-def _fill(region: Region, talk: Path, size: Size) -> dict[str, dict[str, bytes]]:
+def fill(region: Region, talk: Path, size: Size) -> dict[str, dict[str, bytes]]:
     """Push every patient's results through both feeds, and read each back once: bytes by path, by custodian."""
     feeds = dict(re.findall(r"feed (\S+) connects to (\S+)", talk.read_text()))
     persons = bsns(size.patients)

@@ -126,13 +126,15 @@ class Region:
         answer = asyncio.run(fetch_token(f"{self.base}/oauth/token", client, self._keys[client], now=now, who=who))
         return str(answer["access_token"])
 
-    def register(self, ura: str, bsns: Iterable[str], *, permit: bool, listed: bool) -> None:
+    def register(
+        self, ura: str, numbers: Iterable[str], *, permit: bool, listed: bool, system: str = BSN_SYSTEM
+    ) -> None:
         """Let a custodian record its patients' permits and register that it holds their data."""
-        for bsn in bsns:
+        for number in numbers:
             if permit:
-                self.post("Consent", ura, _permit(ura, bsn))
+                self.post("Consent", ura, _permit(ura, {"system": system, "value": number}))
             if listed:
-                self.post("List", ura, _registration(ura, bsn))
+                self.post("List", ura, _registration(ura, {"system": system, "value": number}))
 
     def post(self, path: str, client: str, resource: dict[str, Any]) -> None:
         """Post a resource with a client's token.
@@ -192,14 +194,14 @@ def _organization(ura: str) -> dict[str, Any]:
     return {"type": "Organization", "identifier": {"system": URA_SYSTEM, "value": ura}}
 
 
-def _permit(ura: str, bsn: str) -> dict[str, Any]:
+def _permit(ura: str, patient: dict[str, str]) -> dict[str, Any]:
     terminology = "http://terminology.hl7.org/CodeSystem"
     return {
         "resourceType": "Consent",
         "status": "active",
         "scope": {"coding": [{"system": f"{terminology}/consentscope", "code": "patient-privacy"}]},
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"identifier": {"system": BSN_SYSTEM, "value": bsn}},
+        "patient": {"identifier": patient},
         "dateTime": "2026-01-05T09:00:00+01:00",
         "performer": [{"type": "Patient", "display": "patient"}],
         "organization": [_organization(ura)],
@@ -208,7 +210,7 @@ def _permit(ura: str, bsn: str) -> dict[str, Any]:
     }
 
 
-def _registration(ura: str, bsn: str) -> dict[str, Any]:
+def _registration(ura: str, patient: dict[str, str]) -> dict[str, Any]:
     return {
         "resourceType": "List",
         "status": "current",
@@ -217,7 +219,7 @@ def _registration(ura: str, bsn: str) -> dict[str, Any]:
             {"url": CUSTODIAN, "valueReference": _organization(ura)},
             {"url": BASIS, "valueCode": "explicit"},
         ],
-        "subject": {"identifier": {"system": BSN_SYSTEM, "value": bsn}},
+        "subject": {"identifier": patient},
         "emptyReason": {
             "coding": [{"system": "http://terminology.hl7.org/CodeSystem/list-empty-reason", "code": "withheld"}]
         },

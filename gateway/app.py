@@ -20,7 +20,11 @@ from gateway.adapters.http import HttpClient
 from gateway.adapters.inbox import InboxDirectory
 from gateway.adapters.kinds import source_of
 from gateway.adapters.mllp import MllpListener
+from gateway.adapters.witnesses import witnesses_of
+from gateway.audit.evidence import Evidence, base_of, lawful, witnessed_by
+from gateway.audit.notary import Notary
 from gateway.audit.record import Record, encode
+from gateway.audit.witnessing import Witnessing
 from gateway.background import Background
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
@@ -34,7 +38,7 @@ from gateway.oauth.registered import ClientKeys
 from gateway.oauth.tokens import AccessTokens
 from gateway.policy import Policy, build
 from gateway.ports import Clock, Ports, Source
-from gateway.routes import admin, health, inbox, oauth, tokens
+from gateway.routes import admin, health, inbox, oauth, tokens, witness
 from gateway.routes.fhir import FhirApp
 from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
@@ -58,6 +62,7 @@ class Gateway:
     web: FastAPI
     fhir: FhirApp
     background: Background
+    evidence: Evidence
     listeners: Mapping[str, MllpListener] = field(default_factory=dict)
     addresses: dict[str, tuple[str, int]] = field(default_factory=dict)  # source id -> where its feed connects
     started: bool = False
@@ -77,16 +82,18 @@ class Gateway:
             StartError: a listener cannot be opened.
         """
         ports = self.ports
+        silent = await self.evidence.open()
         body = msgspec.json.encode(ports.settings, enc_hook=str, order="deterministic")
         if await self.stores.policies.keep(ports.policy.revision, ports.now(), body):
             await self._note("policy", ("new policy revision",))
-        await self._note("start", ())
+        await self._note("start", tuple(f"witness {name} did not answer" for name in silent))
         for source, listener in self.listeners.items():
             self.addresses[source] = await listener.start()
         await self.background.catch_up()
         for inbox_ in self.background.inboxes:
             inbox_.prepare()
         self.background.start()
+        self.evidence.start()
         self.started = True
         self.metrics.ready.set(1)
 
@@ -101,6 +108,7 @@ class Gateway:
             await self._note("stop", ())
         except Unavailable:  # a log that cannot be written must not keep the process from ending
             log.warning("the stop is not on the record", extra={"state": "stopped"})
+        await self.evidence.close()
         await self.http.close()
         await self.database.close()
 
@@ -179,6 +187,7 @@ async def _wired(
         inbox=stores.inbox,
         desk=stores.inbox,
         issued=stores.issued,
+        queries=stores.queries,
         revocations=stores.revocations,
         contracts=stores.contracts,
         reviews=stores.reviews,
@@ -204,8 +213,10 @@ async def _wired(
         web=_web(ports, client_keys),
         fhir=FhirApp(ports, metrics),
         background=_background(ports, stores, directory),
+        evidence=_evidence(ports, stores, keys, http, directory),
         listeners=listeners,
     )
+    database.follow(gateway.evidence.notary.committed)
     gateway.web.state.gateway = gateway
     return gateway
 
@@ -229,6 +240,22 @@ def _background(ports: Ports, stores: Stores, directory: Path) -> Background:
     return Background(ports, stores, inboxes, erasures)
 
 
+def _evidence(ports: Ports, stores: Stores, keys: KeyRing, http: HttpClient, directory: Path) -> Evidence:
+    """The notary of the log and its witnesses."""
+    table = ports.settings.audit
+    lawful(table)
+    base = base_of(table.origin, ports.settings.gateway.base)
+
+    async def jumped(step: timedelta) -> None:
+        reasons = (f"the wall clock moved by {step.total_seconds():.3f} s",)
+        record = Record(kind="clock", at=instant(ports.now()), request="gateway", reasons=reasons)
+        await ports.audit.append(encode(record))
+
+    witnessing = Witnessing(witnesses_of(table, directory, http), stores.trees, keys, base)
+    notary = Notary(stores.trees, keys, ports.clock, base, table.heartbeat, table.clock_jump, jumped, witnessing.submit)
+    return Evidence(notary, witnessing, stores.witnessed, keys, base, witnessed_by(table.witnessed))
+
+
 def _addresses(settings: Settings) -> AddressPolicy:
     try:
         return AddressPolicy.of((*settings.gateway.source_networks, *(LOOPBACK if settings.gateway.demo else ())))
@@ -247,6 +274,7 @@ def _web(ports: Ports, client_keys: ClientKeys) -> FastAPI:
     web.include_router(health.router)
     web.include_router(inbox.router)
     web.include_router(admin.router)
+    web.include_router(witness.router)
     return web
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,10 +13,12 @@ from gateway.audit.checkpoints import log_of
 from gateway.audit.notary import Notary, Signer, Trees
 from gateway.audit.witnessing import Witnessing
 from gateway.crypto.notes import WITNESS, Signature, Verifier
-from gateway.errors import StartError
+from gateway.errors import StartError, Unavailable
 from gateway.settings import AuditTable, WitnessedTable
 
 LAW_YEARS: Final = 5
+
+log_: Final = logging.getLogger("gateway.audit")
 
 
 class Witnessed(Protocol):
@@ -44,6 +47,7 @@ class Evidence:
     signer: Signer
     base: str
     others: Mapping[str, Sequence[bytes]]  # origin of a gateway -> its public keys
+    opened: bool = False
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
@@ -59,7 +63,9 @@ class Evidence:
         """
         await self.notary.open()
         await self.notary.turn()
-        return await self.witnessing.check()
+        silent = await self.witnessing.check()
+        self.opened = True
+        return silent
 
     def start(self) -> None:
         """Follow the log from now on."""
@@ -70,8 +76,13 @@ class Evidence:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.notary.close()
-        await self.witnessing.close()
+        if not self.opened:
+            return
+        try:
+            await self.notary.close()
+            await self.witnessing.close()
+        except Unavailable:  # a store that is down must not keep the process from ending
+            log_.warning("the last records are in no checkpoint yet", extra={"state": "stopped"})
 
     def public_keys(self) -> list[Verifier]:
         """The keys of this gateway's checkpoints, the newest first."""
@@ -119,6 +130,11 @@ def witnessed_by(tables: Sequence[WitnessedTable]) -> dict[str, list[bytes]]:
                 raise StartError(message, 1)
             found.setdefault(table.id, []).append(key.public)
     return found
+
+
+def base_of(origin: str, public: str) -> str:
+    """The name of a gateway in checkpoints: as configured, or its host."""
+    return origin or public.partition("://")[2].rstrip("/") + "/audit"
 
 
 def lawful(table: AuditTable) -> int:

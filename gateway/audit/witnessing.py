@@ -209,8 +209,3 @@ class Witnessing:
         desk.good = error.objection is not None
         if error.objection is None:
             desk.waiting.setdefault(note.log, note)
-
-
-def base_of(origin: str, public: str) -> str:
-    """The name of a gateway in checkpoints: as configured, or its host."""
-    return origin or public.partition("://")[2].rstrip("/") + "/audit"

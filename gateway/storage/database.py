@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from gateway.storage import engines
-from gateway.storage.writer import Append, Extra, Log, Operation, Write, Writer
+from gateway.storage.writer import Append, Extra, Follow, Log, Operation, Write, Writer
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -89,6 +89,10 @@ class Database(ABC):
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._appends.submit(Append(future, log, at, body, extras))
         return await future
+
+    def follow(self, committed: Follow) -> None:
+        """Hand every record on as it is committed: in the writer's thread, after its callers were told."""
+        self._appends.follow = committed
 
     def healthy(self) -> bool:
         """Claim that writes are being committed."""

@@ -142,6 +142,7 @@ class Append:
 
 Waiting = Write | Append
 Outcome = tuple[Waiting, Any, BaseException | None]
+Follow = Callable[[Log, int, Sequence[tuple[int, bytes]]], None]  # log, number of the first record, moments and bodies
 
 
 class _LostError(Exception):
@@ -171,6 +172,7 @@ class Writer:
         self._failed = False
         self._closing = False
         self._heads: dict[Log, int] = {}
+        self.follow: Follow | None = None  # is handed, after the callers were told, every record that was committed
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name="gateway-writer", daemon=True)
         self._thread.start()
@@ -226,8 +228,11 @@ class Writer:
             if self._waiting:  # more than one batch takes
                 self._bell.put(None)
             self._began = monotonic()
-            _tell(self._commit(batch))
+            outcomes = self._commit(batch)
+            _tell(outcomes)
             self._began = None
+            if self.follow is not None:
+                _hand_on(self.follow, outcomes)
         self._drop_connection()
 
     def _gather(self) -> bool:
@@ -365,6 +370,16 @@ def _tell(outcomes: list[Outcome]) -> None:
             loop.call_soon_threadsafe(_settle, own)
         except RuntimeError:  # the loop is closed: nobody waits any more
             _log.warning("outcome without a caller", extra={"waiting": len(own)})
+
+
+def _hand_on(follow: Follow, outcomes: list[Outcome]) -> None:
+    """Hand on what was committed, log by log; the numbers are dense."""
+    committed: dict[Log, tuple[int, list[tuple[int, bytes]]]] = {}
+    for entry, number, error in outcomes:
+        if error is None and isinstance(entry, Append):
+            committed.setdefault(entry.log, (number, []))[1].append((entry.at, entry.body))
+    for log, (first, rows) in committed.items():
+        follow(log, first, rows)
 
 
 def _settle(outcomes: list[Outcome]) -> None:

@@ -103,7 +103,7 @@ class AuditLookup:
                 record = _read(body)
                 if record is not None:
                     lookups.append((*log, seq, at, *_columns(record)))
-                    abouts += [(value, at, *log, seq) for value in sorted(set(_values(record)))]
+                    abouts += [(value, at, *log, seq) for value in values_of(record)]
             for statement, many in ((_LOOKUP, lookups), (_ABOUT, sorted(abouts))):
                 if many:
                     cursor.executemany(statement, many)
@@ -132,6 +132,11 @@ def _columns(record: Record) -> tuple[str, ...]:
         record.policy,
         record.request,
     )
+
+
+def values_of(record: Record) -> list[str]:
+    """Under what a record is looked up, beside its columns."""
+    return sorted(set(_values(record)))
 
 
 def _values(record: Record) -> Iterator[str]:

@@ -75,13 +75,19 @@ def judge(
     overridden = breaking and agreement.emergency == "override_objection"
     if code == OBJECTION and not overridden:
         return _deny(agreement, code, statement)
-    if not facts.statements_known or (basis.national and not facts.national_known):
+    if not facts.statements_known or (basis.national and not _answered(request, facts)):
         return Verdict("unavailable", agreement.id, _REASONS[UNKNOWN])
     obligations = emergency.OBLIGATIONS if breaking else _NONE
     per_item = any(one.effect == "deny" for one in heard.partial) and not overridden
     if outcome == "permit" or (breaking and not request.labels & WITHHELD):
         return Verdict("permit", agreement.id, None, statement, per_item, obligations)
     return _perhaps(agreement, basis, heard, request, facts) or _deny(agreement, code, statement)
+
+
+def _answered(request: AccessRequest, facts: Facts) -> bool:
+    """Claim that the national register answered about this custodian."""
+    custodian = request.custodian
+    return facts.national_known and (custodian is None or custodian.organization not in facts.national_silent)
 
 
 def _accepted(agreement: Agreement, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
@@ -100,8 +106,10 @@ def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest
     blocking = standing(heard["deny"], permits) + (heard["national no"] if basis.national else [])
     if blocking:
         return "deny", OBJECTION, _named(most_specific(blocking))
+    if basis.national and facts.national_required:
+        permits = []  # this regime wants the national yes: NotApplicable is no, whatever was said here
     if basis.national and "mitz" in basis.permit_sources:
-        permits += heard["national yes"]
+        permits = [*permits, *heard["national yes"]]
     withheld = request.labels & WITHHELD
     if withheld:
         permits = [one for one in permits if withheld <= one.labels]

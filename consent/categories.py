@@ -64,6 +64,11 @@ _SPOKEN: Final = {
     if isinstance(names, list)
 }
 
+# Categories the national register is asked about, and what each means here.
+NATIONAL: Final[dict[str, frozenset[str]]] = {
+    code: frozenset(names) for code, names in _TABLE["spoken"]["mitz"].items() if isinstance(names, list)
+}
+
 
 def category_of(resource: Json) -> str:
     """Name the national data category of an item; empty when its type belongs to none, and so to nobody."""

@@ -183,6 +183,8 @@ class Facts:
     minimum_assurance: str = "substantial"  # "" = the region's clients do not state it (demo only)
     national_known: bool = True  # False = the national register did not answer: bases that ask it are unavailable
     national_yields: bool = False  # a younger local permit beats a national no (C2); off unless the region says so
+    national_silent: frozenset[str] = frozenset()  # custodians about whom it did not answer
+    national_required: bool = False  # the regime asks its yes where it is asked: a local yes does not count (C2)
     relations: tuple[Relation, ...] = ()
     suspended: bool = False  # an emergency access of this person was not looked at in time (B2)
 

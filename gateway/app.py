@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from gateway.adapters.address import LOOPBACK, AddressPolicy
 from gateway.adapters.dialects import partial_by_dialect
-from gateway.adapters.http import HttpClient
+from gateway.adapters.http import HttpClient, tls_context
 from gateway.adapters.inbox import InboxDirectory
 from gateway.adapters.kinds import source_of
 from gateway.adapters.mllp import MllpListener
@@ -37,7 +37,7 @@ from gateway.model import instant
 from gateway.oauth.registered import ClientKeys
 from gateway.oauth.tokens import AccessTokens
 from gateway.policy import Policy, build
-from gateway.ports import Clock, Ports, Source
+from gateway.ports import Clock, National, Ports, Source
 from gateway.routes import admin, health, inbox, oauth, tokens, witness
 from gateway.routes.fhir import FhirApp
 from gateway.settings import Settings, SourceTable
@@ -191,6 +191,7 @@ async def _wired(
         revocations=stores.revocations,
         contracts=stores.contracts,
         reviews=stores.reviews,
+        national=_national(settings, directory, http),
         sources=sources,
         tokens=AccessTokens(keys, settings, policy),
         refusals=Counts(30, timedelta(minutes=1)),
@@ -254,6 +255,17 @@ def _evidence(ports: Ports, stores: Stores, keys: KeyRing, http: HttpClient, dir
     witnessing = Witnessing(witnesses_of(table, directory, http), stores.trees, keys, base)
     notary = Notary(stores.trees, keys, ports.clock, base, table.heartbeat, table.clock_jump, jumped, witnessing.submit)
     return Evidence(notary, witnessing, stores.witnessed, keys, base, witnessed_by(table.witnessed))
+
+
+def _national(settings: Settings, directory: Path, http: HttpClient) -> National | None:
+    """The national consent register, when the region asks it."""
+    row = settings.consent
+    if not row.national:
+        return None
+    from gateway.adapters.mitz import MitzRegister  # an XML library that most regions need not wait for at start
+
+    files = (row.national_ca_file, row.national_certificate, row.national_key)
+    return MitzRegister(http, row.national, tls_context(*(str(directory / name) if name else "" for name in files)))
 
 
 def _addresses(settings: Settings) -> AddressPolicy:

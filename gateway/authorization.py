@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from consent.model import Case, Decision, Facts, Statement
+from consent.agreement import in_force
+from consent.basis import BASES
+from consent.categories import NATIONAL
+from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Statement
 from gateway.audit.emergency import suspended
 from gateway.errors import TABLE, Refused, Unavailable
-from gateway.model import Caller, Patient, Question
-from gateway.ports import Ports
+from gateway.model import Caller, Patient, Place, Question
+from gateway.ports import National, NationalQuestion, Ports
 from gateway.standing import Standing
+
+_NATIONAL_PURPOSE: Final = "TREAT"  # of the ground that asks the register, explicit consent (rule B5)
+_REQUIRED: Final = "mitz-required"  # the regime in which a local yes does not stand in for the national one
 
 
 async def authorize(caller: Caller, question: Question, ports: Ports) -> Standing:
@@ -61,6 +68,67 @@ async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
     standing.decisions = ports.episodes.decisions(standing.caller, patient.id, standing.case, standing.facts)
 
 
+async def consult(standing: Standing, places: Sequence[Place], ports: Ports) -> None:
+    """Ask the national register about each custodian whose ground for sharing asks it, at the same time (rule C2).
+
+    What it says counts for this request only (rule C5); no answer makes that ground unavailable, never open.
+    """
+    if ports.national is None:
+        return
+    custodians = [one for one in {place.custodian for place in places} if _asks_national(standing, one)]
+    patient, requester, facts = standing.of, standing.caller.requester, standing.facts
+    answerable = bool(patient.verified and requester.person)
+    questions = [
+        NationalQuestion(patient.value, one, requester, tuple(sorted(NATIONAL)), _NATIONAL_PURPOSE)
+        for one in sorted(custodians, key=lambda one: one.organization)
+    ]
+    answers = await asyncio.gather(*(_decisions(one, ports.national) for one in questions if answerable))
+    heard = dict(zip((one.custodian.organization for one in questions), answers, strict=False))
+    said = [one for ura, found in heard.items() for one in _said(ura, found or {}, patient.id)]
+    silent = {one.organization for one in custodians if _is_silent(heard.get(one.organization))}
+    standing.facts = replace(
+        facts,
+        statements=(*said, *facts.statements),
+        national_silent=frozenset(silent),
+        national_required=ports.settings.consent.basis_regime == _REQUIRED,
+    )
+    standing.decisions = {}
+
+
+async def _decisions(question: NationalQuestion, national: National) -> Mapping[str, str] | None:
+    try:
+        return await national.decisions(question)
+    except Exception:  # noqa: BLE001 - whatever the register does, it is no answer
+        return None
+
+
+def _asks_national(standing: Standing, custodian: Custodian) -> bool:
+    own, facts = standing.caller.requester.organization, standing.facts
+    return any(
+        one.basis in BASES
+        and BASES[one.basis].national
+        and in_force(one, facts.now)
+        and bool({own, ANY} & one.requesters)
+        and bool({custodian.organization, ANY} & one.custodians)
+        for one in facts.agreements
+    )
+
+
+def _is_silent(found: Mapping[str, str] | None) -> bool:
+    """Claim that it did not answer: nothing at all, or undecided about anything: that could be a no."""
+    return found is None or "Indeterminate" in found.values()
+
+
+def _said(ura: str, found: Mapping[str, str], patient: str) -> Iterator[Statement]:
+    """Only a Permit is a yes and only a Deny is a no; the rest says nothing."""
+    for code, word in sorted(found.items()):
+        effect: Effect | None = "permit" if word == "Permit" else "deny" if word == "Deny" else None
+        if effect is not None:
+            names = NATIONAL.get(code, frozenset())
+            categories = frozenset() if ANY in names else names
+            yield Statement(f"mitz-{code}", 1, effect, patient, ura, categories=categories, source="mitz")
+
+
 async def informed_again(standing: Standing, ports: Ports) -> bool:
     """Read once more what was said about sharing, after sources were asked; true when it changed (rule C5).
 
@@ -73,6 +141,8 @@ async def informed_again(standing: Standing, ports: Ports) -> bool:
         found, known = (), False
     else:
         known = True
+    if ports.national is not None:  # what it said just now was said about this moment
+        found = (*(one for one in facts.statements if one.source == "mitz"), *found)
     if known == facts.statements_known and (found is facts.statements or found == facts.statements):
         return False
     standing.facts = replace(facts, statements=found, statements_known=known)

@@ -13,7 +13,7 @@ from gateway.arrival import arrive
 from gateway.audit.emergency import broken
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
-from gateway.authorization import authorize, inform, informed_again
+from gateway.authorization import authorize, consult, inform, informed_again
 from gateway.identification import confirm, identify
 from gateway.localization import localize
 from gateway.model import Answer, Incoming, Outgoing, Place, Question
@@ -46,6 +46,7 @@ async def retrieve(
         await inform(standing, patient, ports)
         record.case = standing.case.id if standing.case else ""
         places = await localize(identified, question, ports)
+        await consult(standing, places, ports)
         plans = [(place, permitted(place, standing)) for place in places]
         remote = [place for place, answer in plans if not place.held and answer.open_categories]
         if caller.emergency is not None:
@@ -63,6 +64,8 @@ async def retrieve(
         vouch(answers, patient.id)
         outgoing = assemble(standing, answers, incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, ports.now())
+        if ports.quality is not None:
+            ports.quality.offer(answers)
         return outgoing
 
 

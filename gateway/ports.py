@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from consent.model import Case, Statement
+from consent.model import Case, Custodian, Requester, Statement
 from gateway.episodes import Episodes
 from gateway.logged import AuditQueries
 from gateway.model import Answer, Caller, Failure, IndexEntry, Payload, SourceQuestion
@@ -225,6 +225,25 @@ class Tokens(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class NationalQuestion:
+    """The closed question to the national register: may this custodian share with this requester?"""
+
+    bsn: str = field(repr=False)
+    custodian: Custodian
+    requester: Requester
+    categories: tuple[str, ...]  # codes of the register
+    purpose: str  # by legal basis, not copied from the caller (B5)
+
+
+class National(Protocol):
+    """The national consent register; its answers are never remembered (C5)."""
+
+    async def decisions(self, question: NationalQuestion) -> Mapping[str, str] | None:
+        """Permit, Deny, NotApplicable or Indeterminate by category; None when it gave no answer. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """What no longer proves anybody: ids of revoked tokens, and disabled clients."""
 
@@ -339,6 +358,7 @@ class Ports:
     contracts: Contracts | None = field(default=None, kw_only=True)  # None = agreements come from the file only
     terminology: Terminology | None = field(default=None, kw_only=True)  # None = codes nobody knows stay not judged
     quality: Quality | None = field(default=None, kw_only=True)  # None = items of sources are not checked
+    national: National | None = field(default=None, kw_only=True)  # None = the region does not ask it
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
 
     def now(self) -> datetime:

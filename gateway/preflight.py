@@ -17,7 +17,7 @@ from consent.scopes import covers
 from consent.trace import Trace, trace
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
-from gateway.authorization import authorize, inform
+from gateway.authorization import authorize, consult, inform
 from gateway.errors import Invalid, Refused
 from gateway.fhir.preflight import asked
 from gateway.fhir.reading import patient_by
@@ -59,7 +59,9 @@ async def can_access(incoming: Incoming, patient_id: str, ports: Ports) -> Outgo
         identified = await identify(question, ports)
         await inform(standing, identified.patient, ports)
         record.case = standing.case.id if standing.case else ""
-        found = [(place, permitted(place, standing)) for place in await localize(identified, question, ports)]
+        places = await localize(identified, question, ports)
+        await consult(standing, places, ports)
+        found = [(place, permitted(place, standing)) for place in places]
         decisions = [
             (place, category, told.decision)
             for place, answer in found

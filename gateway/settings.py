@@ -169,7 +169,11 @@ class ConsentTable(Table, frozen=True):
     disclosure: dict[str, str] = {}  # facility type -> "named" | "anonymous" | "silent"
     case_roles: tuple[str, ...] = ("zorgcoordinator", "triagist")  # roles that need a case (B1)
     case_hours: int = 24
-    basis_regime: str = "opt-in-2026"
+    basis_regime: str = "opt-in-2026"  # "mitz-required": only the national yes counts where the register is asked
+    national: str = ""  # base URL of the national consent register; empty = it is not asked
+    national_ca_file: str = ""
+    national_certificate: str = ""
+    national_key: str = ""
 
 
 class WitnessTable(Table, frozen=True):

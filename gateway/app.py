@@ -262,7 +262,7 @@ def _national(settings: Settings, directory: Path, http: HttpClient) -> National
     row = settings.consent
     if not row.national:
         return None
-    from gateway.adapters.mitz import MitzRegister  # an XML library that most regions need not wait for at start
+    from gateway.adapters.mitz import MitzRegister  # noqa: PLC0415 - loads an XML library few regions need at start
 
     files = (row.national_ca_file, row.national_certificate, row.national_key)
     return MitzRegister(http, row.national, tls_context(*(str(directory / name) if name else "" for name in files)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from profiles.fhirpath import converting, numeric, resource, selecting, text  # noqa: F401 - they fill the table
 from profiles.fhirpath.arithmetic import arithmetic, negative
@@ -312,7 +312,7 @@ _PLACES: Final[dict[str, Run]] = {
     "resource": lambda _, x: x.resource,
     "rootResource": lambda _, x: x.root,
 }
-_WRITERS: Final[dict[type, Callable[[Compiler, Term], Run]]] = {
+_WRITERS: Final[dict[type, Callable[[Compiler, Any], Run]]] = {
     Literal: Compiler.literal,
     Name: Compiler.name,
     Call: Compiler.call,
@@ -322,4 +322,4 @@ _WRITERS: Final[dict[type, Callable[[Compiler, Term], Run]]] = {
     Unary: Compiler.unary,
     Binary: Compiler.binary,
     TypeTest: Compiler.type_test,
-}  # type: ignore[dict-item] # fmt: skip - each takes the term it stands at
+}

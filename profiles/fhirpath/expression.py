@@ -14,8 +14,9 @@ from profiles.fhirpath.inference import Inference
 from profiles.fhirpath.model import Model, model_of
 from profiles.fhirpath.node import Item, Items, Node, node_of, system_type
 from profiles.fhirpath.parser import parse
+from profiles.fhirpath.quick import UNSURE, Claim
 from profiles.fhirpath.registry import Run
-from profiles.fhirpath.shapes import UNSURE, Claim, claim
+from profiles.fhirpath.shapes import claim
 from profiles.fhirpath.state import NOTHING, Environment, State
 
 # Open questions are tried with every combination of answers, up to so many.
@@ -78,15 +79,29 @@ class Expression:
         Spec: FHIR R4 5.1.0.? constraints: met is true; an empty result is not met, one that is no boolean is.
         """
         quick = self._claim
-        if quick is not None and type(focus) is dict and environment.trace is None:
-            # A compiled shape is right for its own type only.
-            if self._resource is None or focus.get("resourceType") == self._resource:
-                answer = quick(focus)
-                if answer is not UNSURE:
-                    return answer is True
-        return self._verdict(focus, resource, root, environment)
+        # A compiled shape is right for its own type only, and traces nothing.
+        if (
+            quick is not None
+            and type(focus) is dict
+            and (self._resource is None or focus.get("resourceType") == self._resource)
+            and environment.trace is None
+        ):
+            answer = quick(focus)
+            if answer is not UNSURE:
+                return answer is True
+        return self.judged(focus, resource, root, environment)
 
-    def _verdict(self, focus: Any, resource: Any, root: Any, environment: Environment) -> bool | None:  # noqa: ANN401
+    def judged(
+        self,
+        focus: Any,  # noqa: ANN401 - JSON is any value
+        resource: Any = None,  # noqa: ANN401 - as above
+        root: Any = None,  # noqa: ANN401 - as above
+        environment: Environment = NOTHING,
+    ) -> bool | None:
+        """Give the answer of `holds` without its quick forms.
+
+        INVARIANT: `holds` gives the same.
+        """
         x = self._state(focus, resource, root, environment)
         x.constraint = True
         try:
@@ -102,10 +117,10 @@ class Expression:
     def _under_every_answer(
         self,
         asked: State,
-        focus: Any,
-        resource: Any,
-        root: Any,
-        environment: Environment,  # noqa: ANN401 - JSON
+        focus: Any,  # noqa: ANN401 - JSON is any value
+        resource: Any,  # noqa: ANN401 - as above
+        root: Any,  # noqa: ANN401 - as above
+        environment: Environment,
     ) -> bool | None:
         """Evaluate with each combination of answers to the open questions: a verdict that never changes stands."""
         verdicts = set()

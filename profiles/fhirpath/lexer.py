@@ -67,6 +67,9 @@ def tokens(expression: str) -> list[Token]:
 
 
 def _read(kind: str, text: str, position: int) -> str:
+    if kind == "delimited" and len(text) == 2:
+        message = "a name is empty"
+        raise InvalidExpression(message, position)
     if kind in ("string", "delimited"):
         return _unescaped(text[1:-1], position)
     if kind == "external" and text[0] in "`'":

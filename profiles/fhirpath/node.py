@@ -36,7 +36,8 @@ class Node:
             return NotImplemented
         return (self.value, self.type, self.extra) == (other.value, other.type, other.extra)
 
-    __hash__ = None  # type: ignore[assignment] - JSON has no hash
+    # JSON has no hash.
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         # No content: a node may end in a traceback.

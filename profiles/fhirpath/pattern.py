@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 MOST_STEPS: Final = 20_000
 _DEEPEST: Final = 40
@@ -59,7 +59,7 @@ class Pattern:
     power: int | None
 
 
-Tree = tuple[object, ...]
+Tree = tuple[Any, ...]
 
 
 def read(expression: str) -> Pattern:
@@ -195,7 +195,7 @@ class _Reader:
             message = "a parenthesis in the pattern is not closed"
             raise PatternError(message)
         if number is None:
-            return inner if inner[0] != "all" or len(inner) != 2 else inner[1]  # type: ignore[return-value]
+            return inner if inner[0] != "all" or len(inner) != 2 else inner[1]
         return ("group", number, inner)
 
     def _escape(self) -> Tree:
@@ -276,20 +276,20 @@ def _write(tree: Tree, program: list[Instruction]) -> None:
     kind = tree[0]
     if kind == "all":
         for part in tree[1:]:
-            _write(part, program)  # type: ignore[arg-type] - a tree of trees
+            _write(part, program)
     elif kind == "set":
-        program.append(Instruction("set", len(program) + 1, set=tree[1]))  # type: ignore[arg-type]
+        program.append(Instruction("set", len(program) + 1, set=tree[1]))
     elif kind == "any":
         program.append(Instruction("any", len(program) + 1))
     elif kind == "assert":
         program.append(Instruction("assert", len(program) + 1, what=str(tree[1])))
     elif kind == "group":
-        number: int = tree[1]  # type: ignore[assignment]
+        number: int = tree[1]
         program.append(Instruction("save", len(program) + 1, 2 * number))
-        _write(tree[2], program)  # type: ignore[arg-type]
+        _write(tree[2], program)
         program.append(Instruction("save", len(program) + 1, 2 * number + 1))
     elif kind == "or":
-        _write_options(tree[1:], program)  # type: ignore[arg-type]
+        _write_options(tree[1:], program)
     else:
         _write_repeat(tree, program)
 
@@ -311,22 +311,22 @@ def _write_options(options: tuple[Tree, ...], program: list[Instruction]) -> Non
 
 def _write_repeat(tree: Tree, program: list[Instruction]) -> None:
     _, atom, least, most, lazy = tree
-    for _ in range(least):  # type: ignore[call-overload]
-        _write(atom, program)  # type: ignore[arg-type]
+    for _ in range(least):
+        _write(atom, program)
     if most == -1:
         start = len(program)
         split = Instruction("split")
         program.append(split)
-        _write(atom, program)  # type: ignore[arg-type]
+        _write(atom, program)
         program.append(Instruction("split", start, start))
         _aim(split, start + 1, len(program), lazy=bool(lazy))
         return
     splits: list[tuple[Instruction, int]] = []
-    for _ in range(most - least):  # type: ignore[operator]
+    for _ in range(most - least):
         split = Instruction("split")
         splits.append((split, len(program) + 1))
         program.append(split)
-        _write(atom, program)  # type: ignore[arg-type]
+        _write(atom, program)
     for split, inside in splits:
         _aim(split, inside, len(program), lazy=bool(lazy))
 

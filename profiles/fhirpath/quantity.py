@@ -31,7 +31,7 @@ _PREFIXES: Final = {
 _PREFIXED: Final = {"m": "m", "g": "g", "L": "L", "l": "L", "mol": "mol", "s": "s", "Pa": "Pa", "J": "J", "W": "W", "V": "V",
     "Hz": "Hz", "eq": "eq", "osm": "osm", "cal": "cal", "kat": "kat", "A": "A", "K": "K", "N": "N", "Gy": "Gy", "Bq": "Bq",
     "U": "U", "[iU]": "[IU]", "[IU]": "[IU]"}  # fmt: skip
-_FIXED: Final = {
+_FIXED: Final[dict[str, tuple[str, Fraction | int]]] = {
     "min": ("s", 60), "h": ("s", 3600), "d": ("s", 86400), "wk": ("s", 604800), "%": ("1", Fraction(1, 100)),
     "[in_i]": ("m", Fraction(254, 10000)), "[ft_i]": ("m", Fraction(3048, 10000)),
     "[lb_av]": ("g", Fraction(45359237, 100000)), "[oz_av]": ("g", Fraction(45359237, 1600000)),

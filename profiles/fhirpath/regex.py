@@ -119,43 +119,36 @@ class _Search:
         return None
 
     def _from(self, start: int, seen: set[int], *, whole: bool) -> Captures | None:
-        program, size = self.pattern.program, len(self.text) + 1
-        empty: Captures = (-1,) * (2 * self.pattern.count)
-        stack: list[tuple[int, int, Captures]] = [(0, start, empty)]
-        limit = self.x.steps
+        program, size, limit = self.pattern.program, len(self.text) + 1, self.x.steps
+        stack: list[tuple[int, int, Captures]] = [(0, start, (-1,) * (2 * self.pattern.count))]
         while stack:
             pc, position, captures = stack.pop()
-            while True:
-                key = pc * size + position
-                if key in seen:
-                    break
+            while (key := pc * size + position) not in seen:
                 seen.add(key)
                 if len(seen) > limit:
                     self.x.spend(len(seen))
-                operation = program[pc]
-                if operation.kind == "match":
+                step = program[pc]
+                if step.kind == "match":
                     if whole and position < len(self.text):
                         break
                     return (start, position, *captures[2:])
-                if operation.kind == "split":
-                    stack.append((operation.other, position, captures))
-                    pc = operation.next
-                    continue
-                if operation.kind == "save":
-                    captures = (*captures[: operation.other], position, *captures[operation.other + 1 :])
-                elif operation.kind == "assert":
-                    if not self._holds(operation.what, position):
-                        break
-                elif position < len(self.text) and self._takes(operation, self.text[position]):
-                    position += 1
+                if step.kind == "split":
+                    stack.append((step.other, position, captures))
+                elif step.kind == "save":
+                    captures = (*captures[: step.other], position, *captures[step.other + 1 :])
+                elif self._passes(step, position):
+                    position += step.kind != "assert"
                 else:
                     break
-                pc = operation.next
+                pc = step.next
         return None
 
-    @staticmethod
-    def _takes(operation: Instruction, character: str) -> bool:
-        return operation.kind == "any" or operation.set.takes(character)
+    def _passes(self, step: Instruction, position: int) -> bool:
+        if step.kind == "assert":
+            return self._holds(step.what, position)
+        if position == len(self.text):
+            return False
+        return step.kind == "any" or step.set.takes(self.text[position])
 
     def _holds(self, what: str, position: int) -> bool:
         text = self.text

@@ -270,14 +270,14 @@ def boundary(value: Temporal, digits: int | None, *, high: bool) -> Temporal | N
         parts.append(limit if first + len(parts) < 5 else Decimal(limit))
     parts = parts[:count]
     if first + len(parts) == 6:
-        parts[-1] = _boundary_second(Decimal(parts[-1]), value, known, asked, high=high)
+        parts[-1] = _boundary_second(Decimal(parts[-1]), known, asked, high=high)
     offset = value.offset
     if value.kind == "DateTime" and offset is None and len(parts) > 3:
         offset = -12 * 60 if high else _WIDEST_ZONE
     return Temporal(value.kind, tuple(parts), offset if len(parts) > 3 else None)
 
 
-def _boundary_second(second: Decimal, value: Temporal, known: tuple[int, ...], asked: int, *, high: bool) -> Decimal:
+def _boundary_second(second: Decimal, known: tuple[int, ...], asked: int, *, high: bool) -> Decimal:
     if asked != known[-1]:
         return _whole(second)
     exponent = int(second.as_tuple().exponent)

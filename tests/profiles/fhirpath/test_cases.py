@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -20,7 +20,7 @@ from tests.profiles.fhirpath.inputs import INPUTS
 
 CASES: Final = Path(__file__).parent / "cases"
 NOW: Final = datetime.fromisoformat("2026-03-01T10:30:15.250+01:00")
-OTHERS: Final = {
+OTHERS: Final[dict[str, Any]] = {
     "Practitioner/7": {"resourceType": "Practitioner", "id": "7", "name": [{"family": "Ander"}]},
     "Patient/p1": {"resourceType": "Patient", "id": "p1", "gender": "female"},
 }

@@ -80,10 +80,10 @@ def texts(term: Term) -> frozenset[str] | None:
 
 
 def equals(values: Values, wanted: Any, *, same: bool) -> Claim:  # noqa: ANN401 - a literal
+    """Compare with a constant."""
     sort = (str,) if type(wanted) is str else (bool,) if type(wanted) is bool else (int, Decimal)
 
     def run(value: Json) -> Answer:
-    """Compare with a constant."""
         found = values(value)
         if found is None:
             return UNSURE

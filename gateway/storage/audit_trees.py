@@ -38,7 +38,7 @@ _NOTE: Final = (
     "INSERT INTO audit_checkpoint (log, epoch, at, size, note) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (log, epoch, at) DO UPDATE SET size = excluded.size, note = excluded.note"
 )
-_NOTES: Final = "SELECT note FROM audit_checkpoint WHERE log = ? AND epoch = ? AND at > ? ORDER BY at LIMIT 500"
+_NOTES: Final = "SELECT at, note FROM audit_checkpoint WHERE log = ? AND epoch = ? AND at > ? ORDER BY at LIMIT 500"
 _LAST: Final = "SELECT note FROM audit_checkpoint WHERE log = ? AND epoch = ? ORDER BY at DESC LIMIT 1"
 _COSIGNED: Final = (
     "INSERT INTO audit_cosigned (witness, log, epoch, size, at, note) VALUES (?, ?, ?, ?, ?, ?) "

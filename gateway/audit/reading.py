@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from gateway.audit.record import decode
 from gateway.audit.view import Seen, Viewer, seen
 from gateway.logged import AuditQueries, AuditQuery, RecordId
@@ -43,5 +45,8 @@ async def lines(queries: AuditQueries, query: AuditQuery, by: Viewer, after: str
 async def line(queries: AuditQueries, id_: RecordId, by: Viewer) -> Line | None:
     """One record, None when there is none for this viewer."""
     logged = await queries.get(id_)
-    visible = seen(decode(logged.body), by) if logged is not None else None
+    try:
+        visible = seen(decode(logged.body), by) if logged is not None else None
+    except msgspec.DecodeError:  # written by another version: it stays in the log, and cannot be said here
+        return None
     return Line(str(id_), visible, "") if visible is not None else None

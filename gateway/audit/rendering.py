@@ -11,7 +11,7 @@ from typing import Final
 from gateway.audit import objects, participants
 from gateway.audit import vocabulary as words
 from gateway.audit.participants import Recorder
-from gateway.audit.record import Asked, Record
+from gateway.audit.record import Asked, Record, outcome_of
 from gateway.audit.view import Seen, fate
 from gateway.model import Json
 
@@ -36,11 +36,9 @@ def events(id_: str, seen: Seen, recorder: Recorder) -> list[Json]:
     return [{"resourceType": "AuditEvent", "id": _id(id_, number)} | one for number, one in enumerate(found)]
 
 
-def outcome_of(record: Record) -> str:
-    """The outcome code: 0 success, 4 refused, 8 could not; empty when nobody knows."""
-    if record.error == "unknown" or (record.kind == "refusal" and not record.status):
-        return ""
-    return "0" if record.status < 400 else "4" if record.status < 500 else "8"
+def outcome(record: Record) -> str:
+    """The outcome code; empty when nobody knows how it ended."""
+    return "" if record.error == "unknown" else outcome_of(record)
 
 
 def _id(id_: str, number: int) -> str:
@@ -60,7 +58,7 @@ def _request(record: Record, recorder: Recorder) -> Json:
         objects.custodian(one, _name(one, recorder), intended=record.kind == "intent") for one in record.custodians
     ]
     claims = _claims(kind.family, bool(patient), record)
-    made = _event(record, kind.type, kind.subtypes, agents, entities, claims, recorder, outcome_of(record))
+    made = _event(record, kind.type, kind.subtypes, agents, entities, claims, recorder, outcome(record))
     return made | {"action": _ACTIONS[kind.family]} if kind.family else made
 
 
@@ -124,7 +122,7 @@ def _disclosure(record: Record, asked: Asked, side: str, recorder: Recorder) -> 
     given = record.kind != "refusal"  # what was fetched for an answer that was refused, nobody saw
     made = _event(
         record, kind, subtypes, agents, _entities(record, asked, recorder), claims, recorder,
-        _OUTCOMES[word] if given else outcome_of(record) or "8", site=asked.source,
+        _OUTCOMES[word] if given else outcome(record) or "8", site=asked.source,
     )  # fmt: skip
     return made | {"action": "R" if at_source else "C"}
 

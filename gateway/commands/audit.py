@@ -16,6 +16,8 @@ SUBCOMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "acknowledge": ("audit_hold", "acknowledge_arguments", "put a loss of records that cannot be undone on record"),
     "list": ("audit_reports", "list_arguments", "what an auditor of one organization may see, newest first"),
     "report": ("audit_reports", "report_arguments", "the overview a citizen gets: who looked, who made data available"),
+    "sample": ("audit_review", "sample_arguments", "draw accesses by chance, to be looked at"),
+    "review": ("audit_review", "review_arguments", "put on record what came of looking at a sample"),
     "export": ("audit_reports", "export_arguments", "take events away: NDJSON or CSV with a signed manifest"),
 }
 

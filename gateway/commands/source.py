@@ -96,6 +96,7 @@ async def _tried(
     clock = SystemClock()
     keys = KeyRing.open(options.config.parent / read.gateway.keys, policy.identifier_systems)
     patient, context = _patient(options, policy, table, keys), _context(options, read, policy)
+    options.patient_id = patient.id  # for the record of the command
     spoken = dialect(table.dialect)
     queries = spoken.asking(spoken.categories & (frozenset(table.categories) or spoken.categories), frozenset())
     deadline = min(read.gateway.deadline, table.deadline or read.gateway.deadline)

@@ -234,3 +234,29 @@ def test_127_no_text_becomes_a_formula_and_none_is_lost(text: str) -> None:
     cell = row[export.COLUMNS.index("name")]
     assert not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r"))
     assert cell.removeprefix("'") in {text.replace("\x00", ""), text.replace("\x00", "").removeprefix("'")}
+
+
+def test_f6_a_review_is_drawn_by_chance_and_on_record_with_who_how_many_and_what_came_of_it(
+    region: Region, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert region.run("sample", "--organization", POST, "--size", "5") == 0
+    said = capsys.readouterr()
+    assert region.patient in said.out
+    number = said.err.split("sample ")[1][:8]
+    (drawn,) = [one for one in region.records() if one.type == "audit sample" and one.kind == "command"]
+    assert f"sample={number}" in drawn.reasons
+    assert any(word.startswith("of=") for word in drawn.reasons)
+    assert region.run("review", number, "--outcome", "question", "--findings", "1", "--organization", HOSPITAL) == 1
+    assert region.run("review", number, "--outcome", "question", "--findings", "1", "--organization", POST) == 0
+    reviewed = [one for one in region.records() if one.type == "audit review" and one.status == 200][-1]
+    assert {f"sample={number}", "outcome=question", "findings=1"} <= set(reviewed.reasons)
+    assert reviewed.person.startswith("os|")
+
+
+def test_f6_a_sample_holds_no_more_than_asked_and_only_accesses(
+    region: Region, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert region.run("sample", "--organization", GP, "--size", "1") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert region.run("sample", "--organization", POST, "--since", "2020-01-01", "--until", "2020-01-02") == 0
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,133 @@
+"""The log of a configuration, opened for a command: whose auditor reads, which period, which person."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Final
+
+from gateway import settings
+from gateway.app import database_url
+from gateway.audit.participants import Recorder
+from gateway.audit.record import Record
+from gateway.audit.view import Viewer, viewer
+from gateway.clock import SystemClock
+from gateway.crypto.ring import KeyRing
+from gateway.errors import GatewayError, StartError
+from gateway.logged import AuditQueries, AuditQuery
+from gateway.policy import ZONE, Policy, build
+from gateway.storage.audit_lookup import AuditLookup
+from gateway.storage.beside import beside
+from profiles.identifiers import BSN_SYSTEM, passes_elfproef
+
+_PATIENT_BYTES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The log of a configuration, opened beside whoever serves it."""
+
+    read: settings.Settings
+    policy: Policy
+    keys: KeyRing
+    queries: AuditQueries
+    now: datetime
+
+    @property
+    def recorder(self) -> Recorder:
+        """The gateway as it names itself in events."""
+        return Recorder(self.read.gateway.base, self.read.gateway.name, self.read.gateway.ura, self.policy)
+
+
+Run = Callable[[argparse.Namespace, At], Awaitable[int]]
+
+
+def bounds(parser: argparse.ArgumentParser, usual: str) -> None:
+    """Declare configuration and period; `usual` says what holds when no first day is given."""
+    parser.add_argument("--config", type=Path, default=Path("region.toml"))
+    parser.add_argument("--since", type=date.fromisoformat, metavar="YYYY-MM-DD", help=f"first day; {usual}")
+    parser.add_argument("--until", type=date.fromisoformat, metavar="YYYY-MM-DD", help="last day; default: now")
+
+
+def query_of(options: argparse.Namespace, at: At, usual: timedelta) -> AuditQuery:
+    """The period of the options, else the usual one.
+
+    Raises:
+        StartError: it ends before it starts.
+    """
+    start = _midnight(options.since) if options.since else at.now - usual
+    end = _midnight(options.until + timedelta(days=1)) if options.until else at.now + timedelta(minutes=1)
+    if end <= start:
+        raise StartError("--until is before --since", 2)
+    return AuditQuery(start=start, end=end)
+
+
+def within(record: Record, query: AuditQuery) -> bool:
+    """Claim that what happened is in the period; it was written a little later."""
+    return query.start <= datetime.fromisoformat(record.at) < query.end
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, ZONE).astimezone(UTC)
+
+
+def viewer_of(options: argparse.Namespace, at: At) -> Viewer:
+    """The organization whose auditor reads (rule F1); there is no view of everything."""
+    ura = options.organization or at.read.gateway.ura
+    if not ura:
+        raise StartError("whose auditor reads? give --organization URA, or set gateway.ura", 2)
+    if ura not in at.policy.organizations and ura != at.read.gateway.ura:
+        message = f"organization '{ura}' is not declared in {options.config}"
+        raise StartError(message, 1)
+    return viewer(ura, at.read.gateway.ura, at.policy, at.keys)
+
+
+def patients_of(options: argparse.Namespace, at: At) -> tuple[str, ...]:
+    """Every pseudonymous id of the person in the file: never an argument, which every user of the machine could read."""
+    try:
+        file = options.patient_file
+        text = sys.stdin.read(_PATIENT_BYTES) if file == "-" else Path(file).read_text("utf-8")[:_PATIENT_BYTES]
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{options.patient_file}: cannot be read: {type(error).__name__}"
+        raise StartError(message, 1) from None
+    system, bar, value = text.strip().rpartition("|")
+    system, value = (system, value) if bar else (BSN_SYSTEM, value.zfill(9))
+    if system == BSN_SYSTEM and not (len(value) == 9 and passes_elfproef(value)):
+        raise StartError("the file does not hold one valid BSN", 1)
+    try:
+        ids = at.keys.patient_ids(system, value)
+    except ValueError:
+        raise StartError("this identifier system is not declared in [[identifier_systems]]", 1) from None
+    options.patient_id = ids[0]
+    return ids
+
+
+def runner(run: Run) -> Callable[[argparse.Namespace], int]:
+    """The synchronous command around an asynchronous one that gets the log opened."""
+
+    async def opened(options: argparse.Namespace) -> int:
+        async with _at(options) as at:
+            return await run(options, at)
+
+    def synchronous(options: argparse.Namespace) -> int:
+        try:
+            return asyncio.run(opened(options))
+        except GatewayError as error:
+            raise StartError(error.text(), 3 if error.row.status >= 500 else 1) from None
+
+    return synchronous
+
+
+@asynccontextmanager
+async def _at(options: argparse.Namespace) -> AsyncIterator[At]:
+    read = settings.load(options.config, options.environment)
+    policy = build(read)
+    keys = KeyRing.open(options.config.parent / read.gateway.keys, policy.identifier_systems)
+    async with beside(database_url(read, options.config.parent)) as (database, _):
+        yield At(read, policy, keys, AuditLookup(database), SystemClock().now())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from consent.model import Case, Decision, Facts, Statement
+from gateway.audit.emergency import suspended
 from gateway.errors import TABLE, Refused, Unavailable
 from gateway.model import Caller, Patient, Question
 from gateway.ports import Ports
@@ -27,7 +29,10 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
         policy_revision=ports.policy.revision,
     )
     patient = question.patient.id if question.patient else ""
-    decisions = ports.episodes.decisions(caller, patient, case, facts)
+    late = caller.emergency is not None and await suspended(caller, ports)
+    if late:  # a fact of this moment: what was decided before it holds no longer
+        facts = replace(facts, suspended=True)
+    decisions = {} if late else ports.episodes.decisions(caller, patient, case, facts)
     standing = Standing(caller, question, facts, case, question.patient, decisions=decisions)
     type_ = question.types[0] if question.interaction != "summary" else "Patient"
     first: Decision | None = None
@@ -54,6 +59,25 @@ async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
     if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
         standing.case = await _open_case(standing.caller, patient.id, ports)
     standing.decisions = ports.episodes.decisions(standing.caller, patient.id, standing.case, standing.facts)
+
+
+async def informed_again(standing: Standing, ports: Ports) -> bool:
+    """Read once more what was said about sharing, after sources were asked; true when it changed (rule C5).
+
+    INVARIANT: what leaves was decided on statements read after the last source answered.
+    """
+    facts = standing.facts
+    try:
+        found = await ports.consents.statements(standing.of.id)
+    except (Unavailable, ValueError):
+        found, known = (), False
+    else:
+        known = True
+    if known == facts.statements_known and (found is facts.statements or found == facts.statements):
+        return False
+    standing.facts = replace(facts, statements=found, statements_known=known)
+    standing.decisions = {}
+    return True
 
 
 def refusal(decision: Decision) -> Refused | Unavailable:

@@ -50,6 +50,7 @@ class Background:
                 for inbox in self.inboxes
             ),
             asyncio.create_task(_repeat("erase", ERASE_SECONDS, self.erase)),
+            *([asyncio.create_task(self._ports.quality.work())] if self._ports.quality is not None else ()),
             asyncio.create_task(asyncio.to_thread(prepare, CLINICAL)),  # so that the first caller does not wait for it
         ]
 

@@ -1,6 +1,6 @@
 """The straight line: every question runs through `retrieve`; what flows in runs through its sibling `gateway.intake`.
 
-recorded( authenticate → authorize → identify → localize → permitted → intent → ask* → assemble )
+recorded( authenticate → authorize → identify → localize → permitted → intent → ask* → informed again → assemble )
 ask*, per custodian, at the same time, under one deadline:  fetch → translate → screen
 """
 
@@ -10,15 +10,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.arrival import arrive
+from gateway.audit.emergency import broken
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
-from gateway.authorization import authorize, inform
+from gateway.authorization import authorize, inform, informed_again
 from gateway.identification import confirm, identify
 from gateway.localization import localize
 from gateway.model import Answer, Incoming, Outgoing, Place, Question
 from gateway.ports import Ports
 from gateway.retrieval import fetch, held, issued, permitted
-from gateway.screening import fail, screen
+from gateway.screening import fail, screen, screen_again, vouch
 from gateway.standing import Standing
 
 Read = Callable[[Incoming, Ports], Question]
@@ -47,6 +48,8 @@ async def retrieve(
         places = await localize(identified, question, ports)
         plans = [(place, permitted(place, standing)) for place in places]
         remote = [place for place, answer in plans if not place.held and answer.open_categories]
+        if caller.emergency is not None:
+            await broken([place for place, answer in plans if answer.open_categories], patient.id, record, ports)
         if remote:  # what the gateway holds itself needs one record only
             await record.intent([(place.custodian.organization, place.source_id) for place in remote])
         if len(plans) == 1:  # a read by id, or a patient known in one place: no task needed
@@ -54,7 +57,10 @@ async def retrieve(
         else:
             answers = [answer async for answer in ask(plans, standing, ports)]
         record.answers = answers
+        if await informed_again(standing, ports):
+            screen_again(answers, standing)
         answers = confirm(patient, answers, ports)
+        vouch(answers, patient.id)
         outgoing = assemble(standing, answers, incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, ports.now())
         return outgoing

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 from consent.model import Case, Statement
 from gateway.episodes import Episodes
 from gateway.logged import AuditQueries
-from gateway.model import Caller, Failure, IndexEntry, Item, Payload, SourceQuestion
+from gateway.model import Answer, Caller, Failure, IndexEntry, Item, Payload, SourceQuestion
 from gateway.policy import Policy
 from gateway.settings import ClientTable, Settings
 from gateway.throttle import Counts
+from profiles.terminology import Question
 
 
 class Clock(Protocol):
@@ -104,6 +105,26 @@ class Cases(Protocol):
 
     async def open_for(self, client: str, person: str | None, patient: str, now: datetime) -> tuple[Case, ...]:
         """The open cases this person has for this patient."""
+        ...
+
+
+class Terminology(Protocol):
+    """A server that knows the code systems nobody here has."""
+
+    async def members(self, questions: Sequence[Question]) -> Mapping[Question, bool]:
+        """Say which codings are in their value set; what is not said in time is left out."""
+        ...
+
+
+class Quality(Protocol):
+    """What is wrong with the items of sources, found off the critical path."""
+
+    def offer(self, answers: Sequence[Answer]) -> None:
+        """Take items to be looked at later; never waits, never raises, drops what is too much."""
+        ...
+
+    async def work(self) -> None:
+        """Look at what was offered, for as long as the process lives."""
         ...
 
 
@@ -477,6 +498,8 @@ class Ports:
     desk: Desk | None = field(default=None, kw_only=True)  # None = messages come one by one, through `inbox`
     revocations: Revocations | None = field(default=None, kw_only=True)  # None = no token can be taken back
     contracts: Contracts | None = field(default=None, kw_only=True)  # None = agreements come from the file only
+    terminology: Terminology | None = field(default=None, kw_only=True)  # None = codes nobody knows stay not judged
+    quality: Quality | None = field(default=None, kw_only=True)  # None = items of sources are not checked
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
 
     def now(self) -> datetime:

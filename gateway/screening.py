@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from consent.categories import types_of_category
 from consent.scopes import satisfies
+from gateway.errors import Unavailable
 from gateway.membership import SUPPORTING, supports
 from gateway.model import Answer, Failure, Incident, Item, Told
 from gateway.standing import Standing
 from profiles import exact
+
+log: Final = logging.getLogger("gateway.screening")
 
 # Elements that are masked while the rest of the resource is shown.
 _CONTACT: Final = {"Patient": {"address", "telecom", "contact"}, "RelatedPerson": {"address", "telecom"}}
@@ -61,6 +66,39 @@ def _obliged(item: Item, obligations: frozenset[str], answer: Answer, standing: 
         return [msgspec.structs.replace(item, raw=exact.encode(shown), _resource=shown)]
     answer.incidents.append(Incident("masked", answer.source, item.type))
     return []
+
+
+def screen_again(answers: Iterable[Answer], standing: Standing) -> None:
+    """Decide everything that came back once more, because something was said in the meantime (rule C5)."""
+    asked = frozenset(standing.question.types)
+    for answer in answers:
+        for category, told in list(answer.told.items()):
+            types = sorted(types_of_category(category) & asked)
+            decisions = [standing.share(answer.custodian, category, type_) for type_ in types]
+            if told.state == "refused" or not decisions or any(one.permitted for one in decisions):
+                continue
+            word = "not-checkable" if decisions[0].outcome == "unavailable" else ""
+            answer.told[category] = Told("failed" if word else "refused", decisions[0], word)
+        items, answer.items = answer.items, []
+        screen((one for one in items if _supports(one) or one.category in answer.open_categories), answer, standing)
+
+
+def vouch(answers: Iterable[Answer], patient: str) -> None:
+    """Refuse the whole answer when anything in it is of somebody else, or of a category nobody permitted.
+
+    The second guard: it knows nothing of statements, agreements or screening, and trusts none of them.
+
+    Raises:
+        Unavailable: `internal`; nothing leaves.
+    """
+    for answer in answers:
+        told = answer.told
+        for item in answer.items:
+            found = told.get(item.category)
+            allowed = found is not None and found.decision is not None and found.decision.permitted
+            if item.patient != patient or not (allowed or _supports(item)):
+                log.critical("an item that may not be shown came to the door", extra={"source": answer.source})
+                raise Unavailable("internal")
 
 
 def fail(answer: Answer, failures: Iterable[Failure]) -> None:

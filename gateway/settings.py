@@ -204,6 +204,13 @@ class AuditTable(Table, frozen=True):
     witnessed: tuple[WitnessedTable, ...] = ()
 
 
+class TerminologyTable(Table, frozen=True):
+    """A terminology server for the codes nobody here can judge; none is needed."""
+
+    url: str = ""  # base URL of a FHIR R4 server with ValueSet/$validate-code; empty = such codes stay not judged
+    deadline: Duration = Duration(seconds=2)  # for all codes of one resource together
+
+
 class Settings(Table, frozen=True):
     """Everything that can be set, see docs/settings.md."""
 
@@ -216,6 +223,7 @@ class Settings(Table, frozen=True):
     clients: tuple[ClientTable, ...] = ()
     consent: ConsentTable = ConsentTable()
     audit: AuditTable = AuditTable()
+    terminology: TerminologyTable = TerminologyTable()
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:

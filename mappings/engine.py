@@ -263,20 +263,14 @@ class Compiler:
         def convert(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
             node = container[key]
             if not isinstance(node, dict):
-                if not reading.er7 or node in ("", '""'):
-                    if node not in ("", None):
-                        reading.note((container, key), "invalid", "an object was expected here")
-                    return None
-                # An HL7 v2 value without separators is its own first component.
-                node = {"1": node}
-                reading.take(container, key)
+                if node not in ("", None):
+                    reading.note((container, key), "invalid", "an object was expected here")
+                return None
             if extension and (id(node), "url") in reading.taken:
                 return None  # a line of the map read this extension already
             out: Json = {}
             for rule in rules:
                 rule(reading, node, out)
-            if "_line" in out:
-                out["_line"] += [None] * (len(out.get("line", ())) - len(out["_line"]))
             return None if extension and out.keys() <= {"url"} else out or None
 
         return convert
@@ -314,7 +308,7 @@ def _coded(codes: ConceptMap, target: str, concept: Convert) -> Convert:
 
     def to_concept(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
         node = container[key]
-        if isinstance(node, dict) and not reading.er7:
+        if isinstance(node, dict):
             made = concept(reading, container, key) if ("coding" in node or "text" in node) else None
             return made and _beside(reading, (container, key), made, codes)
         code = PRIMITIVES["string"](reading, container, key)

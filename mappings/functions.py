@@ -8,8 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from mappings.concepts import renames
-from mappings.er7_functions import ER7_FUNCTIONS
-from mappings.reading import Reading, first
+from mappings.reading import Reading
 from mappings.record_functions import RECORD_FUNCTIONS
 from mappings.v3_functions import V3_FUNCTIONS
 from mappings.v3_persons import V3_PERSONS
@@ -26,18 +25,11 @@ _TIME: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?\Z")
 _CODE: Final = re.compile(r"[^\s]+( [^\s]+)*\Z")
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?\Z")
-_ER7_NUMBER: Final = re.compile(r"[+-]?\d*\.?\d+\Z|[+-]?\d+\.\Z")
 
 
 def _text(pattern: re.Pattern[str] | None) -> Convert:
     def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
         value = container[key]
-        if reading.er7:
-            container, key, value = first(container, key)
-            if value == '""':
-                reading.take(container, key)
-                reading.note((container, key), "note", "explicitly emptied by the sender")
-                return None
         if not isinstance(value, str) or (pattern is not None and not pattern.match(value)):
             if value not in ("", None):
                 reading.note((container, key), "invalid", "not a value of this type")
@@ -60,17 +52,13 @@ def _boolean(reading: Reading, container: Any, key: Any) -> bool | None:  # noqa
 
 
 def _decimal(reading: Reading, container: Any, key: Any) -> Decimal | int | None:  # noqa: ANN401
-    """Keep the digits: a number from JSON is one already, text (XML, HL7 v2) becomes one digit by digit."""
-    if reading.er7:
-        container, key, value = first(container, key)
-    else:
-        value = container[key]
+    """Keep the digits: a number from JSON is one already, text (XML) becomes one digit by digit."""
+    value = container[key]
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         reading.taken.add((id(container), key))
         return value
     text = value.strip() if isinstance(value, str) else ""
-    number = _ER7_NUMBER if reading.er7 else _NUMBER
-    if not number.match(text):
+    if not _NUMBER.match(text):
         if value not in ("", None):
             reading.note((container, key), "invalid", "not a number")
         return None
@@ -192,7 +180,6 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "wrapped": _wrapped,
     "reference": _reference,
     "coding-to-concept": _concept_of_coding,
-    **ER7_FUNCTIONS,
     **RECORD_FUNCTIONS,
     **V3_FUNCTIONS,
     **V3_PERSONS,

@@ -8,6 +8,7 @@ from typing import Any
 
 from mappings.definition import Condition, Definition, conditions, definition
 from mappings.engine import CompiledMap, Compiler
+from mappings.er7_engine import Er7Compiler, Er7Map
 from mappings.tables import names, table
 
 RESERVED = frozenset(
@@ -37,9 +38,9 @@ def stu3() -> Compiler:
 
 
 @cache
-def hl7v2() -> dict[str, CompiledMap]:
+def hl7v2() -> dict[str, Er7Map]:
     """Give the compiled HL7 v2 maps by name."""
-    compiler = Compiler(table("maps/hl7v2/types.yaml"), shadows=False)
+    compiler = Er7Compiler(table("maps/hl7v2/types.yaml"))
     return {one.name: compiler.compile(one) for one in definitions("hl7v2")}
 
 

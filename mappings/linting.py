@@ -7,10 +7,13 @@ from typing import Any
 
 from mappings.concepts import concept_map
 from mappings.definition import Definition, Line, MapError, conditions, definition, lines
+from mappings.er7_functions import ER7_FUNCTIONS
+from mappings.er7_primitives import ER7_PRIMITIVES
 from mappings.functions import FUNCTIONS, PRIMITIVES
 from mappings.library import RESERVED, inline
 from mappings.settlements import SETTLEMENTS
 from mappings.tables import names, table
+from mappings.target_linting import target_problems
 from mappings.v3_settlements import V3_SETTLEMENTS
 
 _FORMATS = {"fhir-stu3": "fhir-stu3", "hl7v2": "hl7v2", "hl7v3": "hl7v3", "cda": "hl7v3"}  # format: whose types
@@ -26,7 +29,8 @@ def check_maps() -> list[str]:
 def _format(name: str, shared: str) -> Iterator[str]:
     folder = f"maps/{name}"
     types: dict[str, Any] = table(f"maps/{shared}/types.yaml")
-    for kind, elements in types.items():
+    for kind, declared in types.items():
+        elements = declared["elements"] if "resource" in declared else declared
         yield from _read(f"{folder}/types {kind}", elements, types)
     for one in names(folder):
         if one in RESERVED:
@@ -37,6 +41,8 @@ def _format(name: str, shared: str) -> Iterator[str]:
             yield f"{folder}/{one}: {error}"
             continue
         yield from (f"{folder}/{one}: {problem}" for problem in _definition(found, types))
+        if name in {"fhir-stu3", "hl7v2"}:
+            yield from (f"{folder}/{one}: {problem}" for problem in target_problems(found, types))
 
 
 def _read(where: str, elements: Any, types: dict[str, Any]) -> Iterator[str]:  # noqa: ANN401 - a YAML value
@@ -57,7 +63,7 @@ def _definition(found: Definition, types: dict[str, Any]) -> Iterator[str]:
             yield f"unknown settlement {name!r}"
     targets = {one.target for one in found.lines}
     for name in found.requires:
-        if name not in targets:
+        if not targets.intersection(name.split("|")) and "*" not in targets:
             yield f"requires {name!r}, which no line makes"
     for name, reason in found.ignored.items():
         if not reason:
@@ -68,7 +74,7 @@ def _definition(found: Definition, types: dict[str, Any]) -> Iterator[str]:
 
 
 def _line(line: Line, types: dict[str, Any]) -> Iterator[str]:
-    if line.transform and line.transform not in FUNCTIONS:
+    if line.transform and line.transform not in FUNCTIONS and line.transform not in ER7_FUNCTIONS:
         yield f"{line.target}: unknown transform {line.transform!r}"
     if line.concept:
         try:
@@ -77,7 +83,12 @@ def _line(line: Line, types: dict[str, Any]) -> Iterator[str]:
             yield f"{line.target}: missing code map {line.concept!r}"
     if not line.elements and not line.transform and not line.link and line.value is None:
         for name in line.types:
-            known = name in PRIMITIVES or name in types or (line.concept and name == "CodeableConcept")
+            known = (
+                name in PRIMITIVES
+                or name in ER7_PRIMITIVES
+                or name in types
+                or (line.concept and name == "CodeableConcept")
+            )
             if not known:
                 yield f"{line.target}: unknown type {name!r}"
     for one in line.elements:
@@ -106,10 +117,12 @@ def _concepts(name: str) -> Iterator[str]:
 
 def _messages() -> Iterator[str]:
     known = set(names("maps/hl7v2")) - RESERVED
-    for kind, entry in table("maps/hl7v2/messages.yaml")["messages"].items():
-        for name in entry["resources"]:
-            if name not in known:
-                yield f"maps/hl7v2/messages {kind}: unknown map {name!r}"
+    content = table("maps/hl7v2/messages.yaml")
+    used = {kind: entry["resources"] for kind, entry in content["messages"].items()} | {"envelope": content["envelope"]}
+    for kind, listed in used.items():
+        yield from (f"maps/hl7v2/messages {kind}: unknown map {name!r}" for name in listed if name not in known)
+    for name in sorted(known - {name for listed in used.values() for name in listed}):
+        yield f"maps/hl7v2/messages: no message uses map {name!r}"
 
 
 def _rows() -> Iterator[str]:

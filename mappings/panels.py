@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from mappings.formats.fhir_bundle import digest
@@ -54,7 +55,26 @@ def assemble_blood_pressure(resources: list[Json], keys: list[str]) -> tuple[lis
         elif position not in joined:
             kept.append(resource)
             names.append(key)
+    if panels:
+        _point_to_panels(kept, {keys[one]: f"Observation/{panel['id']}" for one, panel in _of(groups, panels)})
     return kept, names
+
+
+def _of(groups: dict[tuple[str, str], dict[str, list[int]]], panels: dict[int, Json]) -> Iterator[tuple[int, Json]]:
+    """Pair the position of each joined result with its panel."""
+    for found in groups.values():
+        positions = [one for places in found.values() for one in places]
+        panel = next((panels[one] for one in positions if one in panels), None)
+        if panel is not None:
+            yield from ((one, panel) for one in positions)
+
+
+def _point_to_panels(resources: list[Json], renamed: dict[str, str]) -> None:
+    """What referred to a joined result refers to its panel, once."""
+    for resource in resources:
+        if resource["resourceType"] == "DiagnosticReport" and "result" in resource:
+            targets = dict.fromkeys(renamed.get(one["reference"], one["reference"]) for one in resource["result"])
+            resource["result"] = [{"reference": target} for target in targets]
 
 
 def _panel(parts: list[Json]) -> Json:

@@ -20,7 +20,6 @@ class Reading:
 
     root: Json
     origin: Origin
-    er7: bool = False  # an HL7 v2 tree: a component may stand for its first subcomponent
     xml: bool = False  # an HL7 v3 tree: children are always lists, attributes always text
     skipped: frozenset[str] = SKIPPED  # names that say nothing of their own
     links: dict[str, str] = field(default_factory=dict)  # map or target name → reference made in this pass
@@ -50,13 +49,9 @@ class Reading:
             return [({"": start}, "")]
         if self.xml and place.steps[0].name == "^" and place.steps[-1].name != "^":
             return self._above(start, place, looking=looking)
-        found = list(self._children(start, place.steps[0], None, looking))
+        found = list(self._children(start, place.steps[0], looking))
         for step in place.steps[1:]:
-            found = [
-                child
-                for container, key in found
-                for child in self._children(container[key], step, (container, key), looking)
-            ]
+            found = [child for container, key in found for child in self._children(container[key], step, looking)]
         return found
 
     def _above(self, node: Any, place: Path, *, looking: bool) -> list[Slot]:  # noqa: ANN401 - a node of any shape
@@ -73,11 +68,8 @@ class Reading:
             found = self.above[key] = self.slots(node, Path(place.steps[climbed:]), looking=looking)
         return found
 
-    def _children(self, node: Any, step: Step, slot: Slot | None, looking: bool) -> Iterator[Slot]:  # noqa: ANN401
+    def _children(self, node: Any, step: Step, looking: bool) -> Iterator[Slot]:  # noqa: ANN401
         if not isinstance(node, dict):
-            # In HL7 v2 a field without separators is its own first component.
-            if self.er7 and step.name == "1" and isinstance(node, str) and slot is not None:
-                yield slot
             return
         value = node.get(step.name)
         if value is None:
@@ -94,8 +86,6 @@ class Reading:
     def holds(self, condition: Condition, node: Any) -> bool:  # noqa: ANN401 - a node of any shape
         """Check a condition without counting anything as read."""
         values = [container[key] for container, key in self.slots(node, condition.path, looking=True)]
-        if self.er7:
-            values = [text for value in values if (text := first((value,), 0)[2]) not in ("", '""', None)]
         if condition.values:
             return any(_text(value) in condition.values for value in values) != condition.negated
         return bool(values) != condition.negated
@@ -154,28 +144,12 @@ class Reading:
         return True
 
     def _named(self, node: Any, key: Any, where: str, plain: str) -> tuple[str, str]:  # noqa: ANN401
-        """Name a child for people ("PID-3[2].4", "code.coding[0]") and plainly, for `ignored` entries."""
+        """Name a child for people ("code.coding[0]") and plainly, for `ignored` entries."""
         if isinstance(node, list):
-            if self.er7:
-                return (f"{where}[{key + 1}]" if len(node) > 1 else where), plain
             return (where if self.xml and len(node) == 1 else f"{where}[{key}]"), plain
-        if self.er7 and not key.isdigit():
-            return key, key
-        if self.er7 and len(node) == 1 and key == "1" and where:
-            return where, f"{plain}.1"  # a field without components is named as the field
-        if not self.er7 and not (key.isascii() and key.replace("_", "").isalnum()):
+        if not (key.isascii() and key.replace("_", "").isalnum()):
             key = "?"  # a name no FHIR element has may be anything, also content
-        separator = "-" if self.er7 and plain.isalnum() else "."
-        return (f"{where}{separator}{key}" if where else key), (f"{plain}{separator}{key}" if plain else key)
-
-
-def first(container: Any, key: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - a node of any shape
-    """Go down to the first component and subcomponent of an HL7 v2 value: its slot and its text."""
-    value = container.get(key) if isinstance(container, dict) else container[key]
-    while isinstance(value, (dict, list)) and value:
-        container, key = value, (0 if isinstance(value, list) else "1")
-        value = container.get(key) if isinstance(container, dict) else container[key]
-    return container, key, value
+        return (f"{where}.{key}" if where else key), (f"{plain}.{key}" if plain else key)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - a node of any shape

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from mappings.model import Json
 from mappings.reading import Reading
@@ -52,7 +53,7 @@ def advance_directive(reading: Reading, source: Json, made: Json) -> None:  # no
         made.setdefault("provision", {})["code"] = kinds
 
 
-def observation_kind(reading: Reading, source: Json, made: Json) -> None:  # noqa: ARG001 - one signature a settlement
+def observation_kind(reading: Any, source: Any, made: Json) -> None:  # noqa: ANN401, ARG001 - one signature
     """Say whether a result is a vital sign, a score or laboratory, by its LOINC code.
 
     Spec: FHIR R4 vital signs profile; nl-core-LaboratoryTestResult.
@@ -74,9 +75,43 @@ def observation_kind(reading: Reading, source: Json, made: Json) -> None:  # noq
         codings.append({"system": _LOINC, "code": twin})
 
 
-Settlement = Callable[[Reading, Json, Json], None]
+def occurrence_unknown(reading: Any, source: Any, made: Json) -> None:  # noqa: ANN401, ARG001 - one signature
+    """Say that the moment is not known, as FHIR asks for one or the other.
+
+    Spec: FHIR R4 Immunization.occurrence[x].
+    """
+    if "occurrenceDateTime" not in made:
+        made["occurrenceString"] = "onbekend"
+
+
+def appointment_times(reading: Any, source: Any, made: Json) -> None:  # noqa: ANN401 - one signature a settlement
+    """Give an appointment both its times or neither, as FHIR asks; a time alone is kept as the period that was asked.
+
+    Spec: FHIR R4 Appointment app-2, app-3, app-4.
+    """
+    start, end = made.get("start"), made.get("end")
+    if start and not end and "minutesDuration" in made:
+        moment = datetime.fromisoformat(start) + timedelta(minutes=made["minutesDuration"])
+        end = made["end"] = moment.isoformat()
+    if not (start and end) or datetime.fromisoformat(end) < datetime.fromisoformat(start):
+        known = {name: made.pop(name) for name in ("start", "end") if name in made}
+        if len(known) == 1:
+            made["requestedPeriod"] = [known]
+        elif known:
+            reading.note(source, 0, "dropped", "an end before the start")
+        if made["status"] not in {"proposed", "cancelled", "waitlist"}:
+            gone = made["status"] in {"noshow", "entered-in-error"}
+            reading.note(
+                source, 0, "approximate", "without times FHIR knows the appointment only as proposed or cancelled"
+            )
+            made["status"] = "cancelled" if gone else "proposed"
+
+
+Settlement = Callable[[Any, Any, Json], None]  # (reading, source node or segment, target resource)
 SETTLEMENTS: Final[dict[str, Settlement]] = {
     "treatment-decision": treatment_decision,
     "advance-directive": advance_directive,
     "observation-kind": observation_kind,
+    "appointment-times": appointment_times,
+    "occurrence-unknown": occurrence_unknown,
 }

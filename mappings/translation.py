@@ -36,7 +36,14 @@ _DOCUMENT: Final = re.compile(rb"<(?:[A-Za-z_][\w.\-]*:)?ClinicalDocument[\s>]")
 _FRAMING: Final = b"\x0b\r\n\t \xef\xbb\xbf"
 
 
-def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Translation:  # noqa: A002 - the words of the line
+def translate(
+    body: bytes,
+    format: str,  # noqa: A002 - the words of the line
+    origin: Origin,
+    map: str = "",  # noqa: A002 - the words of the line
+    *,
+    whole: bool = False,
+) -> Translation:
     """Read what a source sent and give it as R4 resources in nl-core terms, with every loss.
 
     Args:
@@ -44,6 +51,7 @@ def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Transl
         format: one of `formats()`.
         origin: where they came from.
         map: the map that must do it, as `Translation.map` names it; empty accepts what the content chooses.
+        whole: also what a message says of itself and of money, which belongs to no patient.
 
     Raises:
         NotMappable: unknown format or map, or bytes that cannot be read as the format.
@@ -54,7 +62,11 @@ def translate(body: bytes, format: str, origin: Origin, map: str = "") -> Transl
         raise NotMappable(message, "format")
     if format in RECORDS:
         return joined(translate_records(body, format, origin, map))
-    translation = translator(body, origin)
+    translation = (
+        translate_message(hl7v2.read(body), origin, whole=True)
+        if whole and format == "hl7v2"
+        else translator(body, origin)
+    )
     if map and map != translation.map:
         message = f"these bytes are read by map {translation.map}"
         raise NotMappable(message, "map")

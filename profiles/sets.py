@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import lzma
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from profiles.exact import Json
 from profiles.expansion import Expansions
@@ -105,8 +106,9 @@ def _value_sets(facts: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
 
 def packed(facts: Json) -> bytes:
     """Write facts as reproducible compressed JSON."""
-    text = json.dumps(facts, separators=(",", ":"), ensure_ascii=True)
-    return lzma.compress(text.encode(), format=lzma.FORMAT_XZ, check=lzma.CHECK_SHA256, preset=9 | lzma.PRESET_EXTREME)
+    return lzma.compress(
+        msgspec.json.encode(facts), format=lzma.FORMAT_XZ, check=lzma.CHECK_SHA256, preset=9 | lzma.PRESET_EXTREME
+    )
 
 
 def pruned(definitions: Definitions) -> Json:
@@ -121,7 +123,7 @@ def pruned(definitions: Definitions) -> Json:
 
 def read_pruned(raw: bytes) -> Definitions:
     """Read definitions as `pruned` gave them."""
-    found = json.loads(lzma.decompress(raw))
+    found = msgspec.json.decode(lzma.decompress(raw))
     made = Definitions()
     for kind, target in (
         ("structures", made.structures),
@@ -225,5 +227,5 @@ def _changed(label: str, before: Any, after: Any) -> Iterator[str]:  # noqa: ANN
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - JSON
-    text = json.dumps(value)
+    text = msgspec.json.encode(value).decode()
     return text if len(text) <= 120 else text[:119] + "…"

@@ -48,7 +48,7 @@ def machines(record: Record, recorder: Recorder, *, reads: bool) -> list[Json]:
     client: Json = {
         "type": words.concept(words.coding(sends), words.coding("dcm|110150")),
         "who": who or {"display": "unknown client"},
-        "requestor": not record.token,
+        "requestor": not (record.token or record.person),
         "network": network(record.address or "unknown"),
     }
     return [client, gateway(recorder, receives)]
@@ -65,18 +65,18 @@ def gateway(recorder: Recorder, short: str) -> Json:
 
 
 def user(record: Record, recorder: Recorder) -> list[Json]:
-    """Who is behind the access token: the person, else the system itself; nobody when there was no token."""
-    if not record.token:
+    """Who asks: the person, else the system behind the access token; nobody when neither is known."""
+    if not record.token and not record.person:
         return []
+    recipient = words.coded(words.PARTICIPATION, "IRCP", "information recipient")
     agent: Json = {
-        "type": words.concept(
-            words.coded(USER_TYPES, "UserOauthAgent", "User OAuth Agent participant"),
-            words.coded(words.PARTICIPATION, "IRCP", "information recipient"),
-        ),
+        "type": words.concept(recipient),
         "who": {"identifier": identifier(record.person or record.client, recorder.base)},
         "requestor": True,
-        "policy": [f"urn:ietf:params:oauth:jti:{record.token}"],
     }
+    if record.token:
+        oauth = words.coded(USER_TYPES, "UserOauthAgent", "User OAuth Agent participant")
+        agent |= {"type": words.concept(oauth, recipient), "policy": [f"urn:ietf:params:oauth:jti:{record.token}"]}
     if record.assurance:
         level = words.concept(words.coded(words.ASSURANCE_SYSTEM, record.assurance))
         agent["extension"] = [{"url": ASSURANCE_EXTENSION, "valueCodeableConcept": level}]

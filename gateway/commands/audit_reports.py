@@ -114,7 +114,7 @@ async def _report(options: argparse.Namespace, at: At) -> int:
     query = replace(_query(options, at, years), patients=_patients(options, at))
     whole = Viewer("", operates=True, policy=at.policy, keys=at.keys, whole=True)
     records = [one.seen.record async for one in lines(at.queries, query, whole) if one is not None]
-    records = [record for record in records if _within(record, query)]
+    records = [record for record in reversed(records) if _within(record, query)]  # oldest first
     ended = []
     for name in registrations(records):
         about = replace(query, patients=(), entity=name)

@@ -37,7 +37,9 @@ def run(options: argparse.Namespace) -> int:
         message = f"{options.file}: format '{format_ or 'unknown'}' cannot be mapped by this version; possible: {', '.join(formats())}"
         raise StartError(message, 1)
     try:
-        translation = translate(body, format_, Origin("00000000", "file", instant(SystemClock().now())), options.map)
+        translation = translate(
+            body, format_, Origin("00000000", "file", instant(SystemClock().now())), options.map, whole=True
+        )
     except NotMappable as error:
         message = f"{options.file}: {error.path + ': ' if error.path else ''}{error}"
         raise StartError(message, 1) from None

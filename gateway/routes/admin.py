@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from gateway import envelope
 from gateway.errors import GatewayError, Unavailable
 from gateway.fhir.outcome import rendered
-from gateway.intake import reviews
+from gateway.intake import quality, reviews
 from gateway.model import Incoming, Outgoing
 from gateway.preflight import explained
 
@@ -38,6 +38,13 @@ async def settle(number: str, request: Request) -> Response:
     """Settle one: by somebody else than who broke the glass."""
     ports = request.app.state.ports
     return await _answered(request, lambda asked: reviews.settle(asked, number, ports))
+
+
+@router.get("/admin/quality", summary="What profiles have against the items of one's own sources")
+async def quality_table(request: Request) -> Response:
+    """Give the counts per source, type, rule and element; never a value of a resource."""
+    ports = request.app.state.ports
+    return await _answered(request, lambda asked: quality.shown(asked, ports))
 
 
 async def _answered(request: Request, work: Callable[[Incoming], Coroutine[Any, Any, Outgoing]]) -> Response:

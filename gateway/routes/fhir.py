@@ -17,6 +17,7 @@ from gateway.fhir import capability, formats, reading
 from gateway.fhir.interactions import Route, route
 from gateway.fhir.outcome import rendered
 from gateway.intake import submit
+from gateway.intake.validation import validate
 from gateway.metrics import Metrics
 from gateway.model import Incoming, Outgoing, Question
 from gateway.oauth.discovery import smart_configuration
@@ -75,6 +76,8 @@ class FhirApp:
             return await audit_events.look(asked, found, self.ports)
         if name == "can-access":
             return await can_access(asked, found.id, self.ports)
+        if name == "validate":
+            return await validate(asked, found.type, self.ports)
         if name in _ASKING:
             read = partial(_question, found)
             assemble = assembly.ASSEMBLE[name]

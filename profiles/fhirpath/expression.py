@@ -88,6 +88,7 @@ class Expression:
 
     def _verdict(self, focus: Any, resource: Any, root: Any, environment: Environment) -> bool | None:  # noqa: ANN401
         x = self._state(focus, resource, root, environment)
+        x.constraint = True
         try:
             found = _is_met(self._bounded(x))
             if not x.open:
@@ -110,6 +111,7 @@ class Expression:
         verdicts = set()
         for answers in product((False, True), repeat=len(asked.open)):
             x = self._state(focus, resource, root, environment)
+            x.constraint = True
             x.assumed = dict(zip(asked.open, answers, strict=True))
             verdicts.add(_is_met(self._bounded(x)))
             if len(verdicts) > 1 or set(x.open) - set(asked.open):

@@ -15,6 +15,7 @@ from profiles.fhirpath.temporal import Temporal, date_time, day, time
 from profiles.fhirpath.text import text
 from profiles.fhirpath.types import TypeName
 
+_NARRATIVE_RULES: Final = frozenset(("txt-1", "txt-2", "narrative-form"))
 _DEFINITION: Final = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -181,7 +182,7 @@ def html_checks(items: Items, _: State) -> Items:
     from profiles.narrative import problems  # noqa: PLC0415 - the XML reader is loaded when a narrative comes by
 
     value = text(items)
-    return EMPTY if value is None else yes_or_no(not problems(value))
+    return EMPTY if value is None else yes_or_no(_NARRATIVE_RULES.isdisjoint(problems(value)))
 
 
 def _now(x: State) -> datetime:

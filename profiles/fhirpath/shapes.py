@@ -393,11 +393,13 @@ def _has_value(values: Values) -> Claim:
 
 
 def _starts(values: Values, prefix: str) -> Claim:
+    """Claim a prefix; a text that is not there has none, see `State`."""
+
     def run(value: Json) -> Answer:
         found = values(value)
         if found is None or (found and (len(found) > 1 or type(found[0]) is not str)):
             return UNSURE
-        return found[0].startswith(prefix) if found else None
+        return bool(found) and found[0].startswith(prefix)
 
     return run
 

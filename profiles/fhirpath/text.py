@@ -11,7 +11,7 @@ from profiles.fhirpath.equality import single
 from profiles.fhirpath.errors import EvaluationError
 from profiles.fhirpath.node import Items, Node, system
 from profiles.fhirpath.regex import compiled
-from profiles.fhirpath.registry import EMPTY, function, yes_or_no
+from profiles.fhirpath.registry import EMPTY, FALSE, function, yes_or_no
 from profiles.fhirpath.selecting import whole
 from profiles.fhirpath.state import LONGEST_TEXT, State
 
@@ -43,6 +43,11 @@ def bounded(value: str) -> Items:
     return [value]
 
 
+def _absent(x: State) -> Items:
+    """Answer a question about a text that is not there."""
+    return FALSE if x.constraint else EMPTY
+
+
 @function("indexOf", 1)
 def index_of(items: Items, _: State, part: Items) -> Items:
     """N1 5.6.1."""
@@ -67,24 +72,24 @@ def substring(items: Items, _: State, start: Items, length: Items = EMPTY) -> It
 
 
 @function("startsWith", 1)
-def starts_with(items: Items, _: State, prefix: Items) -> Items:
+def starts_with(items: Items, x: State, prefix: Items) -> Items:
     """N1 5.6.3."""
     value, wanted = text(items), text(prefix)
-    return EMPTY if value is None or wanted is None else yes_or_no(value.startswith(wanted))
+    return _absent(x) if value is None or wanted is None else yes_or_no(value.startswith(wanted))
 
 
 @function("endsWith", 1)
-def ends_with(items: Items, _: State, suffix: Items) -> Items:
+def ends_with(items: Items, x: State, suffix: Items) -> Items:
     """N1 5.6.4."""
     value, wanted = text(items), text(suffix)
-    return EMPTY if value is None or wanted is None else yes_or_no(value.endswith(wanted))
+    return _absent(x) if value is None or wanted is None else yes_or_no(value.endswith(wanted))
 
 
 @function("contains", 1)
-def contains(items: Items, _: State, part: Items) -> Items:
+def contains(items: Items, x: State, part: Items) -> Items:
     """N1 5.6.5."""
     value, wanted = text(items), text(part)
-    return EMPTY if value is None or wanted is None else yes_or_no(wanted in value)
+    return _absent(x) if value is None or wanted is None else yes_or_no(wanted in value)
 
 
 @function("upper")
@@ -119,7 +124,7 @@ def matches(items: Items, x: State, pattern: Items) -> Items:
     """N1 5.6.9: a match anywhere in the string; the dot matches any character."""
     value, expression = text(items), text(pattern)
     if value is None or expression is None:
-        return EMPTY
+        return _absent(x)
     return yes_or_no(compiled(expression).found_in(value, x))
 
 
@@ -128,7 +133,7 @@ def matches_full(items: Items, x: State, pattern: Items) -> Items:
     """FHIRPath 5.6 (after N1): the whole string matches."""
     value, expression = text(items), text(pattern)
     if value is None or expression is None:
-        return EMPTY
+        return _absent(x)
     return yes_or_no(compiled(expression).found_in(value, x, whole=True))
 
 

@@ -102,7 +102,7 @@ def test_041_the_next_page_is_decided_again() -> None:
     assert world.get(following, COLLEAGUE).code == "invalid-parameter"
 
 
-@pytest.mark.parametrize("operation", ["everything", "lastn", "graphql", "meta", "expand", "x", "document", "validate", "export",
+@pytest.mark.parametrize("operation", ["everything", "lastn", "graphql", "meta", "expand", "x", "document", "translate", "export",
                                        "summary/", "SUMMARY", "match"])  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_042_only_named_operations_exist(method: str, operation: str) -> None:

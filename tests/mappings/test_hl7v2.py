@@ -328,7 +328,7 @@ def test_acknowledgments_answer_the_sender() -> None:
 def test_guess_and_unknown_messages() -> None:
     assert guess(b"\x0b" + message(*ADT)) == "hl7v2"
     with pytest.raises(NotMappable) as caught:
-        adt(kind="MDM^T02")
+        adt(kind="QBP^Q22")
     assert caught.value.path == "MSH-9"
 
 

@@ -1,0 +1,395 @@
+"""Compile the maps of HL7 v2 to closures once: each looks only at fields that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mappings.concepts import concept_map
+from mappings.definition import Condition, Definition, Line, MapError, Path, lines
+from mappings.er7_agreement import TIDY
+from mappings.er7_codes import code_of, concept_of
+from mappings.er7_functions import DISPLAYS, ER7_FUNCTIONS
+from mappings.er7_primitives import ER7_PRIMITIVES, Convert
+from mappings.er7_reading import Er7Reading, Place
+from mappings.formats.er7_tree import Node, Segment
+from mappings.model import Json
+from profiles.definitions import Member, definitions
+
+Source = Segment | Node
+_SAYS_NOTHING: Final = frozenset({"url"})
+_WHOLE: Final = frozenset({"integer", "positiveInt", "unsignedInt"})
+Rule = Callable[[Er7Reading, Any, Json], None]  # (reading, segment or node, target object)
+Select = Callable[[Er7Reading, Any], list[Place]]
+Claim = Callable[[Er7Reading, Any], bool]
+Rules = tuple[tuple[int, Rule], ...]  # the number of the field or part a rule reads; 0 = it decides for itself
+
+
+@dataclass(frozen=True, slots=True)
+class Er7Map:
+    """One map ready to run."""
+
+    definition: Definition
+    claims: tuple[Claim, ...]
+    key: tuple[tuple[Path, Select], ...]
+    rules: Rules
+    needed: tuple[tuple[str, ...], ...]  # what FHIR asks of the target: of each the names that satisfy it
+
+    def lacks(self, made: Json) -> list[str]:
+        """Name what the target resource must have and has not."""
+        asked = (one for one in self.definition.requires if not any(name in made for name in one.split("|")))
+        return [*asked, *(names[0] for names in self.needed if not any(name in made for name in names))]
+
+    def holds(self, reading: Er7Reading, segment: Segment) -> bool:
+        """Claim that this map makes something of a segment."""
+        return all(claim(reading, segment) for claim in self.claims)
+
+    def run(self, reading: Er7Reading, segment: Segment) -> Json:
+        """Make the target resource of one segment."""
+        resource: Json = {"resourceType": self.definition.target}
+        _apply(self.rules, reading, segment, resource)
+        return resource
+
+
+class Er7Compiler:
+    """Compile lines; types are looked up when first used, so they may be recursive."""
+
+    def __init__(self, types: dict[str, Any]) -> None:
+        self._declared = types
+        self._converters: dict[tuple[str, str, bool], Convert] = {}
+
+    def compile(self, definition: Definition) -> Er7Map:
+        """Compile one map.
+
+        Raises:
+            MapError: an unknown type, transform or code map.
+        """
+        try:
+            claims = tuple(_claim(one, on_segment=True) for one in definition.when)
+            key = tuple((place, selector(place, on_segment=True)) for place in definition.key)
+            rules = self._rules(definition.lines, definition.target, on_segment=True)
+            return Er7Map(definition, claims, key, rules, _required(definition.target))
+        except (KeyError, MapError) as error:
+            message = f"{definition.name}: {error}"
+            raise MapError(message) from None
+
+    def _rules(self, found: tuple[Line, ...], kind: str, *, on_segment: bool) -> Rules:
+        return tuple(self._rule(one, _kind_of(kind, one.target), on_segment=on_segment) for one in found)
+
+    def _rule(self, line: Line, kind: str, *, on_segment: bool) -> tuple[int, Rule]:
+        sourced = bool(line.sources) and not line.link
+        make = self._sourced(line, kind, on_segment=on_segment) if sourced else _fixed(line, on_segment)
+        gate = _gate(line)
+        if not line.when:
+            return gate, make
+        claims = tuple(_claim(one, on_segment=on_segment) for one in line.when)
+
+        def guarded(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+            for claim in claims:
+                if not claim(reading, source):
+                    return
+            make(reading, source, out)
+
+        return gate, guarded
+
+    def _sourced(self, line: Line, kind: str, *, on_segment: bool) -> Rule:
+        selects = tuple(selector(one, on_segment=on_segment) for one in line.sources)
+        convert = self._converter(line, kind, on_segment=_ends_on_segment(line.sources[0], on_segment=on_segment))
+        target, default = line.target, line.default
+        if line.many:
+            return _many(target, selects, convert)
+        if target == "*":
+            return _spread(selects, convert)
+
+        def single(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+            if target in out:
+                return
+            for select in selects:
+                for node, at in select(reading, source):
+                    value = convert(reading, node, at)
+                    if value is not None:
+                        out[target] = value
+                        return
+            if default is not None:
+                out[target] = _copied(default)
+
+        return single
+
+    def _converter(self, line: Line, kind: str, *, on_segment: bool) -> Convert:
+        if line.elements:
+            return self._complex(line.elements, kind, on_segment=on_segment)
+        if line.transform:
+            if line.transform not in ER7_FUNCTIONS:
+                message = f"{line.target}: unknown transform {line.transform!r}"
+                raise MapError(message)
+            return ER7_FUNCTIONS[line.transform](line.arguments)
+        name = line.types[0] if line.types else "string"
+        if line.concept:
+            codes = concept_map(line.concept)
+            return concept_of(codes) if name == "CodeableConcept" else code_of(codes, whole=name in _WHOLE)
+        return self._named(name, kind, on_segment=on_segment)
+
+    def _named(self, name: str, kind: str, *, on_segment: bool) -> Convert:
+        if name in ER7_PRIMITIVES:
+            return ER7_PRIMITIVES[name]
+        if name not in self._declared:
+            message = f"unknown type {name!r}"
+            raise MapError(message)
+
+        key = (name, kind, on_segment)
+
+        def later(reading: Er7Reading, node: Any, at: int) -> Any:  # noqa: ANN401 - any JSON value
+            found = self._converters.get(key)
+            if found is None:
+                found = self._converters[key] = self._declaration(self._declared[name], kind, on_segment=on_segment)
+            return found(reading, node, at)
+
+        return later
+
+    def _declaration(self, declared: dict[str, Any], element: str, *, on_segment: bool) -> Convert:
+        if "resource" not in declared:
+            return self._complex(lines(declared), element, on_segment=on_segment)
+        kind, requires = declared["resource"], declared.get("requires", [])
+        rules = self._rules(lines(declared["elements"]), kind, on_segment=on_segment)
+        needed = _required(kind)
+        display = DISPLAYS.get(kind, _nothing)
+
+        def supporting(reading: Er7Reading, node: Any, at: int) -> Json | None:  # noqa: ANN401 - segment or node
+            part = node.child(at) if at else node
+            if part is None:
+                return None
+            made: Json = {"resourceType": kind}
+            _apply(rules, reading, part, made)
+            lacking = requires and not any(name in made for name in requires)
+            if len(made) == 1 or lacking or not all(any(name in made for name in names) for names in needed):
+                return None
+            return reading.support(made, display(made)) or None
+
+        return supporting
+
+    def _complex(self, elements: tuple[Line, ...], kind: str, *, on_segment: bool) -> Convert:
+        rules, needed = self._rules(elements, kind, on_segment=on_segment), _required(kind)
+        tidy = TIDY.get(kind)
+        if elements[0].target == "*":
+            needed, tidy = (), None  # what it spreads stands in another object, which is held against its own type
+
+        def convert(reading: Er7Reading, node: Any, at: int) -> Json | None:  # noqa: ANN401 - segment or node
+            part = node.child(at) if at else node
+            if part is None:
+                return None
+            out: Json = {}
+            _apply(rules, reading, part, out)
+            if "_line" in out:
+                out["_line"] += [None] * (len(out.get("line", ())) - len(out["_line"]))
+            for names in needed:
+                if not any(name in out for name in names):
+                    return None  # FHIR knows no such part: what was read of it is reported with its parent
+            if tidy is not None:
+                tidy(reading, part, out)
+            return None if out.keys() <= _SAYS_NOTHING else out
+
+        return convert
+
+
+def _kind_of(kind: str, target: str) -> str:
+    """Name the FHIR type of an element of a type; empty where it has none of its own."""
+    if target == "*":
+        return kind
+    declared = definitions().types.get(kind)
+    found: Member | None = None
+    if declared is not None and not target.startswith("_"):
+        found = next((one for element in declared.elements for one in element.members if one.name == target), None)
+    return found.type if found is not None else ""
+
+
+def _required(kind: str) -> tuple[tuple[str, ...], ...]:
+    """List what a type must hold: each the names, with their underscores, of which one must be there."""
+    declared = definitions().types.get(kind)
+    if declared is None or kind in {"Reference", "Extension"}:
+        return ()
+    return tuple(
+        tuple(name for member in element.members for name in (member.name, f"_{member.name}"))
+        for element in declared.elements
+        if element.required
+    )
+
+
+def _apply(rules: Rules, reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+    """Run the rules whose field is there."""
+    raw = source.raw if source.__class__ is Segment else ("", *source.parts)
+    length = len(raw)
+    for gate, rule in rules:
+        if gate == 0 or (gate < length and raw[gate]):
+            rule(reading, source, out)
+
+
+def _gate(line: Line) -> int:
+    """Give the field without which a line does nothing, if there is one."""
+    if len(line.sources) != 1 or line.default is not None or line.link or not line.sources[0].steps:
+        return 0
+    place = line.sources[0]
+    name = place.steps[0].name
+    return int(name) if name.isdigit() and not place.rooted else 0
+
+
+def _ends_on_segment(place: Path, *, on_segment: bool) -> bool:
+    """Claim that a path leads to a whole segment, not into one."""
+    return not place.steps[-1].name.isdigit() if place.steps else on_segment
+
+
+def selector(place: Path, *, on_segment: bool) -> Select:
+    """Find the nodes of a path: from a segment or a node, in its parent, its children or the whole message."""
+    names = [step.name for step in place.steps]
+    if place.rooted:
+        inner, name = selector(Path(place.steps[1:]), on_segment=True), names[0]
+        return lambda reading, source: [  # noqa: ARG005 - one signature a selector
+            found for segment in reading.root.get(name, ()) for found in inner(reading, segment)
+        ]
+    if not names:
+        return lambda reading, source: [(source, 0)]  # noqa: ARG005 - one signature a selector
+    if on_segment and not names[0].isdigit():
+        return _relative(names[0], selector(Path(place.steps[1:]), on_segment=True))
+    numbers = [int(name) for name in names]
+    return _in_segment(numbers) if on_segment else _in_node(numbers)
+
+
+def _relative(name: str, inner: Select) -> Select:
+    def above(reading: Er7Reading, source: Segment) -> list[Place]:
+        return inner(reading, source.parent) if source.parent is not None else []
+
+    def below(reading: Er7Reading, source: Segment) -> list[Place]:
+        return [found for child in source.children.get(name, ()) for found in inner(reading, child)]
+
+    return above if name == "^" else below
+
+
+def _in_segment(numbers: list[int]) -> Select:
+    field = numbers[0]
+    if len(numbers) == 1:
+        return lambda reading, source: [(node, 0) for node in source.field(field)]  # noqa: ARG005 - one signature
+    component = numbers[1]
+    if len(numbers) == 2:
+        return lambda reading, source: [  # noqa: ARG005 - one signature a selector
+            (node, component)
+            for node in source.field(field)
+            if component <= len(node.parts) and node.parts[component - 1]
+        ]
+    part = numbers[2]
+    return lambda reading, source: [  # noqa: ARG005 - one signature a selector
+        (child, part)
+        for node in source.field(field)
+        if (child := node.child(component)) is not None and part <= len(child.parts) and child.parts[part - 1]
+    ]
+
+
+def _in_node(numbers: list[int]) -> Select:
+    at = numbers[0]
+    if len(numbers) == 1:
+        return lambda reading, source: [(source, at)] if at <= len(source.parts) and source.parts[at - 1] else []  # noqa: ARG005
+    part = numbers[1]
+
+    def below(reading: Er7Reading, source: Node) -> list[Place]:  # noqa: ARG001 - one signature a selector
+        child = source.child(at)
+        return [(child, part)] if child is not None and part <= len(child.parts) and child.parts[part - 1] else []
+
+    return below
+
+
+def _claim(condition: Condition, *, on_segment: bool) -> Claim:
+    """Check a condition without counting anything as read."""
+    select, wanted, negated = (
+        selector(condition.path, on_segment=on_segment),
+        frozenset(condition.values),
+        condition.negated,
+    )
+
+    def values(reading: Er7Reading, source: Source) -> bool:
+        found = False
+        for node, at in select(reading, source):
+            if (node.peek(at or 1) if node.__class__ is Node else "") in wanted:
+                found = True
+                break
+        return found != negated
+
+    def present(reading: Er7Reading, source: Source) -> bool:
+        return any(node.__class__ is Segment or node.peek(at or 1) for node, at in select(reading, source)) != negated
+
+    return values if wanted else present
+
+
+def _fixed(line: Line, on_segment: bool) -> Rule:
+    target, many, value, kind = line.target, line.many, line.value, line.link
+    if kind and line.sources:
+        return _linked(line, selector(line.sources[0], on_segment=on_segment))
+
+    def link(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401, ARG001 - one signature a rule
+        reference = reading.links.get(kind)
+        if reference is not None and target not in out:
+            out[target] = [{"reference": reference}] if many else {"reference": reference}
+
+    def fixed(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401, ARG001 - one signature a rule
+        if target not in out:
+            out[target] = _copied(value)
+        elif many and isinstance(value, list):
+            out[target].extend(_copied(value))
+
+    return link if kind else fixed
+
+
+def _linked(line: Line, select: Select) -> Rule:
+    """Refer to the resources of one type that were made of certain segments."""
+    target, many, kind = line.target, line.many, line.link
+
+    def linked(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        found = [one for segment, _ in select(reading, source) for one in reading.made.get((id(segment), kind), ())]
+        if found and many:
+            out.setdefault(target, []).extend({"reference": one} for one in found)
+        elif found:
+            out.setdefault(target, {"reference": found[0]})
+
+    return linked
+
+
+def _many(target: str, selects: tuple[Select, ...], convert: Convert) -> Rule:
+    def many(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        made: list[Any] = []
+        for select in selects:
+            for node, at in select(reading, source):
+                value = convert(reading, node, at)
+                if value is not None:
+                    if value.__class__ is list:
+                        made.extend(value)
+                    else:
+                        made.append(value)
+        if made:
+            if target in out:
+                out[target].extend(made)
+            else:
+                out[target] = made
+
+    return many
+
+
+def _spread(selects: tuple[Select, ...], convert: Convert) -> Rule:
+    """A target "*": what is made are elements of the object itself."""
+
+    def spread(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        for select in selects:
+            for node, at in select(reading, source):
+                value = convert(reading, node, at)
+                if value is not None:
+                    out.update((name, one) for name, one in value.items() if name not in out)
+                    return
+
+    return spread
+
+
+def _nothing(resource: Json) -> str:  # noqa: ARG001 - one signature
+    return ""
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {name: _copied(child) for name, child in value.items()}
+    return [_copied(child) for child in value] if isinstance(value, list) else value

@@ -39,6 +39,8 @@ _DATES: Final = (
     "issued",
     "recorded",
 )
+# Where a resource most often refers: to whom it is about, and in which contact.
+_TOP: Final = ("subject", "patient", "encounter", "beneficiary")
 _RECORDED: Final = ("recordedDate", "dateAsserted", "authoredOn", "issued", "recorded", "dateTime", "date")
 
 
@@ -179,10 +181,11 @@ class _Stamp:
         """One item: id from custodian and native key, references inside the gateway, meta stamped."""
         type_ = resource["resourceType"]
         category, labels = category_of(resource), labels_of(resource)
-        version = hashlib.blake2b(exact.encode(resource), digest_size=16).hexdigest()
+        sent = exact.encode(resource)
+        version = hashlib.blake2b(sent, digest_size=16).hexdigest()
         id_ = self._id(native)
         resource["id"] = id_
-        _rewrite(resource, self._reference)
+        _point_inside(resource, sent.count(b'"reference":'), self._reference)
         _clean_narrative(resource)
         # A key that could identify a person is shown as its keyed digest: message numbers, the person's own number.
         shown_native = id_ if self.place.held or native in self.locals or self.patient.value in native else native
@@ -237,16 +240,36 @@ class _Stamp:
         resource["meta"] = stamped
 
 
+def _point_inside(resource: Json, named: int, reference: Callable[[str], str | None]) -> None:
+    """Point every Reference into the gateway.
+
+    `named` bounds how many there are, from the bytes; nearly always they all stand at the top, and the tree is not walked.
+    """
+    top = [
+        child
+        for name in _TOP
+        if (child := resource.get(name)).__class__ is dict and child.get("reference").__class__ is str
+    ]
+    if len(top) < named:
+        _rewrite(resource, reference)
+        return
+    for child in top:
+        _rewrite_one(child, reference)
+
+
+def _rewrite_one(node: Json, reference: Callable[[str], str | None]) -> None:
+    """One that leads outside keeps its identifier and display only."""
+    inside = reference(node["reference"])
+    if inside is None:
+        del node["reference"]
+        node.setdefault("display", "elders vastgelegd")
+    else:
+        node["reference"] = inside
+
+
 def _rewrite(node: Json, reference: Callable[[str], str | None]) -> None:
-    """Point every Reference into the gateway; one that leads outside keeps its identifier and display only."""
-    text = node.get("reference")
-    if text.__class__ is str:
-        inside = reference(text)
-        if inside is None:
-            del node["reference"]
-            node.setdefault("display", "elders vastgelegd")
-        else:
-            node["reference"] = inside
+    if node.get("reference").__class__ is str:
+        _rewrite_one(node, reference)
     for child in node.values():
         if child.__class__ is dict:
             _rewrite(child, reference)

@@ -94,6 +94,7 @@ class Gateway:
             inbox_.prepare()
         self.background.start()
         self.evidence.start()
+        self.background.recover(self.evidence.notary.found)
         self.started = True
         self.metrics.ready.set(1)
 
@@ -104,11 +105,12 @@ class Gateway:
         for listener in self.listeners.values():
             await listener.close()
         await self.background.close()
-        try:
-            await self._note("stop", ())
-        except Unavailable:  # a log that cannot be written must not keep the process from ending
-            log.warning("the stop is not on the record", extra={"state": "stopped"})
-        await self.evidence.close()
+        if self.evidence.opened:  # a log that was refused is left as it is
+            try:
+                await self._note("stop", ())
+            except Unavailable:  # a log that cannot be written must not keep the process from ending
+                log.warning("the stop is not on the record", extra={"state": "stopped"})
+            await self.evidence.close()
         await self.http.close()
         await self.database.close()
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from gateway.adapters.inbox import InboxDirectory
+from gateway.audit.checkpoints import Log
+from gateway.audit.record import decode, encode, unknown
+from gateway.audit.retention import Retention
 from gateway.errors import Unavailable
 from gateway.fhir.interactions import CLINICAL
 from gateway.intake.contracts import refresh
 from gateway.intake.desk import note
 from gateway.ports import Ports
 from gateway.storage import Stores
+from gateway.storage.audit_retention import AuditRetention
 from gateway.storage.erasures import Erasures
 from profiles.validation import prepare
 
@@ -27,6 +31,9 @@ KEYS_SECONDS: Final = 60.0
 PICK_UP_SECONDS: Final = 5.0
 ERASE_SECONDS: Final = 300.0
 AGREEMENTS_SECONDS: Final = 1.0  # what two people decided or one ended at another process counts here after this
+LOOKUP_SECONDS: Final = 0.5  # so that the log can be asked within a second without waiting
+THIN_SECONDS: Final = 120.0
+RETIRE_SECONDS: Final = 21_600.0
 LEASE_SECONDS: Final = 30.0  # beyond the time between two turns: so late another process takes a job over
 
 
@@ -55,8 +62,23 @@ class Background:
             ),
             *([asyncio.create_task(self._ports.quality.work())] if self._ports.quality is not None else ()),
             self._alone("erase", ERASE_SECONDS, self.erase),
+            self._alone("audit-lookup", LOOKUP_SECONDS, self._fill),
+            self._alone("audit-thin", THIN_SECONDS, self._thin),
+            self._alone("audit-retire", RETIRE_SECONDS, self._retire),
             asyncio.create_task(asyncio.to_thread(prepare, CLINICAL)),  # so that the first caller does not wait for it
         ]
+
+    def recover(self, found: Mapping[Log, int]) -> None:
+        """Close what a process that died had begun, without keeping anybody waiting for it."""
+        self._tasks.append(asyncio.create_task(self._close_intents(found)))
+
+    async def _close_intents(self, found: Mapping[Log, int]) -> None:
+        """Give every intent that has no outcome one: unknown."""
+        try:
+            for logged in await self._stores.queries.open_intents(found):
+                await self._stores.audit.append(encode(unknown(decode(logged.body), self._ports.now())))
+        except Unavailable:
+            log.warning("intents are still open", extra={"state": "store-unavailable"})
 
     async def close(self) -> None:
         """Stop every job and wait until it stopped."""
@@ -126,6 +148,20 @@ class Background:
         await refresh(self._ports)
         if self._erasures is not None:
             await self._erasures.catch_up(self._ports.now())
+
+    async def _fill(self) -> None:
+        """Take new records into the table the log is asked by."""
+        while await self._stores.queries.fill():
+            pass
+
+    async def _thin(self) -> None:
+        """Forget checkpoints that others stand for."""
+        await self._stores.trees.thin(self._ports.now())
+
+    async def _retire(self) -> None:
+        """Remove records whose time is over (rule F4)."""
+        retention = Retention(self._ports.settings)
+        await AuditRetention(self._stores.trees, self._stores.audit, retention).retire(self._ports.now())
 
     async def _purge(self) -> None:
         """Forget ids of pulled items after 24 hours."""

@@ -76,8 +76,6 @@ class Evidence:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if not self.opened:
-            return
         try:
             await self.notary.close()
             await self.witnessing.close()

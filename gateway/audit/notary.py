@@ -127,6 +127,7 @@ class Notary:
     clock_jump: timedelta
     jumped: Callable[[timedelta], Awaitable[None]]
     submit: Callable[[SignedNote], None] = lambda note: None  # noqa: ARG005 - nobody to bring it to
+    found: dict[Log, int] = field(default_factory=dict)  # the records of each log when this process took it up
     _committed: deque[tuple[Log, int, list[bytes]]] = field(default_factory=deque)
     _waiting: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -160,6 +161,8 @@ class Notary:
             if log not in live:
                 await self._hold(log)
         await self._follow_others()
+        self.found = {log: head.size for log, head in self._heads.items() if log not in live}
+        self.found |= {log: tree.size for log, tree in self._grown.items() if log not in live}
 
     async def _hold(self, log: Log) -> None:
         """Hold a log against its own last checkpoint; records that are gone show here, changed ones when verified."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
+
+from gateway.model import instant
 
 Kind = Literal[
     "intent",
@@ -108,3 +111,11 @@ def outcome_of(record: Record) -> str:
     if record.status >= 500 or record.error == "cancelled":
         return "8"
     return "4" if record.status >= 400 or record.kind in {"refusal", "sum"} else "0"
+
+
+def unknown(intent: Record, now: datetime) -> Record:
+    """The outcome of a request whose process died: what became of it is not known, so nobody may say nothing was shown."""
+    reasons = (*intent.reasons, "the gateway stopped before the outcome was recorded")
+    return msgspec.structs.replace(
+        intent, kind="outcome", at=instant(now), status=500, error="unknown", reasons=reasons
+    )

@@ -53,7 +53,8 @@ def replay(records: Iterable[Record]) -> Replay | None:
     if last is None:
         return None
     given = ended is not None and ended.kind == "outcome" and ended.status < 400
-    return Replay(last, given, ended is None, tuple(_source(asked) for asked in last.custodians))
+    unknown = ended is None or ended.error == "unknown"
+    return Replay(last, given, unknown, tuple(_source(asked) for asked in last.custodians))
 
 
 def state_text(state: str) -> str:

@@ -85,7 +85,7 @@ def _runner(run: _Run) -> Callable[[argparse.Namespace], int]:
         read = settings.load(options.config, options.environment)
         async with beside(database_url(read, options.config.parent)) as (database, log):
             audit = AuditStore(database, SystemClock(), log)
-            return await run(options, AuditRetention(database, AuditTrees(database), audit, Retention(read)))
+            return await run(options, AuditRetention(AuditTrees(database), audit, Retention(read)))
 
     def synchronous(options: argparse.Namespace) -> int:
         try:

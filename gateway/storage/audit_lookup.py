@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -33,6 +33,12 @@ _FILL: Final = (
     "ON CONFLICT (log, epoch) DO UPDATE SET seq = excluded.seq"
 )
 _ONE: Final = "SELECT at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq = ?"
+_HOUR: Final = 3_600_000_000
+_OPEN: Final = (
+    "SELECT seq FROM audit_lookup WHERE log = ? AND epoch = ? AND seq <= ? AND at >= ? AND kind = 'intent' "
+    "AND interaction <> 'command' AND NOT EXISTS (SELECT 1 FROM audit_lookup ended WHERE ended.request = "
+    "audit_lookup.request AND ended.kind IN ('outcome', 'refusal')) ORDER BY seq"
+)
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})-(\d{1,18})")
 _EMPTY: Final = ("DELETE FROM audit_lookup", "DELETE FROM audit_about", "DELETE FROM audit_filled")
 
@@ -65,6 +71,21 @@ class AuditLookup:
         """One record, None when there is none (any more)."""
         row = await self._database.row(_ONE, (record.log, record.epoch, record.sequence))
         return Logged(record, from_micros(row[0]), row[1]) if row else None
+
+    async def open_intents(self, until: Mapping[Log, int]) -> list[Logged]:
+        """Intents without an outcome among the records of each log up to a number: a process died in between.
+
+        Whatever was open ends within the hour before the last of these records.
+        """
+        while await self.fill():
+            pass
+        found: list[Logged] = []
+        for log, last in sorted(until.items()):
+            newest = await self._database.row(_ONE, (*log, last))
+            if newest:
+                rows = await self._database.rows(_OPEN, (*log, last, newest[0] - _HOUR))
+                found += [one for (seq,) in rows if (one := await self.get(RecordId(*log, seq)))]
+        return found
 
     async def fill(self) -> int:
         """Take a batch of records of every log into the table; give how many."""

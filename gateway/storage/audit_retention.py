@@ -17,7 +17,6 @@ from gateway.model import instant
 from gateway.storage.audit_lookup import values_of
 from gateway.storage.audit_store import AuditStore
 from gateway.storage.audit_trees import AuditTrees
-from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.writer import Cursor, Log
 
@@ -41,8 +40,8 @@ _Over = tuple[int, Sequence[str]]  # moment, and under what a record is looked u
 class AuditRetention:
     """Holds, and the removal of what nothing holds any more."""
 
-    def __init__(self, database: Database, trees: AuditTrees, audit: AuditStore, retention: Retention) -> None:
-        self._database = database
+    def __init__(self, trees: AuditTrees, audit: AuditStore, retention: Retention) -> None:
+        self._database = trees.database
         self._trees = trees
         self._audit = audit
         self._retention = retention

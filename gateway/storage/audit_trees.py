@@ -77,7 +77,7 @@ class AuditTrees:
     """What is kept beside the records so that nobody can change them unseen."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.own = database.log
 
     # --- records ---------------------------------------------------------------------------------
@@ -88,37 +88,37 @@ class AuditTrees:
 
     async def newest(self, log: Log) -> int:
         """The number of the last record of a log."""
-        row = await self._database.row(_NEWEST, log)
+        row = await self.database.row(_NEWEST, log)
         return int(row[0]) if row else 0
 
     async def rows(self, log: Log, after: int, until: int) -> list[Row]:
         """The records of a log after a number, up to another."""
-        return await self._database.rows(_ROWS, (*log, after, until))
+        return await self.database.rows(_ROWS, (*log, after, until))
 
     async def retired(self, log: Log, first: int, last: int) -> list[Range]:
         """What was retired of these records."""
-        return await self._database.rows(_RETIRED, (*log, last, first))
+        return await self.database.rows(_RETIRED, (*log, last, first))
 
     async def retired_until(self, log: Log) -> int:
         """The number of the last record of a log that was retired."""
-        row = await self._database.row(_RETIRED_UNTIL, log)
+        row = await self.database.row(_RETIRED_UNTIL, log)
         return int(row[0]) if row else 0
 
     async def live(self, now: datetime) -> set[Log]:
         """Logs another process is writing."""
-        rows = await self._database.rows(_LIVE, (to_micros(now),))
+        rows = await self.database.rows(_LIVE, (to_micros(now),))
         return {(slot, epoch) for slot, epoch in rows} - {self.own}
 
     async def lost(self, log: Log) -> bool:
         """Claim that a loss of records of this log is on the record: its slot goes on in a newer epoch."""
-        row = await self._database.row(_LOST, log)
+        row = await self.database.row(_LOST, log)
         return row is not None
 
     async def _logs(self, table: str) -> list[Log]:
         # From one to the next through the primary key: the records in between are not read.
         found: list[Log] = []
         at: Log = (0, 0)
-        while row := await self._database.row(_NEXT_LOG.format(table=table), (at[0], at[0], at[1])):
+        while row := await self.database.row(_NEXT_LOG.format(table=table), (at[0], at[0], at[1])):
             at = (row[0], row[1])
             found.append(at)
         return found
@@ -131,25 +131,25 @@ class AuditTrees:
         Raises:
             ValueError: what was kept does not fit together.
         """
-        row = await self._database.row(_TREE, log)
+        row = await self.database.row(_TREE, log)
         if row is None:
             return GrowingTree(log)
         size, frontier = row
-        last = await self._database.row(_TILES, (*log, size // TILE, size // TILE + 1)) if size % TILE else None
+        last = await self.database.row(_TILES, (*log, size // TILE, size // TILE + 1)) if size % TILE else None
         return GrowingTree.load(log, size, frontier, last[2] if last else b"")
 
     async def held(self, log: Log) -> tuple[int, bytes, bytes | None]:
         """Size, frontier and newest checkpoint of a log, as they were at one moment."""
-        row = await self._database.row(_HELD, log)
+        row = await self.database.row(_HELD, log)
         return (row[0], row[1], row[2]) if row else (0, b"", None)
 
     async def sizes(self) -> dict[Log, tuple[int, bytes]]:
         """Size and frontier of every tree."""
-        return {(log, epoch): (size, raw) for log, epoch, size, raw in await self._database.rows(_TREES)}
+        return {(log, epoch): (size, raw) for log, epoch, size, raw in await self.database.rows(_TREES)}
 
     async def tiles(self, log: Log, first: int, end: int) -> list[tuple[int, bytes, bytes]]:
         """Number, root and hashes of some tiles."""
-        return await self._database.rows(_TILES, (*log, first, end))
+        return await self.database.rows(_TILES, (*log, first, end))
 
     async def keep(self, growths: Sequence[Growth], notes: Sequence[SignedNote]) -> None:
         """Keep how far logs are, with what was signed about them; all of it or nothing.
@@ -166,13 +166,13 @@ class AuditTrees:
                 for parameters in many:
                     cursor.execute(statement, parameters)
 
-        await self._database.write(write)
+        await self.database.write(write)
 
     async def nodes(self, log: Log, size: int, *more: int) -> Nodes:
         """What proofs over the first `size` records need; `more`: also about these indexes or sizes."""
         roots = bytearray()
         for first in range(0, size // TILE, PAGE):
-            page = await self._database.rows(_ROOTS, (*log, first, min(first + PAGE, size // TILE)))
+            page = await self.database.rows(_ROOTS, (*log, first, min(first + PAGE, size // TILE)))
             roots += b"".join(row[1] for row in page)
         leaves: dict[int, bytes] = {}
         for number in {place // TILE for place in (size, *more)}:
@@ -190,18 +190,18 @@ class AuditTrees:
 
     async def notes(self, log: Log, after: int = -1) -> list[tuple[int, bytes]]:
         """Up to 500 checkpoints of a log after a moment, in order: moment in microseconds, note."""
-        return await self._database.rows(_NOTES, (*log, after))
+        return await self.database.rows(_NOTES, (*log, after))
 
     async def last_note(self, log: Log) -> bytes | None:
         """The newest checkpoint of a log."""
-        row = await self._database.row(_LAST, log)
+        row = await self.database.row(_LAST, log)
         return row[0] if row else None
 
     async def thin(self, now: datetime) -> int:
         """Forget checkpoints that others stand for: one a minute after ten of them, one an hour after a day, one a day for good."""
         dropped: list[tuple[int, int, int]] = []
         for older, newer, every in _THINNING:
-            rows = await self._database.rows(_AGES, (to_micros(now - newer), to_micros(now - older)))
+            rows = await self.database.rows(_AGES, (to_micros(now - newer), to_micros(now - older)))
             kept: tuple[int, ...] = ()
             for log, epoch, at in reversed(rows):  # the last of each stays
                 if (log, epoch, at // every) == kept:
@@ -209,21 +209,21 @@ class AuditTrees:
                 kept = (log, epoch, at // every)
         for first in range(0, len(dropped), _AT_ONCE):
             some = dropped[first : first + _AT_ONCE]
-            await self._database.write(lambda cursor, some=some: cursor.executemany(_THIN, some))  # type: ignore[misc]
+            await self.database.write(lambda cursor, some=some: cursor.executemany(_THIN, some))  # type: ignore[misc]
         return len(dropped)
 
     # --- witnesses -------------------------------------------------------------------------------
 
     async def cosigned(self, witness: str, log: Log) -> bytes | None:
         """The last checkpoint of a log this witness signed."""
-        row = await self._database.row(_BY_WITNESS, (witness, *log))
+        row = await self.database.row(_BY_WITNESS, (witness, *log))
         return row[0] if row else None
 
     async def keep_cosigned(self, witness: str, note: SignedNote) -> None:
         """Keep what a witness signed."""
         parameters = (witness, *note.log, note.size, to_micros(note.at), note.raw)
-        await self._database.write(lambda cursor: cursor.execute(_COSIGNED, parameters))
+        await self.database.write(lambda cursor: cursor.execute(_COSIGNED, parameters))
 
     async def cosignatures(self) -> list[tuple[str, bytes]]:
         """Every witness with the last checkpoint of each log it signed."""
-        return await self._database.rows(_COSIGNATURES)
+        return await self.database.rows(_COSIGNATURES)

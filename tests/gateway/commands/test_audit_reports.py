@@ -8,6 +8,9 @@ import csv
 import hashlib
 import io
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from profiles.validation import validate
 from tests.gateway.audit import balp
 from tests.gateway.charts import BSN, OTHER_BSN
 from tests.gateway.world import GP, HOSPITAL, POST
+from tests.slack import slack
 
 pytestmark = pytest.mark.slow
 
@@ -213,6 +217,20 @@ def test_an_export_is_what_its_signed_manifest_says(region: Region) -> None:
     assert (claims["organization"], claims["newest"]) == (POST, events[0]["id"])
     assert BSN not in out.read_text(encoding="utf-8")
     assert region.run("export", "--out", str(out)) == 1, "never overwritten"
+
+
+def test_the_script_of_the_documentation_checks_an_export(region: Region) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "audit.md").read_text(encoding="utf-8")
+    (script,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "manifest.jws" in block]
+    out = region.directory / "checked.ndjson"
+    assert region.run("export", "--organization", GP, "--out", str(out)) == 0
+    key = base64.urlsafe_b64encode(KeyRing.open(region.directory / "keys").audit_keys()[1]).decode().rstrip("=")
+    command = [sys.executable, "-c", script, str(out), key]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30 * slack(), check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"records of {GP}" in done.stdout
+    out.write_text(out.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert subprocess.run(command, capture_output=True, timeout=30 * slack(), check=False).returncode == 1
 
 
 def test_127_an_export_for_a_spreadsheet_holds_no_formula(region: Region, capsys: pytest.CaptureFixture[str]) -> None:

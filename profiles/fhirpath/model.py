@@ -27,12 +27,13 @@ Property = tuple[str, str]
 class Elements:
     """The elements of one type: name to its JSON properties with their types, and property to its type.
 
+    `choices` holds the properties of elements with more than one type.
     INVARIANT: a choice element is in `by_name` under the name without its type; `properties` holds no `_` siblings.
     """
 
     by_name: dict[str, tuple[Property, ...]]
     properties: dict[str, str]
-    many: frozenset[str]
+    choices: dict[str, dict[str, str]]
 
 
 class Model:
@@ -55,13 +56,14 @@ class Model:
 
     def _read(self, kind: str) -> Elements | None:
         if kind in self.primitives:
-            return Elements(dict(_PRIMITIVE_CHILDREN), {}, frozenset(("extension",)))
+            return Elements(dict(_PRIMITIVE_CHILDREN), {}, {})
         row = self._source.types.get(_CHOICE_NAME.get(kind, kind))
         if row is None:
             return None
         by_name = {e.name: tuple((m.name, _CHOICE_NAME.get(m.type, m.type)) for m in e.members) for e in row.elements}
         properties = {m.name: _CHOICE_NAME.get(m.type, m.type) for e in row.elements for m in e.members}
-        return Elements(by_name, properties, frozenset(e.name for e in row.elements if any(m.many for m in e.members)))
+        choices = {name: dict(found) for name, found in by_name.items() if len(found) > 1}
+        return Elements(by_name, properties, choices)
 
     def line(self, kind: str) -> tuple[str, ...]:
         """Give a type with everything it derives from, itself first."""

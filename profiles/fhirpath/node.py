@@ -65,11 +65,10 @@ def named(node: Node, name: str, model: Model, out: Items) -> None:
     properties = elements.by_name.get(name)
     if properties is None:
         return
-    if len(properties) > 1 and len(properties) > len(value):
-        kinds = elements.properties
-        properties = tuple(
-            (key, kinds[key]) for key in _bare(value) if kinds.get(key) and (key, kinds[key]) in properties
-        )
+    if len(properties) > 1:
+        # Few properties are there, many could be.
+        choice = elements.choices[name]
+        properties = tuple((key, choice[key]) for key in _bare(value) if key in choice)
     primitives = model.primitives
     for key, kind in properties:
         if kind in primitives:

@@ -178,11 +178,10 @@ class _Writer:
         properties = elements.by_name.get(term.name)
         if not properties or term.name[0].isupper():
             return None
-        names = frozenset(name for key, _ in properties for name in (key, "_" + key))
         first = properties[0][0]
         many = self._named(properties, kind, term.name)
         if len(properties) > 1:
-            return lambda value: False if names.isdisjoint(value) else bool(many(value))
+            return _choice(elements.choices[term.name], self._model.primitives, many)
         sibling = "_" + first
         if properties[0][1] in self._model.primitives:
             return lambda value: (
@@ -304,3 +303,21 @@ class _Writer:
             return [one for one in found if type(one) is dict] if type(found) is list else []
 
         return complex_
+
+
+def _choice(choice: dict[str, str], primitives: frozenset[str], many: Values) -> Claim:
+    """Claim that one of the properties of a choice element is there."""
+    names = frozenset(name for key in choice for name in (key, "_" + key))
+    primitive = frozenset(key for key, kind in choice.items() if kind in primitives)
+
+    def run(value: Json) -> Answer:
+        if names.isdisjoint(value):
+            return False
+        for key in value:
+            if key in choice:
+                found = type(value[key])
+                if (found in PLAIN) if key in primitive else (found is dict):
+                    return True
+        return bool(many(value))
+
+    return run

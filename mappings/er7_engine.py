@@ -97,8 +97,11 @@ class Er7Compiler:
         selects = tuple(selector(one, on_segment=on_segment) for one in line.sources)
         convert = self._converter(line, kind, on_segment=_ends_on_segment(line.sources[0], on_segment=on_segment))
         target, default = line.target, line.default
+        field = _field_of(line) if on_segment else 0
         if line.many:
-            return _many(target, selects, convert)
+            return _many_of_field(target, field, convert) if field else _many(target, selects, convert)
+        if field and default is None and target != "*":
+            return _single_of_field(target, field, convert)
         if target == "*":
             return _spread(selects, convert)
 
@@ -217,10 +220,13 @@ def _required(kind: str) -> tuple[tuple[str, ...], ...]:
 
 def _apply(rules: Rules, reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
     """Run the rules whose field is there."""
-    raw = source.raw if source.__class__ is Segment else ("", *source.parts)
+    if source.__class__ is Segment:
+        raw, shift = source.raw, 0
+    else:
+        raw, shift = source.parts, 1
     length = len(raw)
     for gate, rule in rules:
-        if gate == 0 or (gate < length and raw[gate]):
+        if gate == 0 or (gate - shift < length and raw[gate - shift]):
             rule(reading, source, out)
 
 
@@ -298,24 +304,43 @@ def _in_node(numbers: list[int]) -> Select:
 
 def _claim(condition: Condition, *, on_segment: bool) -> Claim:
     """Check a condition without counting anything as read."""
-    select, wanted, negated = (
-        selector(condition.path, on_segment=on_segment),
-        frozenset(condition.values),
-        condition.negated,
-    )
+    wanted, negated = frozenset(condition.values), condition.negated
+    names = [step.name for step in condition.path.steps]
+    if len(names) == 1 and names[0].isdigit() and not condition.path.rooted:
+        return _claim_here(int(names[0]), wanted, on_segment=on_segment, negated=negated)
+    select = selector(condition.path, on_segment=on_segment)
 
     def values(reading: Er7Reading, source: Source) -> bool:
-        found = False
         for node, at in select(reading, source):
             if (node.peek(at or 1) if node.__class__ is Node else "") in wanted:
-                found = True
-                break
-        return found != negated
+                return not negated
+        return negated
 
     def present(reading: Er7Reading, source: Source) -> bool:
-        return any(node.__class__ is Segment or node.peek(at or 1) for node, at in select(reading, source)) != negated
+        for node, at in select(reading, source):
+            if node.__class__ is Segment or node.peek(at or 1):
+                return not negated
+        return negated
 
     return values if wanted else present
+
+
+def _claim_here(number: int, wanted: frozenset[str], *, on_segment: bool, negated: bool) -> Claim:
+    """Check a field of a segment, or a part of a node, by itself."""
+
+    def field(reading: Er7Reading, source: Any) -> bool:  # noqa: ANN401, ARG001 - one signature a claim
+        if number < len(source.raw) and source.raw[number]:
+            for node in source.field(number):
+                text = node.peek(1)
+                if (text in wanted) if wanted else text:
+                    return not negated
+        return negated
+
+    def part(reading: Er7Reading, source: Any) -> bool:  # noqa: ANN401, ARG001 - one signature a claim
+        text = source.peek(number)
+        return ((text in wanted) if wanted else bool(text)) != negated
+
+    return field if on_segment else part
 
 
 def _fixed(line: Line, on_segment: bool) -> Rule:
@@ -369,6 +394,42 @@ def _many(target: str, selects: tuple[Select, ...], convert: Convert) -> Rule:
                 out[target] = made
 
     return many
+
+
+def _field_of(line: Line) -> int:
+    """Give the field a line reads whole, if that is all its path says."""
+    place = line.sources[0]
+    plain = len(line.sources) == 1 and len(place.steps) == 1 and not place.rooted and place.steps[0].name.isdigit()
+    return int(place.steps[0].name) if plain else 0
+
+
+def _many_of_field(target: str, field: int, convert: Convert) -> Rule:
+    def many(reading: Er7Reading, source: Segment, out: Json) -> None:
+        for node in source.field(field):
+            value = convert(reading, node, 0)
+            if value is None:
+                continue
+            if target not in out:
+                out[target] = value if value.__class__ is list else [value]
+            elif value.__class__ is list:
+                out[target].extend(value)
+            else:
+                out[target].append(value)
+
+    return many
+
+
+def _single_of_field(target: str, field: int, convert: Convert) -> Rule:
+    def single(reading: Er7Reading, source: Segment, out: Json) -> None:
+        if target in out:
+            return
+        for node in source.field(field):
+            value = convert(reading, node, 0)
+            if value is not None:
+                out[target] = value
+                return
+
+    return single
 
 
 def _spread(selects: tuple[Select, ...], convert: Convert) -> Rule:

@@ -83,9 +83,12 @@ class _Walk:
     def segment(self, one: Segment, where: str) -> None:
         self._say((id(one), 0), where)
         touched, unread = False, []
-        for number in range(1, len(one.raw)):
-            raw = one.raw[number]
-            if not raw:
+        plain = not self._notes and not self._nulls
+        for number, raw in enumerate(one.raw):
+            if not raw or not number:
+                continue
+            if plain and one.opened(number) and _is_read(one.field(number)):
+                touched = True  # the usual case: no names are made for it
                 continue
             path, bare = f"{where}-{number}", f"{one.name}-{number}"
             self._say((id(one), number), path)
@@ -144,3 +147,15 @@ class _Walk:
 
     def _unmapped(self, paths: list[str]) -> None:
         self.found.extend(Loss(path, "unmapped", "no line of the map reads this") for path in paths)
+
+
+def _is_read(nodes: list[Node]) -> bool:
+    """Claim that every part with content was read."""
+    for node in nodes:
+        mask = node.mask
+        if mask == ALL:
+            continue
+        for at, part in enumerate(node.parts, 1):
+            if part and not mask >> at & 1 and (isinstance(part, str) or not _is_read([part])):
+                return False
+    return True

@@ -212,9 +212,10 @@ class _Made:
 
     def _identity(self, compiled: Er7Map, reading: Er7Reading, segment: Segment, patient: str) -> str:
         """Name a resource by what its sender calls it; where it has no name, by its content."""
-        values, own = [self._origin.source, compiled.definition.name], False
+        person = compiled.definition.target == "Patient"
+        values, own = [self._origin.source, compiled.definition.name], person
         for place, select in compiled.key:
-            if place.rooted and place.steps[0].name == "PID":
+            if person or (place.rooted and place.steps[0].name == "PID"):
                 values.append(patient)
                 continue
             found = select(reading, segment)
@@ -231,10 +232,11 @@ def _base() -> str:
     return base
 
 
-def _called(found: list[tuple[Any, int]]) -> str:
+def _called(found: list[tuple[Any, int]], *, person: bool = False) -> str:
     """Give the first repetition of a key, a BSN only where there is nothing else."""
-    chosen = next(((node, at) for node, at in found if at or not is_national(node)), found[0])
-    node, at = chosen
+    node, at = found[0]
+    if person:
+        node, at = next(((one, 0) for one, _ in found if not is_national(one)), found[0])
     if not at:
         return str(node.flat())
     part = node.parts[at - 1]
@@ -250,4 +252,4 @@ def _patient_key(reading: Er7Reading) -> str:
     """Without a number the patient is known by all of PID: two unknown patients never share a key."""
     patient = reading.root["PID"][0]
     found = patient.field(3)
-    return _called([(node, 0) for node in found]) if found else patient.flat()
+    return _called([(node, 0) for node in found], person=True) if found else patient.flat()

@@ -103,7 +103,10 @@ class Node:
 
     def flat(self) -> str:
         """Give the content as one text that does not depend on the separators of its message."""
-        return "^".join(one if isinstance(one, str) else one.flat().replace("^", "&") for one in self.parts)
+        parts = self.parts
+        if len(parts) == 1 and isinstance(parts[0], str):
+            return parts[0]
+        return "^".join([one if isinstance(one, str) else one.flat().replace("^", "&") for one in parts])
 
     def leaves(self) -> list[str]:
         """List the texts in it."""

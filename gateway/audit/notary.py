@@ -151,6 +151,14 @@ class Notary:
         if before < RECORDS <= before + len(leaves) and self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake.set)
 
+    @property
+    def size(self) -> int:
+        """How many records of its own log are in the tree or wait to be."""
+        with self._lock:
+            waiting = self._waiting
+        own = self._grown.get(self.trees.own) or self._heads.get(self.trees.own)
+        return (own.size if own else 0) + waiting
+
     # --- the life of it --------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -170,7 +178,9 @@ class Notary:
         why = ""
         try:
             head = Head(log, size, Frontier.load(size, frontier).root())
-            last = Checkpoint.parse(Note.parse(raw).text) if raw and self._signers(log, raw) else None
+            signers = self._signers(log, raw) if raw else []
+            last = Checkpoint.parse(Note.parse(raw).text) if raw and signers else None
+            self._signed_with |= {log: signers[-1]} if signers else {}
         except ValueError:
             last = None
         if last is None:
@@ -231,6 +241,9 @@ class Notary:
         """The last checkpoint: nothing that was recorded stays uncovered."""
         await self._follow_own()
         await self._follow_others()
+        newest = await self.trees.newest(self.trees.own)
+        if newest:  # the writer hands on after it answered: the last may still be on its way
+            await self._catch_up(await self._tree(self.trees.own), newest)
         await self.cut(self.clock.now(), monotonic_ns() // 1_000)
 
     # --- inside ----------------------------------------------------------------------------------

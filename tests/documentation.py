@@ -62,6 +62,7 @@ FAILURES: Final = {
     "too-large": "more than is accepted",
     "wrong-patient": "the source answered about another person; nothing of it is shown",
     "circuit-open": "the source failed several times and is left alone for a moment",
+    "not-asked": "no query of the dialect of this source gives this type of resource; the source may hold it all the same",
     "no-address": "the custodian has no address in the configuration",
     "no-identifier": "the source cannot be asked by the number the patient is known by",
     "not-checkable": "consent could not be checked",

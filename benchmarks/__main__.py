@@ -1,4 +1,4 @@
-"""`python -m benchmarks [read|read_postgresql|summary|start|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|summary|start|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import peers, read, read_postgresql, start, summary
+from benchmarks import decision, peers, read, read_postgresql, start, summary
 
-BENCHMARKS = {"read": read, "read_postgresql": read_postgresql, "summary": summary, "start": start, "peers": peers}
+BENCHMARKS = {
+    "decision": decision,
+    "read": read,
+    "read_postgresql": read_postgresql,
+    "summary": summary,
+    "start": start,
+    "peers": peers,
+}
 
 
 def main() -> int:

@@ -165,7 +165,7 @@ def _role(request: AccessRequest, _facts: Facts) -> Reason | None:
     if not code:
         if requester.person:
             return _refused("role", "", "the token names no role; put subject_role in the client assertion", "B7")
-        return _role_allows(SYSTEM, "system", request)
+        return _role_allows(SYSTEM, "system", request) or _mandate(request)
     role = role_of(code)
     if role is None:
         return _refused("role", "?", "it is not in the role table of this region", "B7")
@@ -179,8 +179,8 @@ def _mandate(request: AccessRequest) -> Reason | None:
         return None
     if not requester.mandated_by or not requester.mandated_role:
         return _refused("role", "", "a mandate names both who gave it and in which role", "B7")
-    if requester.mandated_by == requester.person:
-        return _refused("role", "", "nobody gives a mandate to themselves", "B7")
+    if requester.mandated_by == requester.person or not requester.person:
+        return _refused("role", "", "a mandate is given to a person, and by another", "B7")
     role = role_of(requester.mandated_role)
     if role is None:
         return _refused("role", "?", "the role of who gave the mandate is not in the role table of this region", "B7")

@@ -26,11 +26,13 @@ def speaking(request: AccessRequest, facts: Facts) -> Speaking:
     custodian, now = request.custodian, facts.now
     if custodian is None:
         return Speaking((), ())
-    patient, organization = request.patient, custodian.organization
+    patient, organization, category = request.patient, custodian.organization, request.category
     for statement in facts.statements:
         # The cheap tests that leave most statements out come first: this runs for every custodian and category.
         holder = statement.custodian
         if (holder != organization and holder != ANY) or statement.patient != patient:  # noqa: PLR1714 - measured
+            continue
+        if statement.categories and category not in statement.categories:
             continue
         if (statement.start and now < statement.start) or (statement.end and statement.end <= now):
             continue
@@ -111,7 +113,6 @@ def _matches(statement: Statement, request: AccessRequest) -> bool:
         and (not statement.requester_types or requester.facility_type in statement.requester_types)
         and (not statement.persons or requester.person in statement.persons)
         and (not statement.purposes or request.purpose in statement.purposes)
-        and (not statement.categories or request.category in statement.categories)
         and (not statement.types or request.type in statement.types)
         and (not statement.cases or (request.case is not None and request.case.id in statement.cases))
     )

@@ -28,6 +28,7 @@ needs_two_cores = pytest.mark.skipif(
     ("name", "targets"),
     [
         ("read", {"share of raw, observation", "share of raw, explicit"}),
+        ("read_postgresql", {"times raw with one query, observation", "times raw with one query, explicit"}),
         (
             "summary",
             {

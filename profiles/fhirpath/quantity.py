@@ -85,6 +85,9 @@ def factor(unit: str) -> tuple[Dimension, Fraction] | None:
         dimension, times, power = atom
         power = -power if divided else power
         scale *= Fraction(times) ** power
+        if dimension in ("L", "l"):
+            # A liter is a cubic decimeter.
+            dimension, scale, power = "m", scale / Fraction(1000) ** power, power * 3
         if dimension != "1":
             powers[dimension] = powers.get(dimension, 0) + power
     return tuple(sorted((name, power) for name, power in powers.items() if power)), scale

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from fastapi import FastAPI
 
 from gateway.adapters.address import LOOPBACK, AddressPolicy
 from gateway.adapters.dialects import partial_by_dialect
@@ -28,7 +27,7 @@ from gateway.audit.witnessing import Witnessing
 from gateway.background import Background
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
-from gateway.envelope import Receive, Scope, Send
+from gateway.envelope import ASGIApp, Receive, Scope, Send
 from gateway.errors import StartError, Unavailable
 from gateway.intake.files import take_file
 from gateway.intake.messages import bury, push
@@ -38,8 +37,8 @@ from gateway.oauth.registered import ClientKeys
 from gateway.oauth.tokens import AccessTokens
 from gateway.policy import Policy, build
 from gateway.ports import Clock, National, Ports, Source
-from gateway.routes import admin, health, inbox, oauth, tokens, witness
 from gateway.routes.fhir import FhirApp
+from gateway.routes.health import HealthApp
 from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
 from gateway.storage.erasures import Erasures
@@ -48,6 +47,26 @@ from gateway.throttle import Counts
 log: Final = logging.getLogger("gateway.app")
 
 JWKS_BYTES: Final = 65_536
+
+
+class Web:
+    """Everything that is not FHIR, made when it is needed first: its framework takes a third of a start to load."""
+
+    def __init__(self, ports: Ports, client_keys: ClientKeys) -> None:
+        self._ports = ports
+        self._client_keys = client_keys
+        self._made: ASGIApp | None = None
+        self.evidence: Evidence | None = None
+
+    def load(self) -> ASGIApp:
+        """The application; any thread may ask."""
+        if self._made is None:
+            from gateway.routes.web import application  # noqa: PLC0415 - see above
+
+            made = application(self._ports, self._client_keys)
+            made.state.evidence = self.evidence
+            self._made = made
+        return self._made
 
 
 @dataclass(slots=True)
@@ -59,7 +78,7 @@ class Gateway:
     database: Database
     http: HttpClient
     metrics: Metrics
-    web: FastAPI
+    web: Web
     fhir: FhirApp
     background: Background
     evidence: Evidence
@@ -69,11 +88,23 @@ class Gateway:
     loading: bool = False  # feeds are still being loaded: alive, not ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One ASGI function: FHIR below /fhir without a framework, everything else in FastAPI."""
-        if scope["type"] == "http" and (scope["path"] == "/fhir" or scope["path"].startswith("/fhir/")):
+        """One ASGI function: FHIR below /fhir and health without a framework, everything else in FastAPI."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.startswith("/fhir/") or path == "/fhir":
             await self.fhir(scope, receive, send)
+        elif path.startswith("/health/"):
+            await HealthApp(self.checks)(scope, receive, send)
         else:
-            await self.web(scope, receive, send)
+            await self.web.load()(scope, receive, send)
+
+    def checks(self) -> dict[str, bool]:
+        """What must be true to answer: doors open, feeds loaded, store writable."""
+        return {"started": self.started, "feeds": not self.loading, "database": self.database.healthy()}
+
+    async def warm(self) -> None:
+        """Load what the first answers do not need; call it when the doors are open."""
+        await asyncio.to_thread(self.web.load)
+        await asyncio.to_thread(self.http.load)
 
     async def start(self) -> None:
         """Write the first record, keep the policy revision, open the listeners.
@@ -213,14 +244,14 @@ async def _wired(
         database=database,
         http=http,
         metrics=metrics,
-        web=_web(ports, client_keys),
+        web=Web(ports, client_keys),
         fhir=FhirApp(ports, metrics),
         background=_background(ports, stores, directory),
         evidence=_evidence(ports, stores, keys, http, directory),
         listeners=listeners,
     )
     database.follow(gateway.evidence.notary.committed)
-    gateway.web.state.gateway = gateway
+    gateway.web.evidence = gateway.evidence
     return gateway
 
 
@@ -276,20 +307,6 @@ def _addresses(settings: Settings) -> AddressPolicy:
     except ValueError as error:
         message = f"gateway.source_networks: {error}"
         raise StartError(message, 1) from None
-
-
-def _web(ports: Ports, client_keys: ClientKeys) -> FastAPI:
-    """Everything that is not FHIR. The pages FastAPI makes of itself load scripts from elsewhere: off."""
-    web = FastAPI(title="ROAZ FHIR gateway", docs_url=None, redoc_url=None, openapi_url=None)
-    web.state.ports = ports
-    web.state.client_keys = client_keys
-    web.state.record_token = tokens.recorder(ports)
-    web.include_router(oauth.router)
-    web.include_router(health.router)
-    web.include_router(inbox.router)
-    web.include_router(admin.router)
-    web.include_router(witness.router)
-    return web
 
 
 def database_url(settings: Settings, directory: Path) -> str:

@@ -2,7 +2,8 @@
 
 address.py      which network addresses may be connected to, and what an origin is
 breaker.py      a source that keeps failing is left alone for a moment
-http.py         outgoing HTTP, one request under one absolute deadline (the only importer of aiohttp)
+http.py         outgoing HTTP, one request under one absolute deadline
+connections.py  the connections under it, the only importer of aiohttp
 dialects.py     which queries a source understands; the dialects themselves are data: dialects/*.toml
 searchset.py    what may be read of an answer before it is translated: type, next page, patients
 source_auth.py  how the gateway proves who asks: signed context, OAuth token of the source

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import socket
 import ssl
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Self
-
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from yarl import URL
+from typing import TYPE_CHECKING, Literal, Self
 
 from gateway.adapters.address import AddressPolicy, is_protected
 from gateway.errors import StartError
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
+
+    from gateway.adapters.connections import Connections
 
 # Everything that can go wrong with a call to a source. "refused" is 401, 403 or 404: at many sources all
 # three may mean that there is no consent, or that the person is not known.
@@ -37,12 +34,6 @@ Code = Literal[
     "circuit-open",
 ]
 
-# Common servers drop an idle connection after 5 s or more; being first avoids writing into a closing one.
-_KEEP_ALIVE_SECONDS: Final = 4.0
-_PER_HOST: Final = 32
-_TOTAL: Final = 512
-_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
-
 
 class HttpError(Exception):
     """No usable answer; `code` says why and carries nothing the other side sent."""
@@ -62,28 +53,15 @@ class HttpAnswer:
 
 
 class HttpClient:
-    """Connections to all sources, kept alive and bounded; nothing is remembered between requests but connections.
+    """One request at a time to any source, over connections that are shared.
 
     INVARIANT: an address is judged when the socket is made, after name resolution, for every connection.
     """
 
     def __init__(self, addresses: AddressPolicy, *, resolver: AbstractResolver | None = None) -> None:
         self._addresses = addresses
-        connector = aiohttp.TCPConnector(
-            limit=_TOTAL,
-            limit_per_host=_PER_HOST,
-            keepalive_timeout=_KEEP_ALIVE_SECONDS,
-            socket_factory=self._socket,
-            resolver=resolver,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            skip_auto_headers=("User-Agent",),
-        )
+        self._resolver = resolver
+        self._connections: Connections | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,9 +69,14 @@ class HttpClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def load(self) -> None:
+        """Load the library connections are made with; any thread may do that beforehand."""
+        import gateway.adapters.connections  # noqa: F401, PLC0415 - it takes a sixth of a start
+
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        if self._connections is not None:
+            await self._connections.close()
 
     async def request(
         self,
@@ -115,29 +98,13 @@ class HttpClient:
         """
         if not is_protected(url):
             raise HttpError("tls")
-        opening = self._session.request(
-            method,
-            URL(url, encoded=True),
-            headers={**headers, "Accept-Encoding": "identity"},
-            data=body or None,
-            allow_redirects=False,
-            ssl=True if tls is None else tls,
-        )
-        try:
-            async with asyncio.timeout_at(deadline), opening as response:
-                return await _complete(response, limit_bytes)
-        except TimeoutError:
-            raise HttpError("timeout") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # aiohttp refuses malformed heads and URLs with a ValueError or a ClientError.
-            raise HttpError(_code(error)) from None
+        if self._connections is None:
+            from gateway.adapters.connections import Connections  # noqa: PLC0415 - see `load`
 
-    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        """Make the socket of one connection, or refuse where it would lead."""
-        family, kind, protocol, _, where = address
-        if not self._addresses.permits(str(where[0])):
-            raise PermissionError(errno.EACCES, "address refused")
-        return socket.socket(family=family, type=kind, proto=protocol)
+            self._connections = Connections(self._addresses, self._resolver)
+        return await self._connections.request(
+            method, url, headers=headers, body=body, deadline=deadline, limit_bytes=limit_bytes, tls=tls
+        )
 
 
 def tls_context(ca_file: str, certificate: str, key: str) -> ssl.SSLContext | None:
@@ -157,60 +124,3 @@ def tls_context(ca_file: str, certificate: str, key: str) -> ssl.SSLContext | No
         message = f"TLS files of a source cannot be used ({ca_file or certificate}): {type(error).__name__}"
         raise StartError(message, 1) from None
     return context
-
-
-async def _complete(response: aiohttp.ClientResponse, limit_bytes: int) -> HttpAnswer:
-    """Read an answer to its end; a connection with half an answer in it is closed, not kept."""
-    whole = False
-    try:
-        _refuse_redirect(response.status)
-        body = await _bounded(response, limit_bytes)
-        whole = True
-    finally:
-        if not whole:
-            response.close()
-    return HttpAnswer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
-
-
-def _refuse_redirect(status: int) -> None:
-    if 300 <= status < 400:
-        raise HttpError("redirect")
-
-
-async def _bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
-    """Read the body, inflated where the source compressed it all the same, never more than the bound."""
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity", "gzip", "deflate"):
-        raise HttpError("encoding")
-    inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if encoding in ("gzip", "deflate") else None
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        part = chunk if inflate is None else _inflated(inflate, chunk, limit_bytes - size + 1)
-        size += len(part)
-        if size > limit_bytes:
-            raise HttpError("too-large")
-        parts.append(part)
-    if inflate is not None and not inflate.eof:
-        raise HttpError("truncated")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _inflated(inflate: zlib._Decompress, chunk: bytes, room: int) -> bytes:
-    try:
-        part = inflate.decompress(chunk, room)
-    except zlib.error:
-        raise HttpError("encoding") from None
-    if inflate.unused_data:
-        raise HttpError("encoding")  # something follows the compressed body: what it is cannot be told
-    return part
-
-
-def _code(error: Exception) -> Code:
-    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return "tls"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "truncated"
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno == errno.EACCES:
-        return "address"
-    return "connection"

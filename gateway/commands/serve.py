@@ -43,6 +43,7 @@ async def _serve(read: settings.Settings, directory: Path, role: str) -> None:
         for door in doors:
             await door.start()
         _say(gateway, read)
+        await gateway.warm()
         serving.settle()
         await serving.until_signal()
         for door in doors:

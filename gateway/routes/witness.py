@@ -23,7 +23,7 @@ _ROUNDS = 4
 @router.get("/audit/checkpoint", summary="The newest checkpoint of the log this process writes")
 async def newest(request: Request) -> Response:
     """As C2SP tlog-checkpoint writes it."""
-    evidence = request.app.state.gateway.evidence
+    evidence = request.app.state.evidence
     return await _checkpoint(request, evidence.trees.own)
 
 
@@ -39,14 +39,14 @@ async def of_log(log: str, request: Request) -> Response:
 @router.get("/audit/keys", summary="The verifier keys of this gateway's checkpoints, the newest first")
 async def keys(request: Request) -> Response:
     """One a line; compare them with those you were given."""
-    evidence = request.app.state.gateway.evidence
+    evidence = request.app.state.evidence
     return PlainTextResponse("".join(f"{key}\n" for key in evidence.public_keys()))
 
 
 @router.get("/witness/checkpoints", summary="What this gateway signed of a log as a witness, the newest first")
 async def witnessed(request: Request, origin: str) -> Response:
     """The notes, each ended by a NUL."""
-    found = await request.app.state.gateway.evidence.store.history(origin)
+    found = await request.app.state.evidence.store.history(origin)
     if not found:
         return PlainTextResponse("not witnessed here\n", 404)
     return Response(b"".join(note + b"\0" for note in found), media_type="application/octet-stream")
@@ -72,7 +72,7 @@ async def add_checkpoint(request: Request) -> Response:
 
 
 async def _added(request: Request, addition: Addition, origin: str, size: int) -> Response:
-    evidence, now = request.app.state.gateway.evidence, request.app.state.ports.now()
+    evidence, now = request.app.state.evidence, request.app.state.ports.now()
     for _ in range(_ROUNDS):
         old = await evidence.store.last(origin)
         against = objection(addition, Note.parse(old) if old else None, evidence.verifiers(origin))
@@ -89,7 +89,7 @@ async def _added(request: Request, addition: Addition, origin: str, size: int) -
 
 async def _checkpoint(request: Request, log: checkpoints.Log) -> Response:
     try:
-        raw = await request.app.state.gateway.evidence.trees.last_note(log)
+        raw = await request.app.state.evidence.trees.last_note(log)
     except Unavailable:
         return PlainTextResponse("the store is not available\n", 503, {"retry-after": "5"})
     return Response(raw, media_type="text/plain; charset=utf-8") if raw else PlainTextResponse("no such log\n", 404)

@@ -11,7 +11,6 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from gateway.app import _web
 from gateway.intake import letters
 from gateway.intake.letters import Posting
 from gateway.intake.messages import Taken, take
@@ -20,6 +19,7 @@ from gateway.model import Caller
 from gateway.oauth.registered import ClientKeys
 from gateway.pushed import Slip
 from gateway.routes.fhir import FhirApp
+from gateway.routes.web import application
 from gateway.settings import SourceTable
 from gateway.storage import Database, open_stores, upgrade
 from gateway.storage.inbox_desk import InboxDesk
@@ -58,7 +58,7 @@ class DeskWorld(World):
         self.desk = InboxDesk(self.database, self.keys.seal, self.keys.unseal, self.clock)
         self.ports = replace(self.ports, index=stores.index, inbox=self.desk, desk=self.desk)
         self.app = FhirApp(self.ports, Metrics())
-        self.web = _web(self.ports, ClientKeys(directory))
+        self.web = application(self.ports, ClientKeys(directory))
 
     def close(self) -> None:
         run(self.database.close())

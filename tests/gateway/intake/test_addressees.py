@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import _web
 from gateway.intake.addressees import addressees
 from gateway.metrics import Metrics
 from gateway.oauth.registered import ClientKeys
 from gateway.routes.fhir import FhirApp
+from gateway.routes.web import application
 from gateway.storage import open_stores
 from tests.gateway.intake.desk import AGREEMENTS, DeskWorld
 from tests.gateway.intake.test_documents import entry, posted, transfer
@@ -96,7 +96,7 @@ class CaseWorld(DeskWorld):
         stores = open_stores(self.database, self.keys.seal, self.keys.unseal, self.clock)
         self.ports = replace(self.ports, cases=stores.cases)
         self.app = FhirApp(self.ports, Metrics())
-        self.web = _web(self.ports, ClientKeys(directory))
+        self.web = application(self.ports, ClientKeys(directory))
 
     def opened(self) -> str:
         reply = self.post("Task", task(), COORDINATOR)

@@ -1,0 +1,22 @@
+"""Everything that is not FHIR, as one FastAPI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from gateway.oauth.registered import ClientKeys
+from gateway.ports import Ports
+from gateway.routes import admin, inbox, oauth, tokens, witness
+
+
+def application(ports: Ports, client_keys: ClientKeys) -> FastAPI:
+    """Put the routes together. The pages FastAPI makes of itself load scripts from elsewhere: off."""
+    web = FastAPI(title="ROAZ FHIR gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    web.state.ports = ports
+    web.state.client_keys = client_keys
+    web.state.record_token = tokens.recorder(ports)
+    web.include_router(oauth.router)
+    web.include_router(inbox.router)
+    web.include_router(admin.router)
+    web.include_router(witness.router)
+    return web

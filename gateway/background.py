@@ -32,6 +32,8 @@ PICK_UP_SECONDS: Final = 5.0
 ERASE_SECONDS: Final = 300.0
 AGREEMENTS_SECONDS: Final = 1.0  # what two people decided or one ended at another process counts here after this
 LOOKUP_SECONDS: Final = 0.5  # so that the log can be asked within a second without waiting
+SPACE_SECONDS: Final = 5.0
+RESERVE_BYTES: Final = 67_108_864  # tens of thousands of records
 THIN_SECONDS: Final = 120.0
 RETIRE_SECONDS: Final = 21_600.0
 LEASE_SECONDS: Final = 30.0  # beyond the time between two turns: so late another process takes a job over
@@ -63,6 +65,7 @@ class Background:
             *([asyncio.create_task(self._ports.quality.work())] if self._ports.quality is not None else ()),
             self._alone("erase", ERASE_SECONDS, self.erase),
             self._alone("audit-lookup", LOOKUP_SECONDS, self._fill),
+            asyncio.create_task(_repeat("space", SPACE_SECONDS, self._watch_space)),
             self._alone("audit-thin", THIN_SECONDS, self._thin),
             self._alone("audit-retire", RETIRE_SECONDS, self._retire),
             asyncio.create_task(asyncio.to_thread(prepare, CLINICAL)),  # so that the first caller does not wait for it
@@ -153,6 +156,14 @@ class Background:
         """Take new records into the table the log is asked by."""
         while await self._stores.queries.fill():
             pass
+
+    async def _watch_space(self) -> None:
+        """Refuse callers nobody knows first: what space is left is for the records of care."""
+        free = self._stores.trees.database.free_bytes()
+        full = free is not None and free < RESERVE_BYTES
+        if full and not self._ports.refusals.full:
+            log.error("the disk is almost full; callers who are not known are refused", extra={"state": "reserve"})
+        self._ports.refusals.full = full
 
     async def _thin(self) -> None:
         """Forget checkpoints that others stand for."""

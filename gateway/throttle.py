@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from gateway.errors import Unavailable
+
 MAXIMUM_KEYS = 100_000
 
 
@@ -23,11 +25,18 @@ class Counts:
     def __init__(self, bound: int, window: timedelta) -> None:
         self.bound = bound
         self.window = window
+        self.full = False  # there is hardly any space left to record what is counted
         self._started: datetime | None = None
         self._counts: dict[str, int] = {}
 
     def count(self, key: str, now: datetime) -> Counted:
-        """Count one more; `within` is false when the key went over its bound."""
+        """Count one more; `within` is false when the key went over its bound.
+
+        Raises:
+            Unavailable: `audit-unavailable`: the space that is left is for callers who are known.
+        """
+        if self.full:
+            raise Unavailable("audit-unavailable")
         sums = self._roll(now)
         if key not in self._counts and len(self._counts) >= MAXIMUM_KEYS:
             return Counted(within=False, sums=sums)

@@ -162,11 +162,11 @@ def values_of(record: Record) -> list[str]:
 
 def _values(record: Record) -> Iterator[str]:
     """What a record may have several of."""
-    if record.organization:
-        yield f"party/{record.organization}"
+    yield f"party/{record.organization}"  # "party/" is the operator's: start, stop, commands, unknown callers
     for agent in (record.person, record.responsible, record.client):
         if agent:
             yield f"agent/{agent}"
+            yield f"agent/{agent.rpartition('|')[2]}"  # whoever asks may know the number and not its system
     if record.case:
         yield f"entity/Task/{record.case}"
     if record.object:

@@ -94,6 +94,10 @@ class Database(ABC):
         """Hand every record on as it is committed: in the writer's thread, after its callers were told."""
         self._appends.follow = committed
 
+    def free_bytes(self) -> int | None:
+        """The space that is left for what is written; None where this process cannot know."""
+        return None
+
     def healthy(self) -> bool:
         """Claim that writes are being committed."""
         return self._writes.healthy() and self._appends.healthy()

@@ -89,10 +89,13 @@ class SqliteConnection:
 class SqliteDatabase(Database):
     """One file: point reads in the loop on a connection that cannot write, one writer thread for all else."""
 
-    def __init__(self, reader: sqlite3.Connection, writer: Writer, lock: ServingLock | None, visits: Visits) -> None:
+    def __init__(
+        self, path: Path, reader: sqlite3.Connection, writer: Writer, lock: ServingLock | None, visits: Visits
+    ) -> None:
         log: Log = reader.execute(_LOG).fetchone() or (1, 1)
         super().__init__(log, writer, writer)
         self._reader = reader
+        self._directory = path.parent
         self._lock = lock
         self._visits = visits
         if lock:
@@ -118,6 +121,14 @@ class SqliteDatabase(Database):
             return self._reader.execute(sql, parameters).fetchall()
         except sqlite3.Error:
             raise Unavailable("store-unavailable") from None
+
+    def free_bytes(self) -> int | None:
+        """The space that is left on the disk of the file."""
+        try:
+            found = os.statvfs(self._directory)
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize
 
     async def _release(self) -> None:
         self._reader.close()
@@ -148,7 +159,7 @@ def open_database(
             undo.callback(writer.close)
             visits = Visits(path)
             undo.callback(visits.close)
-            database = SqliteDatabase(open_reader(path), writer, lock, visits)
+            database = SqliteDatabase(path, open_reader(path), writer, lock, visits)
         except (sqlite3.Error, OSError) as error:
             message = f"{path}: the database cannot be opened: {error}"
             raise StartError(message) from None

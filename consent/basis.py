@@ -44,8 +44,6 @@ BASES: Final[dict[str, Basis]] = {
 }
 _NONE: Final[frozenset[str]] = frozenset()
 
-_KINDS: Final = ("permit", "deny", "withdrawn", "national yes", "national no")
-
 OBJECTION: Final = "consent-objection"
 MISSING: Final = "consent-missing"
 WITHDRAWN: Final = "consent-withdrawn"
@@ -78,7 +76,7 @@ def judge(
     if not facts.statements_known or (basis.national and not _answered(request, facts)):
         return Verdict("unavailable", agreement.id, _REASONS[UNKNOWN])
     obligations = emergency.OBLIGATIONS if breaking else _NONE
-    per_item = any(one.effect == "deny" for one in heard.partial) and not overridden
+    per_item = bool(heard.partial) and not overridden and any(one.effect == "deny" for one in heard.partial)
     if outcome == "permit" or (breaking and not request.labels & WITHHELD):
         return Verdict("permit", agreement.id, None, statement, per_item, obligations)
     return _perhaps(agreement, basis, heard, request, facts) or _deny(agreement, code, statement)
@@ -92,24 +90,29 @@ def _answered(request: AccessRequest, facts: Facts) -> bool:
 
 def _accepted(agreement: Agreement, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
     """Leave out the spoken yes of a patient where the agreement does not accept it; a spoken no always counts."""
-    if agreement.patient_asked or not any(one.source == "patient-asked" for one in statements):
+    if agreement.patient_asked:
         return statements
-    return tuple(one for one in statements if one.source != "patient-asked" or one.effect == "deny")
+    for one in statements:
+        if one.source == "patient-asked" and one.effect != "deny":
+            return tuple(one for one in statements if one.source != "patient-asked" or one.effect == "deny")
+    return statements
 
 
 def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest, facts: Facts) -> Weighed:
     """Weigh statements by the precedence rules."""
-    heard = _sorted(basis, statements)
-    permits = heard["permit"]
-    if facts.national_yields:
-        heard["national no"] = [no for no in heard["national no"] if not any(_younger(one, no) for one in permits)]
-    blocking = standing(heard["deny"], permits) + (heard["national no"] if basis.national else [])
+    permits, objections, national_yes, national_no, ended = _sorted(basis, statements)
+    if national_no and facts.national_yields:
+        national_no = [no for no in national_no if not any(_younger(one, no) for one in permits)]
+    blocking = standing(objections, permits) if objections else []
+    if national_no and basis.national:
+        blocking = blocking + national_no
     if blocking:
         return "deny", OBJECTION, _named(most_specific(blocking))
-    if basis.national and facts.national_required:
-        permits = []  # this regime wants the national yes: NotApplicable is no, whatever was said here
-    if basis.national and "mitz" in basis.permit_sources:
-        permits = [*permits, *heard["national yes"]]
+    if basis.national:
+        if facts.national_required:
+            permits = []  # this regime wants the national yes: NotApplicable is no, whatever was said here
+        if national_yes and "mitz" in basis.permit_sources:
+            permits = permits + national_yes
     withheld = request.labels & WITHHELD
     if withheld:
         permits = [one for one in permits if withheld <= one.labels]
@@ -117,18 +120,25 @@ def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest
         return "permit", "", _named(most_specific(permits))
     if not basis.permit_needed and not withheld:
         return "permit", "", f"basis {basis.name}"
-    ended = heard["withdrawn"]
     return ("deny", WITHDRAWN, _named(most_specific(ended))) if ended else ("deny", MISSING, "")
 
 
-def _sorted(basis: Basis, statements: Iterable[Statement]) -> dict[str, list[Statement]]:
-    """Lay statements apart by what they say; a permit of a source this basis does not know is left out."""
-    heard: dict[str, list[Statement]] = {name: [] for name in _KINDS}
+_Heard = tuple[list[Statement], list[Statement], list[Statement], list[Statement], list[Statement]]
+
+
+def _sorted(basis: Basis, statements: Iterable[Statement]) -> _Heard:
+    """Lay statements apart: permits, objections, national yes and no, withdrawn; of sources this basis knows."""
+    heard: _Heard = ([], [], [], [], [])
+    permits, objections, national_yes, national_no, ended = heard
     for one in statements:
-        if one.source == "mitz" and one.effect != "withdrawn":
-            heard["national no" if one.effect == "deny" else "national yes"].append(one)
-        elif one.effect != "permit" or one.source in basis.permit_sources:
-            heard[one.effect].append(one)
+        if one.effect == "withdrawn":
+            ended.append(one)
+        elif one.source == "mitz":
+            (national_no if one.effect == "deny" else national_yes).append(one)
+        elif one.effect == "deny":
+            objections.append(one)
+        elif one.source in basis.permit_sources:
+            permits.append(one)
     return heard
 
 

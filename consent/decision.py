@@ -60,7 +60,8 @@ def _covered(request: AccessRequest, facts: Facts) -> tuple[list[Agreement], Rea
     try:
         covering = agreements.covering(request, facts)
         reason = _agreement(request, facts, covering)
-        return [one for one in covering if not one.relations or agreements.related(one, request, facts)], reason
+        bound = any([one.relations for one in covering])  # noqa: C419 - a list of one or two is made faster
+        return [one for one in covering if agreements.related(one, request, facts)] if bound else covering, reason
     except Exception:  # noqa: BLE001 - as above
         return [], _BROKEN
 
@@ -251,10 +252,11 @@ def _agreement(request: AccessRequest, facts: Facts, covering: list[Agreement]) 
         return None
     if request.action in _WRITES:
         return _write_agreement(request, facts)
-    if covering and not any(agreements.related(one, request, facts) for one in covering):
-        return Reason("relation-missing", "this agreement is for who treats the patient: none is registered", rule="C8")
+    for one in covering:
+        if not one.relations or agreements.related(one, request, facts):
+            return None
     if covering:
-        return None
+        return Reason("relation-missing", "this agreement is for who treats the patient: none is registered", rule="C8")
     return Reason(
         "agreement-missing",
         "no agreement in force covers this requester, purpose, role and category; the region administrator can add one",

@@ -195,11 +195,23 @@ class WitnessedTable(Table, frozen=True):
     keys: tuple[str, ...]  # its verifier keys, as its gateway check prints them
 
 
+class MandateTable(Table, frozen=True):
+    """A mandate of two persons to read the log of more than one organization, for a time (F1)."""
+
+    id: str
+    persons: tuple[str, ...]  # who gave it; two at least
+    organizations: tuple[str, ...]  # URAs, or "*" for all
+    start: date
+    end: date  # the last day on which it is in force
+    reason: str = ""
+
+
 class AuditTable(Table, frozen=True):
     """The log."""
 
     retention_years: int = 7  # of records; an organization or agreement may ask for more, the law for 5
     names_in_report: bool = False  # name employees in the overview a citizen gets (F3)
+    mandates: tuple[MandateTable, ...] = ()
     group_commit: Duration = Duration(milliseconds=2)
     origin: str = ""  # the name of this gateway in checkpoints; empty = host of gateway.base with /audit
     heartbeat: Duration = Duration(seconds=60)  # between checkpoints while nothing is recorded

@@ -31,14 +31,16 @@ class Viewer:
     operates: bool  # it operates the gateway, so what no organization asked is its own
     policy: Policy
     keys: Keys
-    whole: bool = False  # sees everything of everybody: the citizen report, and who holds a mandate
+    whole: bool = False  # sees records as they are: the citizen report, and who holds a mandate
+    among: frozenset[str] = frozenset()  # with `whole`: only records in which one of these took part; empty = all
 
     @property
     def parties(self) -> tuple[str, ...]:
         """The organizations whose records may hold something to see; empty = all."""
         if self.whole:
-            return ()
-        return (self.organization, "") if self.operates else (self.organization,)
+            return tuple(sorted(self.among))
+        own = (self.organization,) if self.organization else ()
+        return (*own, "") if self.operates else (self.organization,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,12 @@ def seen(record: Record, by: Viewer) -> Seen | None:
     INVARIANT: what a silent custodian did or refused changes nothing in what anybody else sees.
     """
     if by.whole:
-        return Seen(record, "all")
-    if not by.organization:
-        return None
-    if record.organization == by.organization or (by.operates and not record.organization):
+        took_part = {record.organization, *(one.custodian for one in record.custodians)}
+        return Seen(record, "all") if not by.among or by.among & took_part else None
+    if (by.operates and not record.organization) or (by.organization and record.organization == by.organization):
         parts = tuple(_for_requester(record.custodians, by))
         return Seen(msgspec.structs.replace(record, custodians=parts), "requester")
-    own = tuple(one for one in record.custodians if one.custodian == by.organization)
+    own = tuple(one for one in record.custodians if by.organization and one.custodian == by.organization)
     if not own:
         return None
     # The id of the request is another for every custodian: two of them cannot join what they see (attack 180).

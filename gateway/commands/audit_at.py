@@ -78,14 +78,40 @@ def _midnight(day: date) -> datetime:
 
 
 def viewer_of(options: argparse.Namespace, at: At) -> Viewer:
-    """The organization whose auditor reads (rule F1); there is no view of everything."""
-    ura = options.organization or at.read.gateway.ura
+    """Whose auditor reads (rule F1): one organization, or those of a mandate of two persons.
+
+    Without any, only what belongs to no organization is seen.
+
+    Raises:
+        StartError: an organization or mandate nobody declared, or a mandate that is not in force.
+    """
+    operator = at.read.gateway.ura
+    if getattr(options, "mandate", ""):
+        return _mandated(options, at)
+    ura = options.organization or operator
     if not ura:
-        raise StartError("whose auditor reads? give --organization URA, or set gateway.ura", 2)
-    if ura not in at.policy.organizations and ura != at.read.gateway.ura:
+        print("gateway: only what belongs to no organization; for more give --organization URA", file=sys.stderr)
+        return Viewer("", operates=True, policy=at.policy, keys=at.keys)
+    if ura not in at.policy.organizations and ura != operator:
         message = f"organization '{ura}' is not declared in {options.config}"
         raise StartError(message, 1)
-    return viewer(ura, at.read.gateway.ura, at.policy, at.keys)
+    return viewer(ura, operator, at.policy, at.keys)
+
+
+def _mandated(options: argparse.Namespace, at: At) -> Viewer:
+    mandate = next((row for row in at.read.audit.mandates if row.id == options.mandate), None)
+    if mandate is None:
+        message = f"mandate '{options.mandate}' is not declared in [[audit.mandates]] of {options.config}"
+        raise StartError(message, 1)
+    if len({person.strip().casefold() for person in mandate.persons if person.strip()}) < 2:
+        message = f"mandate '{mandate.id}': two different persons give it; name them in persons"
+        raise StartError(message, 1)
+    if not mandate.start <= at.now.astimezone(ZONE).date() <= mandate.end:
+        message = f"mandate '{mandate.id}' is not in force today; it holds from {mandate.start} to {mandate.end}"
+        raise StartError(message, 1)
+    options.noted = (f"mandate={mandate.id}",)
+    among = frozenset(mandate.organizations) - {"*"}
+    return Viewer("", operates=False, policy=at.policy, keys=at.keys, whole=True, among=among)
 
 
 def patients_of(options: argparse.Namespace, at: At) -> tuple[str, ...]:

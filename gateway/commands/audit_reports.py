@@ -27,7 +27,7 @@ _LONGEST: Final = 5_000  # events of one list
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `gateway audit list`."""
     bounds(parser, "default: the last seven days")
-    parser.add_argument("--organization", default="", metavar="URA", help="whose auditor reads; default: gateway.ura")
+    _whose(parser)
     parser.add_argument("--patient-file", metavar="FILE", help="holds a BSN, or SYSTEM|VALUE; '-' reads it from stdin")
     parser.add_argument("--agent", default="", help="a person, or the id of a client")
     parser.add_argument("--limit", type=int, default=500, help="at most this many records, newest first (default 500)")
@@ -47,12 +47,20 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
 def export_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `gateway audit export`."""
     bounds(parser, "default: the last seven days")
-    parser.add_argument("--organization", default="", metavar="URA", help="whose auditor reads; default: gateway.ura")
+    _whose(parser)
     parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
     parser.add_argument(
         "--out", type=Path, help="is made, with FILE.manifest.jws beside it; default: stdout, manifest on stderr"
     )
     parser.set_defaults(run=runner(_export))
+
+
+def _whose(parser: argparse.ArgumentParser) -> None:
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--organization", default="", metavar="URA", help="whose auditor reads; default: gateway.ura")
+    who.add_argument(
+        "--mandate", default="", metavar="ID", help="one of [[audit.mandates]]: more than one organization"
+    )
 
 
 async def _list(options: argparse.Namespace, at: At) -> int:
@@ -116,7 +124,7 @@ async def _export(options: argparse.Namespace, at: At) -> int:
                 out.close()
         claims: Json = {
             "file": options.out.name if options.out else "-", "format": options.format, **digest.facts,
-            "since": instant(query.start), "until": instant(query.end), "organization": by.organization,
+            "since": instant(query.start), "until": instant(query.end), "organization": by.organization or options.mandate,
             "made": instant(at.now), "by": getpass.getuser(), "gateway": at.read.gateway.base, "policy": at.policy.revision,
         }  # fmt: skip
         signed = export.manifest(claims, at.keys)
@@ -125,7 +133,7 @@ async def _export(options: argparse.Namespace, at: At) -> int:
     except OSError as error:
         message = f"{options.out}: {error.strerror}"
         raise StartError(message, 1) from None
-    options.noted = (f"rows={digest.rows}", f"sha256={digest.facts['sha256']}")
+    options.noted = (*getattr(options, "noted", ()), f"rows={digest.rows}", f"sha256={digest.facts['sha256']}")
     print(f"gateway: {digest.rows} record(s)" if options.out else signed, file=sys.stderr)
     return 0
 

@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ from gateway.audit.view import Seen
 from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
+from gateway.logged import AuditQuery
 from gateway.model import instant
+from gateway.storage.audit_lookup import AuditLookup
 from gateway.storage.audit_store import AuditStore
 from gateway.storage.beside import beside
+from gateway.storage.database import Database
 from profiles.identifiers import BSN_SYSTEM
 from profiles.validation import validate
 from tests.gateway.audit import balp
@@ -121,6 +125,66 @@ def test_a_list_of_events_is_valid(region: Region, capsys: pytest.CaptureFixture
     for event in events:
         assert [one for one in validate(event) if one.is_error] == []
         assert balp.breaches(event) == []
+
+
+def test_f1_a_mandate_of_two_persons_shows_more_for_a_time(region: Region, capsys: pytest.CaptureFixture[str]) -> None:
+    today = SystemClock().now().date()
+    text = region.config.read_text(encoding="utf-8")
+    mandates = "".join(
+        f'\n[[audit.mandates]]\nid = "{id_}"\npersons = {persons}\norganizations = {uras}\nstart = {start}\nend = {end}\n'
+        for id_, persons, uras, start, end in (
+            ("good", ["A. Een", "B. Twee"], ["*"], today, today), ("part", ["A. Een", "B. Twee"], [HOSPITAL], today, today),
+            ("alone", ["A. Een", "a. een "], ["*"], today, today), ("past", ["A", "B"], ["*"], "2020-01-01", "2020-02-01"),
+        )
+    )  # fmt: skip
+    region.config.write_text(text + mandates.replace("'", '"'), encoding="utf-8")
+    try:
+        assert region.run("list", "--mandate", "good") == 0
+        out = capsys.readouterr().out
+        assert "Huisarts De Linde answered, Ziekenhuis Oost withheld" in out
+        assert region.run("list", "--mandate", "part") == 0
+        assert "create" not in [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()]
+        assert [region.run("export", "--mandate", id_) for id_ in ("alone", "past", "none")] == [1, 1, 1]
+        (used, *_) = [one for one in region.records() if one.type == "audit list" and "mandate=good" in one.reasons]
+        assert used.status == 200
+    finally:
+        region.config.write_text(text, encoding="utf-8")
+
+
+def test_without_an_organization_only_what_is_of_none(region: Region, capsys: pytest.CaptureFixture[str]) -> None:
+    text = region.config.read_text(encoding="utf-8")
+    region.config.write_text(text.replace(f'ura = "{POST}"', 'ura = ""', 1), encoding="utf-8")
+    try:
+        assert region.run("list") == 0
+        said = capsys.readouterr()
+        assert region.run("list") == 0
+        assert [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()][:1] == ["audit list"]
+    finally:
+        region.config.write_text(text, encoding="utf-8")
+    assert region.patient not in said.out
+    assert "--organization" in said.err
+
+
+def test_the_log_is_listed_beside_a_gateway_that_serves_and_asks_it_too(
+    region: Region, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serving() -> tuple[int, int]:
+        database = Database.open(f"sqlite:///{region.directory / 'gateway.db'}")
+        store, queries = AuditStore(database, SystemClock(), database.log), AuditLookup(database)
+        try:
+            listing = asyncio.ensure_future(asyncio.to_thread(region.run, "list", "--organization", POST))
+            now = SystemClock().now()
+            query = AuditQuery(start=now - timedelta(hours=1), end=now + timedelta(hours=1))
+            while not listing.done():
+                await store.append(encode(Record(kind="outcome", at=instant(now), request="beside", status=200)))
+                await queries.find(query, 10)
+            return await listing, len((await queries.find(query, 500))[0])
+        finally:
+            await database.close()
+
+    code, found = asyncio.run(serving())
+    assert (code, found > 3) == (0, True)
+    assert "search-type" in capsys.readouterr().out
 
 
 def test_a_list_of_one_patient(region: Region, capsys: pytest.CaptureFixture[str]) -> None:

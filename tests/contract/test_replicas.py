@@ -18,13 +18,13 @@ import pytest
 from gateway import background
 from gateway.background import Background
 from gateway.errors import StartError, Unavailable
-from gateway.ports import Ports
 from gateway.storage import Database, Stores, lease, migrate, open_stores
 from gateway.storage.engines import engine_of
 from gateway.storage.writer import Connection, Cursor
 from tests.contract.postgres import empty
 from tests.contract.values import PATIENT, a_message, a_statement, an_issued
 from tests.fakes import NOON, FixedClock, plain_seal, plain_unseal
+from tests.gateway.world import World
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
@@ -292,7 +292,7 @@ async def test_of_two_serving_processes_one_does_the_background_jobs(url: str, m
     clock = FixedClock()
     async with serving(url, clock) as (_, one), serving(url, clock) as (_, other):
         counted = [Forgetting(at_work, 1), Forgetting(at_work, 2)]
-        ports = cast("Ports", _Now(clock))
+        ports = (await asyncio.to_thread(World)).ports
         workers = [
             Background(ports, replace(stores, issued=cast("Any", issued)))
             for stores, issued in zip((one, other), counted, strict=True)
@@ -305,16 +305,6 @@ async def test_of_two_serving_processes_one_does_the_background_jobs(url: str, m
         await workers[busy].close()
         await _until(lambda: counted[1 - busy].turns >= 1)
         await workers[1 - busy].close()
-
-
-@dataclass(frozen=True)
-class _Now:
-    """The one port the purge needs."""
-
-    clock: FixedClock
-
-    def now(self) -> datetime:
-        return self.clock.now()
 
 
 async def _until(claim: Any) -> None:

@@ -141,6 +141,7 @@ def test_a4_who_asked_does_not_learn_what_the_patient_said() -> None:
     assert "consent-objection" in str(look(world, caller=auditor(HOSPITAL)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -210,6 +211,7 @@ def test_one_whole_day_is_a_range_and_the_bounds_count() -> None:
     assert world.get("AuditEvent?date=gt2026-03-02&date=le2027", AUDITOR).items == []
 
 
+@pytest.mark.slow
 def test_pages_are_the_whole_and_stay_the_same_while_the_log_grows() -> None:
     world = LogWorld()
     for _ in range(5):
@@ -327,6 +329,7 @@ def test_leniency_is_said() -> None:
     assert "nothing" not in reply.link("self")
 
 
+@pytest.mark.slow
 def test_what_can_be_asked_stands_in_the_capability_statement() -> None:
     rest = lived().get("metadata", None).json["rest"][0]
     (log,) = [one for one in rest["resource"] if one["type"] == "AuditEvent"]

@@ -14,6 +14,8 @@ from gateway.cli import COMMANDS, KEEP_THEIR_OWN, main
 from gateway.storage.database import Database
 from tests.gateway.charts import BSN
 
+pytestmark = pytest.mark.slow
+
 ADD = ["client", "add", "new-app", "--organization", "90000001", "--jwks-uri", "https://app.example/jwks"]
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [decision|read|read_postgresql|summary|start|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import decision, peers, read, read_postgresql, start, summary
+from benchmarks import audit, decision, peers, read, read_postgresql, start, summary
 
 BENCHMARKS = {
     "decision": decision,
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "read_postgresql": read_postgresql,
     "summary": summary,
     "start": start,
+    "audit": audit,
     "peers": peers,
 }
 

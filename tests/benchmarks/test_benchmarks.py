@@ -38,6 +38,19 @@ needs_two_cores = pytest.mark.skipif(
             },
         ),
         ("start", {"serve: process start to ready", "demo: process start to ready"}),
+        (
+            "audit",
+            {
+                "append, SQLite",
+                "append, PostgreSQL, with 512 callers",
+                "CPU a record, event loop, writer and hashing",
+                "records per fsync of 5 ms, 128 connections",
+                "filling the look-up table",
+                "question about a patient, 2000 records, p50",
+                "verify",
+                "verify: memory it needed more",
+            },
+        ),
     ],
 )
 def test_runs(name: str, targets: set[str], tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ class Letter:
     made: Translation | None
     person: Person | None
 
+    @property
+    def is_dead(self) -> bool:
+        """Claim that nobody can be said to be meant: no map reads it, it says nothing, or it is about several persons."""
+        return self.made is None or not self.made.resources or len(_patients(self.made)) > 1
+
 
 def numbered(source: Source, file: File) -> bytes:
     """The file with a number of the custodian for its patient: the same person has the same number in every file."""
@@ -74,7 +79,8 @@ def letter(source: Source, file: File) -> Letter:
     numbers = _systems(made)
     system = next((one for one in (BSN_SYSTEM, source.system) if one in numbers), "")
     birth = next((str(one.get("birthDate", "")) for one in _patients(made)), "")
-    return Letter(file, body, made, Person(source, system, numbers[system], birth) if system else None)
+    person = Person(source, system, numbers[system], birth) if system and len(_patients(made)) == 1 else None
+    return Letter(file, body, made, person)
 
 
 def _read(body: bytes) -> Translation | None:
@@ -102,10 +108,10 @@ def sent(stand: Stand, source: Source, one: Letter) -> None:
     began = time.perf_counter()
     if source.table["kind"] == "mllp":
         control = one.body.split(b"|")[9].decode()
-        assert stand.push(source, control, one.body) == ("AA" if one.made else "AE"), one.file.name
+        assert stand.push(source, control, one.body) == ("AE" if one.is_dead else "AA"), one.file.name
     else:
         answer = stand.post(source, one.body, "application/xml")
-        assert answer.status_code == (201 if one.made else 422), (one.file.name, answer.text)
+        assert answer.status_code == (422 if one.is_dead else 201), (one.file.name, answer.text)
     assert time.perf_counter() - began < SECONDS * slack(), one.file.name
 
 
@@ -143,6 +149,7 @@ def _account(stand: Stand, name: str, letters: list[Letter]) -> None:
     rows = [row for row in stand.desk() if row["source"] == name]
     digests = {hashlib.sha256(one.body).hexdigest() for one in letters}
     assert len(rows) == len(digests)
+    assert sum(row["state"] == "dead" for row in rows) == sum(one.is_dead for one in letters)
     assert {row["state"] for row in rows} <= STATES
     assert {row["reason"] for row in rows if row["state"] in {"quarantined", "dead"}}.isdisjoint({"", "-"})
     stand.count(name, "items kept", sum(int(row["items"]) for row in rows))

@@ -138,7 +138,7 @@ def runner(run: Run) -> Callable[[argparse.Namespace], int]:
     """The synchronous command around an asynchronous one that gets the log opened."""
 
     async def opened(options: argparse.Namespace) -> int:
-        async with _at(options) as at:
+        async with opened_at(options) as at:
             return await run(options, at)
 
     def synchronous(options: argparse.Namespace) -> int:
@@ -151,7 +151,8 @@ def runner(run: Run) -> Callable[[argparse.Namespace], int]:
 
 
 @asynccontextmanager
-async def _at(options: argparse.Namespace) -> AsyncIterator[At]:
+async def opened_at(options: argparse.Namespace) -> AsyncIterator[At]:
+    """Open the log of a configuration beside whoever serves it."""
     read = settings.load(options.config, options.environment)
     policy = build(read)
     keys = KeyRing.open(options.config.parent / read.gateway.keys, policy.identifier_systems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import secrets
 import sys
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Final
 from gateway.audit.reading import Line, lines
 from gateway.audit.record import Record
 from gateway.audit.view import Viewer
-from gateway.commands.audit_at import At, bounds, query_of, runner, viewer_of, within
+from gateway.commands.audit_at import At, bounds, opened_at, query_of, runner, viewer_of, within
 from gateway.commands.audit_reports import as_text
 from gateway.errors import StartError
 from gateway.logged import AuditQuery
@@ -45,6 +46,24 @@ async def last_review(at: At, organization: str) -> datetime | None:
     """When an organization last reviewed accesses to its data, None when never within a year."""
     found = await _newest(at, "audit review", organization)
     return datetime.fromisoformat(found.at) if found is not None else None
+
+
+def overdue(options: argparse.Namespace) -> str:
+    """When the operator last reviewed accesses, in words for `gateway check`.
+
+    Raises:
+        StartError: the log cannot be read.
+    """
+
+    async def last() -> str:
+        async with opened_at(options) as at:
+            found = await last_review(at, at.read.gateway.ura)
+            if found is None:
+                return "overdue: none in a year; see 'gateway audit sample'"
+            late = "overdue: " if at.now - found > DUE else ""
+            return f"{late}the last was on {found:%Y-%m-%d}"
+
+    return asyncio.run(last())
 
 
 async def _sample(options: argparse.Namespace, at: At) -> int:

@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
         ("database", lambda: _database(read, directory)),
         ("clients", lambda: _clients(read, directory)),
         ("agreements", lambda: _agreements(read)),
+        ("audit review", lambda: _review(options, read)),
         ("listen", lambda: _listen(read)),
         *((f"source {row.id}", lambda row=row: _source(row, read, directory)) for row in read.sources),
     ]
@@ -88,6 +89,15 @@ def _agreements(read: settings.Settings) -> str:
         message = f"ended, so nothing is shared under it: {', '.join(ended)}"
         raise StartError(message)
     return f"{len(read.agreements)} in force" + (f"; within 30 days ends: {', '.join(ending)}" if ending else "")
+
+
+def _review(options: argparse.Namespace, read: settings.Settings) -> str:
+    """A warning, not a wrong: nothing stops because nobody looked (rule F6)."""
+    from gateway.commands.audit_review import overdue  # noqa: PLC0415 - the log is opened by this check only
+
+    if not read.gateway.ura:
+        return "not asked: gateway.ura is not set"
+    return overdue(options)
 
 
 def _listen(read: settings.Settings) -> str:

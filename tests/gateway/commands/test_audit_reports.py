@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import csv
@@ -26,6 +27,7 @@ from gateway.audit.record import Asked, Record, Shown, decode, encode
 from gateway.audit.view import Seen
 from gateway.cli import main
 from gateway.clock import SystemClock
+from gateway.commands.audit_review import overdue
 from gateway.crypto.ring import KeyRing
 from gateway.logged import AuditQuery
 from gateway.model import instant
@@ -342,3 +344,22 @@ def test_f6_a_sample_holds_no_more_than_asked_and_only_accesses(
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert region.run("sample", "--organization", POST, "--since", "2020-01-01", "--until", "2020-01-02") == 0
     assert capsys.readouterr().out == ""
+
+
+def test_f6_an_overdue_review_is_a_warning(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.commands import audit_review
+
+    options = argparse.Namespace(config=region.config, environment={})
+    monkeypatch.setattr(audit_review, "_newest", _reviewed(None))
+    assert overdue(options).startswith("overdue: none")
+    monkeypatch.setattr(audit_review, "_newest", _reviewed("2026-01-02T12:00:00.000Z"))
+    assert overdue(options) == "overdue: the last was on 2026-01-02"
+    monkeypatch.setattr(audit_review, "_newest", _reviewed(region.now))
+    assert overdue(options) == f"the last was on {region.now[:10]}"
+
+
+def _reviewed(at: str | None) -> Any:
+    async def newest(*_: Any) -> Record | None:
+        return Record(kind="command", at=at, request="r") if at else None
+
+    return newest

@@ -84,7 +84,7 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
         )
     with server(cores.other) as url:
         upgrade(url)
-        remote = [asyncio.run(_append(url, directory / f"p{number}", bodies, 512))[0] for number in range(size.rounds)]
+        remote = [asyncio.run(_append(url, directory / "p", bodies, 512))[0] for number in range(size.rounds)]
     report = Report("audit", {"rounds": size.rounds, "records": size.records, "bytes a record": len(bodies[0])})
     report.add("append, SQLite", "records/s", alone, digits=0, at_least=40_000)
     report.add("append, PostgreSQL, with 512 callers", "records/s", remote, digits=0, at_least=8_000)
@@ -106,7 +106,7 @@ async def _append(url: str, keys: Path, bodies: list[bytes], connections: int) -
     """Many callers at the same time, each waiting for its own record; a notary follows and signs."""
     database = Database.open(url)
     stores = open_stores(database, lambda *_: b"", lambda *_: b"", SystemClock())
-    notary = _notary(stores.trees, KeyRing.create(keys))
+    notary = _notary(stores.trees, KeyRing.open(keys) if keys.exists() else KeyRing.create(keys))
     database.follow(notary.committed)
     await notary.open()
     following = asyncio.create_task(notary.run())
@@ -176,10 +176,9 @@ class _SlowDisk(SqliteConnection):
         """Open a transaction."""
         return _SlowCursor(super().begin(), self)
 
-    def single(self) -> Cursor | None:
+    def single(self) -> Cursor:
         """A cursor of which each statement is a transaction."""
-        found = super().single()
-        return None if found is None else _SlowCursor(found, self)
+        return _SlowCursor(super().single(), self)
 
 
 class _SlowCursor:

@@ -35,7 +35,10 @@ class CompiledMap:
 class Compiler:
     """Compile the lines of one format; types are looked up when first used, so they may be recursive."""
 
-    def __init__(self, types: dict[str, Any], *, shadows: bool) -> None:
+    def __init__(
+        self, types: dict[str, Any], *, shadows: bool, otherwise: Callable[[str], Definition | None] | None = None
+    ) -> None:
+        self._otherwise = otherwise  # the map of a type that has none of its own
         self._declared = types
         self._shadows = shadows  # FHIR JSON: "_name" beside a primitive holds its extensions
         self._converters: dict[str, Convert] = {}
@@ -43,7 +46,12 @@ class Compiler:
 
     def choose(self, reading: Reading, node: Json) -> CompiledMap | None:
         """Find the map of a resource: the first of its type whose conditions hold."""
-        for one in self._maps.get(str(node.get("resourceType")), ()):
+        kind = str(node.get("resourceType"))
+        if kind not in self._maps and self._otherwise is not None:
+            made = self._otherwise(kind)
+            if made is not None:
+                self.compile(made)
+        for one in self._maps.get(kind, ()):
             if all(reading.holds(claim, node) for claim in one.definition.when):
                 return one
         return None
@@ -121,9 +129,11 @@ class Compiler:
         extras = self._shadow(f"_{target}", shadow, many) if shadow else None
         bare = self._shadow(f"_{target}", name, many)
 
+        codings = self._shadows and many and target == "coding"
+
         def direct(reading: Reading, node: Json, out: Json) -> None:
             value = node.get(name)
-            if extras is not None and isinstance(value, dict):
+            if extras is not None and isinstance(value, dict) and "reference" not in value:
                 bare(reading, node, out)  # FHIR XML: a primitive that has extensions and no value
             elif value is not None:
                 if many:
@@ -134,6 +144,8 @@ class Compiler:
                     )
                     if made:
                         out.setdefault(target, []).extend(made)
+                        if codings:
+                            out[target].extend(_originals(value, made))
                 elif target not in out:
                     found = _first_of(reading, convert, node, name, value)
                     if found is not None:
@@ -349,6 +361,16 @@ def _beside(reading: Reading, slot: Slot, concept: Json, codes: ConceptMap) -> J
     known = {(one.get("system"), one.get("code")) for one in mapped}
     kept = [one for one in originals if (one.get("system"), one.get("code")) not in known]
     return {**concept, "coding": [*mapped, *kept]} if mapped or kept else concept
+
+
+def _originals(sources: Any, made: list[Any]) -> list[Json]:  # noqa: ANN401 - a node of any shape
+    """Give the codings of systems that FHIR itself renamed as they were sent: they stand beside what they became."""
+    found: list[Json] = []
+    for source, coding in zip(sources if isinstance(sources, list) else [sources], made, strict=False):
+        system = source.get("system") if isinstance(source, dict) else None
+        if isinstance(system, str) and coding.get("system") != system and system.startswith("http://hl7.org/fhir/"):
+            found.append({**coding, "system": system})
+    return found
 
 
 def _capital(name: str) -> str:

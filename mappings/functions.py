@@ -82,10 +82,23 @@ def _any(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a
     return container[key]
 
 
+_uri: Final = _text(None)
+
+
+def _canonical(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
+    """Read a canonical, also where STU3 had a Reference to it."""
+    value = container[key]
+    found: str | None = (
+        _uri(reading, value, "reference")
+        if isinstance(value, dict) and isinstance(value.get("reference"), str)
+        else _uri(reading, container, key)
+    )
+    return found
+
+
 PRIMITIVES: Final[dict[str, Convert]] = {
-    **dict.fromkeys(
-        ("string", "markdown", "uri", "url", "canonical", "oid", "uuid", "xhtml", "base64Binary"), _text(None)
-    ),
+    **dict.fromkeys(("string", "markdown", "uri", "url", "oid", "uuid", "xhtml", "base64Binary"), _text(None)),
+    "canonical": _canonical,
     "code": _text(_CODE),
     "id": _text(_ID),
     "date": _text(_DATE),
@@ -151,6 +164,8 @@ def _reference(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
         value = plain(reading, container, key)
         if value is None:
             return None
+        if value.startswith("#"):
+            reading.links.setdefault("#", value)
         kind, slash, rest = value.partition("/")
         return f"{arguments.get(kind, kind)}{slash}{rest}"
 
@@ -167,7 +182,9 @@ def _concept_of_coding(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML valu
             return None
         reading.take(container, key)
         system = node.get("system")
-        return {"coding": [{**node, "system": systems.get(system, system)} if system else dict(node)]}
+        mapped = {**node, "system": systems.get(system, system)} if system else dict(node)
+        kept = [dict(node)] if system != mapped.get("system") and str(system).startswith("http://hl7.org/fhir/") else []
+        return {"coding": [mapped, *kept]}
 
     return convert
 

@@ -9,10 +9,12 @@ from typing import Any
 from mappings.definition import Condition, Definition, conditions, definition
 from mappings.engine import CompiledMap, Compiler
 from mappings.er7_engine import Er7Compiler, Er7Map
+from mappings.same_elements import same_elements
 from mappings.tables import names, table
+from profiles.definitions import definitions as r4
 
 RESERVED = frozenset(
-    {"types", "messages", "profiles", "vital-signs", "documents", "categories"}
+    {"types", "messages", "profiles", "vital-signs", "documents", "categories", "renames"}
 )  # files of a folder that are no maps
 
 
@@ -30,8 +32,21 @@ def definitions(format: str) -> tuple[Definition, ...]:  # noqa: A002 - the word
 
 @cache
 def stu3() -> Compiler:
-    """Give the compiled STU3 maps."""
-    compiler = Compiler(table("maps/fhir-stu3/types.yaml"), shadows=True)
+    """Give the compiled STU3 maps; a type without a map of its own is read by what has the same name in R4."""
+    types = dict(table("maps/fhir-stu3/types.yaml"))
+    renames = table("maps/fhir-stu3/renames.yaml")["types"]
+
+    def otherwise(kind: str) -> Definition | None:
+        changes = dict(renames.get(kind, {}))
+        target = changes.pop("target", kind)
+        if target not in r4().resources:
+            return None
+        elements = {**same_elements(target, types, renames), **changes}
+        return definition(
+            kind, {"version": 1, "source": kind, "target": target, "spec": "FHIR R4", "elements": elements}
+        )
+
+    compiler = Compiler(types, shadows=True, otherwise=otherwise)
     for one in definitions("fhir-stu3"):
         compiler.compile(one)
     return compiler

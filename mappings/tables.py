@@ -18,6 +18,7 @@ def table(path: str) -> Any:  # noqa: ANN401 - a data file is any tree of plain 
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader either way
 
 
+@cache
 def names(folder: str, suffix: str = ".yaml") -> tuple[str, ...]:
     """Name the data files of one folder of the package, sorted, without their suffix."""
     entries = resources.files("mappings").joinpath(folder).iterdir()

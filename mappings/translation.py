@@ -9,6 +9,7 @@ from typing import Final
 from mappings.documents import translate_document
 from mappings.documents import translate_message as translate_interaction
 from mappings.formats import hl7v2, xml_tree
+from mappings.formats.fhir_bundle import Parts
 from mappings.formats.fhir_bundle import split as split_bundle
 from mappings.formats.fhir_xml import read
 from mappings.library import records
@@ -17,6 +18,7 @@ from mappings.model import Json, NotMappable, Origin, Translation
 from mappings.profile_claims import claim
 from mappings.records import joined, split_records, translate_records
 from mappings.upgrade import upgrade
+from mappings.validity import valid_only
 from profiles.exact import NotExact, decode
 from profiles.xml import to_json
 
@@ -62,11 +64,7 @@ def translate(
         raise NotMappable(message, "format")
     if format in RECORDS:
         return joined(translate_records(body, format, origin, map))
-    translation = (
-        translate_message(hl7v2.read(body), origin, whole=True)
-        if whole and format == "hl7v2"
-        else translator(body, origin)
-    )
+    translation = valid_only(_WHOLE.get(format, translator)(body, origin)) if whole else translator(body, origin)
     if map and map != translation.map:
         message = f"these bytes are read by map {translation.map}"
         raise NotMappable(message, "map")
@@ -157,6 +155,18 @@ def _hl7v2(body: bytes, origin: Origin) -> Translation:
     return translate_message(hl7v2.read(body), origin)
 
 
+def _hl7v2_whole(body: bytes, origin: Origin) -> Translation:
+    return translate_message(hl7v2.read(body), origin, whole=True)
+
+
+def _fhir_stu3_whole(body: bytes, origin: Origin) -> Translation:
+    """A file with nothing but an OperationOutcome is content here, and an answer of a source elsewhere."""
+    root = _root(body)
+    alone = root.get("resourceType") == "OperationOutcome"
+    parts = Parts([root], ["OperationOutcome/outcome"], ["OperationOutcome"]) if alone else split_bundle(root, body)
+    return upgrade(parts, origin, whole=True)
+
+
 def _cda(body: bytes, origin: Origin) -> Translation:
     return translate_document(xml_tree.read(body), origin)
 
@@ -184,6 +194,7 @@ def _json(body: bytes, origin: Origin) -> Translation:
 
 RECORDS: Final = frozenset({"csv", "json"})  # formats of which one file holds many clients
 _Translator = Callable[[bytes, Origin], Translation]
+_WHOLE: Final = {"hl7v2": _hl7v2_whole, "fhir-stu3": _fhir_stu3_whole}
 _TRANSLATORS: Final[dict[str, _Translator]] = {
     "fhir-r4": _fhir_r4,
     "fhir-stu3": _fhir_stu3,

@@ -150,7 +150,9 @@ def test_measurements_keep_digits_and_members() -> None:
     assert b'"value":1.50' in encode(result.resources[0])
     assert result.resources[0]["hasMember"] == [{"reference": "Observation/m"}]
     assert result.resources[0]["note"] == [{"text": "rustig"}]
-    assert [loss.path for loss in result.losses] == ["Observation.related[1]"]
+    url = "http://hl7.org/fhir/3.0/StructureDefinition/Observation.replaces"
+    assert result.resources[0]["extension"] == [{"url": url, "valueReference": {"reference": "Observation/r"}}]
+    assert result.losses == ()
 
 
 def test_a_request_keeps_its_name_everywhere() -> None:
@@ -167,6 +169,46 @@ def test_a_type_without_map_is_a_loss() -> None:
     result = stu3({"resourceType": "Questionnaire", "id": "q"})
     assert result.resources == ()
     assert [loss.kind for loss in result.losses] == ["unmapped"]
+    body = b'{"resourceType":"Questionnaire","id":"q","status":"active","item":[{"linkId":"1","type":"string"}]}'
+    whole = translate(body, "fhir-stu3", ORIGIN, whole=True)
+    assert whole.resources[0]["item"] == [{"linkId": "1", "type": "string"}]
+
+
+def test_a_type_of_a_patient_without_a_map_of_its_own_is_read_by_what_kept_its_name() -> None:
+    source = {
+        "resourceType": "DiagnosticReport", "id": "d", "status": "final", "code": {"text": "t"},
+        "subject": {"reference": "Patient/p"}, "context": {"reference": "Encounter/e"},
+        "codedDiagnosis": [{"text": "c"}], "unknownHere": "x",
+    }  # fmt: skip
+    result = stu3(source)
+    (made,) = result.resources
+    assert made["encounter"] == {"reference": "Encounter/e"}
+    assert made["conclusionCode"] == [{"text": "c"}]
+    assert [loss.path for loss in result.losses] == ["DiagnosticReport.unknownHere"]
+
+
+def test_a_medication_that_was_not_given_never_becomes_one_that_was() -> None:
+    source = {"resourceType": "MedicationAdministration", "id": "x", "status": "completed", "notGiven": True,
+              "medicationCodeableConcept": {"text": "m"}, "subject": {"reference": "Patient/p"}, "effectiveDateTime": "2026"}  # fmt: skip
+    assert stu3(source).resources[0]["status"] == "not-done"
+
+
+def test_a_reference_to_a_contained_resource_that_was_not_sent_keeps_its_words() -> None:
+    source = {"resourceType": "MedicationStatement", "id": "m", "status": "active", "taken": "y",
+              "subject": {"reference": "Patient/p"}, "medicationReference": {"reference": "#gone", "display": "pil"}}  # fmt: skip
+    result = stu3(source)
+    assert result.resources[0]["medicationReference"] == {"display": "pil"}
+    assert [loss.kind for loss in result.losses] == ["dropped"]
+
+
+def test_codes_of_systems_that_were_renamed_keep_what_was_sent_beside_them() -> None:
+    source = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/p"},
+              "severity": coded("http://hl7.org/fhir/v3/ObservationValue", "H")}  # fmt: skip
+    systems = [one["system"] for one in stu3(source).resources[0]["severity"]["coding"]]
+    assert systems == [
+        "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+        "http://hl7.org/fhir/v3/ObservationValue",
+    ]
 
 
 def test_xml_reads_like_json() -> None:

@@ -106,7 +106,7 @@ async def _append(url: str, keys: Path, bodies: list[bytes], connections: int) -
     """Many callers at the same time, each waiting for its own record; a notary follows and signs."""
     database = Database.open(url)
     stores = open_stores(database, lambda *_: b"", lambda *_: b"", SystemClock())
-    notary = _notary(stores.trees, KeyRing.open(keys) if keys.exists() else KeyRing.create(keys))
+    notary = _notary(stores.trees, _ring(keys))
     database.follow(notary.committed)
     await notary.open()
     following = asyncio.create_task(notary.run())
@@ -117,6 +117,10 @@ async def _append(url: str, keys: Path, bodies: list[bytes], connections: int) -
     await notary.close()
     await database.close()
     return len(bodies) / seconds, used / len(bodies) * 1e6
+
+
+def _ring(directory: Path) -> KeyRing:
+    return KeyRing.open(directory) if directory.exists() else KeyRing.create(directory)
 
 
 async def _alone(path: Path, keys: Path, bodies: list[bytes]) -> float:

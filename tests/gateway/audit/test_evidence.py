@@ -18,7 +18,7 @@ from gateway.audit.evidence import Evidence, witnessed_by
 from gateway.audit.examination import Examination, Examiner
 from gateway.audit.merkle import entry_of, leaf_hash, root_of
 from gateway.audit.notary import Notary, verifiers
-from gateway.audit.record import Record, decode, encode
+from gateway.audit.record import Record, encode
 from gateway.audit.witness import Addition, Witness, WitnessError
 from gateway.audit.witnessing import Witnessing
 from gateway.crypto.notes import Note
@@ -253,39 +253,6 @@ async def test_a_witness_that_is_down_stops_no_care_and_gets_it_later(place: Pla
     place.witnesses[:] = [worm]
     await place.work(1)
     assert tree_in((await worm.history(f"{BASE}/1.1"))[0].text)[1] == 2
-
-
-async def test_140_a_step_of_the_clock_is_on_record_and_the_order_stays(place: Place) -> None:
-    async with place.serving() as (stores, evidence):
-        await turn(stores, evidence)
-        for step in (timedelta(days=-3), timedelta(days=400)):
-            place.clock.at += step
-            await stores.audit.append(b"x")
-            await turn(stores, evidence)
-            await turn(stores, evidence)
-        rows = await stores.trees.rows((1, 1), 0, 99)
-        kinds = [decode(body).kind for _, _, body in rows if body != b"x"]
-        assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
-        assert kinds == ["clock", "clock"]
-        notes = [Checkpoint.parse(Note.parse(raw).text) for _, raw in await stores.trees.notes((1, 1))]
-        assert [one.ticks for one in sorted(notes, key=lambda one: one.size)] == sorted(one.ticks for one in notes)
-    assert (await place.examined()).whole
-
-
-async def test_141_the_old_key_vouches_for_the_new_one(place: Place) -> None:
-    await place.work(2)
-    place.keys.rotate("audit", NOON)
-    place.clock.at += timedelta(seconds=1)
-    async with place.serving() as (stores, evidence):
-        for number in range(2):
-            await stores.audit.append(b"%d" % number)
-            place.clock.at += timedelta(seconds=1)
-            await turn(stores, evidence)
-        notes = [Note.parse(raw) for _, raw in await stores.trees.notes((1, 1))]
-    new, old = verifiers(BASE, (1, 1), place.keys)
-    signed = [(old.signed(note), new.signed(note)) for note in notes]
-    assert signed[-4:] == [(True, False), (True, True), (False, True), (False, True)]
-    assert (await place.examined()).whole
 
 
 async def test_checkpoints_are_thinned_and_what_is_old_still_proves(place: Place) -> None:

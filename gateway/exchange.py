@@ -63,7 +63,7 @@ async def retrieve(
         answers = confirm(patient, answers, ports)
         vouch(answers, patient.id)
         outgoing = assemble(standing, answers, incoming, ports)
-        record.status, record.issued = outgoing.status, issued(answers, places, ports.now())
+        record.status, record.issued = outgoing.status, issued(answers, places, standing.facts.now)
         if ports.quality is not None:
             ports.quality.offer(answers)
         return outgoing

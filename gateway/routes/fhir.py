@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from gateway import assembly
@@ -24,6 +24,7 @@ from gateway.oauth.discovery import smart_configuration
 from gateway.ports import Ports
 from gateway.preflight import can_access
 from gateway.routes import audit_events
+from gateway.summary.sections import document_profile
 from profiles import exact
 
 log: Final = logging.getLogger("gateway.fhir")
@@ -44,7 +45,7 @@ class FhirApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         settings = self.ports.settings.gateway
-        started = asyncio.get_running_loop().time()
+        started = monotonic()
         asked = announced(scope, self.prefix, settings.trusted_proxies, self.ports.now())
         name = "unrouted"
         try:
@@ -64,7 +65,7 @@ class FhirApp:
             if formats.asks_for_xml(asked, html=name == "summary"):
                 answer = _in_xml(answer)
             await respond(send, answer, asked.request_id, asked.correlation_id, head=scope["method"] == "HEAD")
-            self.metrics.request(name, answer.status, asyncio.get_running_loop().time() - started)
+            self.metrics.request(name, answer.status, monotonic() - started)
 
     async def _run(self, asked: Incoming, found: Route) -> Outgoing:
         name = found.interaction.name
@@ -107,4 +108,7 @@ def _in_xml(answer: Outgoing) -> Outgoing:
 
 
 def _question(found: Route, asked: Incoming, ports: Ports) -> Question:
-    return reading.question(asked, found, ports)
+    question = reading.question(asked, found, ports)
+    if question.profile:  # one that is not known is refused before anybody is asked
+        document_profile(question.profile)
+    return question

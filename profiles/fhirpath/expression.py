@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import tomllib
+from functools import cache, lru_cache
+from importlib.resources import files
 from itertools import product
 from typing import Any, Final
 
@@ -26,16 +28,24 @@ _MOST_OPEN: Final = 4
 class Expression:
     """One compiled expression; it holds no state, so it may be shared."""
 
-    __slots__ = ("_claim", "_model", "_resource", "_run", "_typed", "doubts", "text", "type_name")
+    __slots__ = ("_claim", "_model", "_resource", "_rule", "_run", "_typed", "doubts", "text", "type_name")
 
     def __init__(
-        self, text: str, type_name: str | None, model: Model, run: Run, claim_: Claim | None, doubts: tuple[str, ...]
+        self,
+        text: str,
+        type_name: str | None,
+        model: Model,
+        run: Run,
+        rule: Run,
+        claim_: Claim | None,
+        doubts: tuple[str, ...],
     ) -> None:
         self.text = text
         self.type_name = type_name
         self.doubts = doubts
         self._model = model
         self._run = run
+        self._rule = rule
         self._claim = claim_
         self._resource = type_name if type_name in model.resources else None
         # A type that is no resource is what the caller says; a resource says itself what it is.
@@ -58,7 +68,7 @@ class Expression:
             EvaluationError: one item was needed and there are more, kinds that do not go together, or a bound is passed.
         """
         x = self._state(focus, resource, root, environment)
-        found = self._bounded(x)
+        found = self._bounded(self._run, x)
         if x.open:
             message = "the result depends on terminology or a profile that was not judged"
             raise NotJudged(message)
@@ -103,9 +113,8 @@ class Expression:
         INVARIANT: `holds` gives the same.
         """
         x = self._state(focus, resource, root, environment)
-        x.constraint = True
         try:
-            found = _is_met(self._bounded(x))
+            found = _is_met(self._bounded(self._rule, x))
             if not x.open:
                 return found
             if len(x.open) > _MOST_OPEN:
@@ -126,16 +135,16 @@ class Expression:
         verdicts = set()
         for answers in product((False, True), repeat=len(asked.open)):
             x = self._state(focus, resource, root, environment)
-            x.constraint = True
             x.assumed = dict(zip(asked.open, answers, strict=True))
-            verdicts.add(_is_met(self._bounded(x)))
+            verdicts.add(_is_met(self._bounded(self._rule, x)))
             if len(verdicts) > 1 or set(x.open) - set(asked.open):
                 return None
         return verdicts.pop()
 
-    def _bounded(self, x: State) -> Items:
+    @staticmethod
+    def _bounded(run: Run, x: State) -> Items:
         try:
-            return self._run(x.context, x)
+            return run(x.context, x)
         except RecursionError:
             message = "the resource or the expression nests too deeply"
             raise EvaluationError(message) from None
@@ -191,8 +200,11 @@ def _compiled(
     if type_name is not None and not model.knows(type_name):
         message = f"there is no type {type_name}"
         raise InvalidExpression(message)
+    compiler = Compiler(model, frozenset(variables))
     term = parse(expression)
-    run = Compiler(model, frozenset(variables)).compile(term)
+    run = compiler.compile(term)
+    meant = parse(_errata()[expression]) if expression in _errata() else None
+    rule = run if meant is None else compiler.compile(meant)
     inference = Inference(model)
     focus = None if type_name is None else frozenset((type_name,))
     inference.types(term, focus, focus)
@@ -200,5 +212,12 @@ def _compiled(
     if strict and doubts:
         raise InvalidExpression(doubts[0])
     is_object = type_name is not None and type_name not in model.primitives
-    quick = claim(term, type_name, model) if is_object and type_name is not None else None
-    return Expression(expression, type_name, model, run, quick, doubts)
+    quick = claim(meant or term, type_name, model) if is_object and type_name is not None else None
+    return Expression(expression, type_name, model, run, rule, quick, doubts)
+
+
+@cache
+def _errata() -> dict[str, str]:
+    """Read which published constraints mean something else than they say."""
+    text = files("profiles.fhirpath").joinpath("errata.toml").read_text(encoding="utf-8")
+    return {row["published"]: row["meant"] for row in tomllib.loads(text)["constraints"]}

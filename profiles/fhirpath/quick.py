@@ -132,13 +132,13 @@ def has_value(values: Values) -> Claim:
 
 
 def starts(values: Values, prefix: str) -> Claim:
-    """Claim a prefix; a text that is not there has none, see `State`."""
+    """Claim a prefix."""
 
     def run(value: Json) -> Answer:
         found = values(value)
         if found is None or (found and (len(found) > 1 or type(found[0]) is not str)):
             return UNSURE
-        return bool(found) and found[0].startswith(prefix)
+        return found[0].startswith(prefix) if found else None
 
     return run
 

@@ -38,14 +38,12 @@ NOTHING: Final = Environment()
 class State:
     """The variables of one evaluation.
 
-    `constraint` says that the question is whether a constraint holds; then a text that is not there does not start with,
-    end with, contain or match anything, as HL7's validator reads it: ref-1 and bdl-8 would else refuse valid resources.
     `known` holds what parts of the expression gave that do not change during it. `this` is the collection that `$this` names and that arguments are read against. `open` counts the questions nobody
     could answer; `assumed` holds the answers they are given to see whether they matter.
     """
 
     __slots__ = (
-        "assumed", "constraint", "context", "environment", "index", "known", "model", "open", "resource", "root", "steps", "this", "total",
+        "assumed", "context", "environment", "index", "known", "model", "open", "resource", "root", "steps", "this", "total",
     )  # fmt: skip
 
     def __init__(self, model: Model, context: Items, resource: Items, root: Items, environment: Environment) -> None:
@@ -58,7 +56,6 @@ class State:
         self.index = 0
         self.total: Items = []
         self.steps = environment.steps
-        self.constraint = False
         self.known: dict[object, Any] = {}
         self.open: list[tuple[str, str]] = []
         self.assumed: dict[tuple[str, str], bool] | None = None

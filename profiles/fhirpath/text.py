@@ -7,11 +7,12 @@ import binascii
 import html
 import json
 
+from profiles.exact import NotExact, decode_any
 from profiles.fhirpath.equality import single
 from profiles.fhirpath.errors import EvaluationError
 from profiles.fhirpath.node import Items, Node, system
 from profiles.fhirpath.regex import compiled
-from profiles.fhirpath.registry import EMPTY, FALSE, function, yes_or_no
+from profiles.fhirpath.registry import EMPTY, function, yes_or_no
 from profiles.fhirpath.selecting import whole
 from profiles.fhirpath.state import LONGEST_TEXT, State
 
@@ -43,11 +44,6 @@ def bounded(value: str) -> Items:
     return [value]
 
 
-def _absent(x: State) -> Items:
-    """Answer a question about a text that is not there."""
-    return FALSE if x.constraint else EMPTY
-
-
 @function("indexOf", 1)
 def index_of(items: Items, _: State, part: Items) -> Items:
     """N1 5.6.1."""
@@ -72,24 +68,24 @@ def substring(items: Items, _: State, start: Items, length: Items = EMPTY) -> It
 
 
 @function("startsWith", 1)
-def starts_with(items: Items, x: State, prefix: Items) -> Items:
+def starts_with(items: Items, _: State, prefix: Items) -> Items:
     """N1 5.6.3."""
     value, wanted = text(items), text(prefix)
-    return _absent(x) if value is None or wanted is None else yes_or_no(value.startswith(wanted))
+    return EMPTY if value is None or wanted is None else yes_or_no(value.startswith(wanted))
 
 
 @function("endsWith", 1)
-def ends_with(items: Items, x: State, suffix: Items) -> Items:
+def ends_with(items: Items, _: State, suffix: Items) -> Items:
     """N1 5.6.4."""
     value, wanted = text(items), text(suffix)
-    return _absent(x) if value is None or wanted is None else yes_or_no(value.endswith(wanted))
+    return EMPTY if value is None or wanted is None else yes_or_no(value.endswith(wanted))
 
 
 @function("contains", 1)
-def contains(items: Items, x: State, part: Items) -> Items:
+def contains(items: Items, _: State, part: Items) -> Items:
     """N1 5.6.5."""
     value, wanted = text(items), text(part)
-    return _absent(x) if value is None or wanted is None else yes_or_no(wanted in value)
+    return EMPTY if value is None or wanted is None else yes_or_no(wanted in value)
 
 
 @function("upper")
@@ -124,7 +120,7 @@ def matches(items: Items, x: State, pattern: Items) -> Items:
     """N1 5.6.9: a match anywhere in the string; the dot matches any character."""
     value, expression = text(items), text(pattern)
     if value is None or expression is None:
-        return _absent(x)
+        return EMPTY
     return yes_or_no(compiled(expression).found_in(value, x))
 
 
@@ -133,7 +129,7 @@ def matches_full(items: Items, x: State, pattern: Items) -> Items:
     """FHIRPath 5.6 (after N1): the whole string matches."""
     value, expression = text(items), text(pattern)
     if value is None or expression is None:
-        return _absent(x)
+        return EMPTY
     return yes_or_no(compiled(expression).found_in(value, x, whole=True))
 
 
@@ -238,7 +234,7 @@ def unescape(items: Items, _: State, form: Items) -> Items:
     if name == "html":
         return [html.unescape(value)]
     try:
-        found = json.loads(f'"{value}"')
-    except (ValueError, RecursionError):
+        found = decode_any(f'"{value}"'.encode("utf-8", "replace"))
+    except NotExact:
         return EMPTY
     return [found] if type(found) is str else EMPTY

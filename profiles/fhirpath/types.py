@@ -39,7 +39,10 @@ def type_name(text: str, model: Model, position: int, *, operator: bool = False)
     """
     namespace, dot, name = text.partition(".")
     if dot and namespace in ("FHIR", "System"):
-        if (namespace == "FHIR" and model.knows(name)) or (namespace == "System" and name in SYSTEM):
+        if (namespace == "FHIR" and model.knows(name)) or (
+            namespace == "System" and (name in SYSTEM or model.knows(name))
+        ):
+            # A type of FHIR is none of System, but asking whether it is one is no error.
             return TypeName(namespace, name)
     elif model.knows(text):
         return TypeName("" if text in SYSTEM else "FHIR", text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -17,6 +19,7 @@ from profiles.fhirpath.quick import UNSURE
 from profiles.fhirpath.shapes import claim
 from tests.profiles.fhirpath.inputs import BUNDLE, OBSERVATION, PATIENT
 
+ERRATA: Final = Path(__file__).parents[3] / "profiles" / "fhirpath" / "errata.toml"
 # Shapes that have a quick form, one or more of each kind, on the type they are for.
 SHAPES: Final = {
     "Patient": (
@@ -119,12 +122,35 @@ def test_what_is_empty_is_not_met_and_what_is_no_boolean_is() -> None:
     assert holds("deceased", PATIENT) is False
 
 
-def test_a_text_that_is_not_there_has_no_prefix_in_a_constraint() -> None:
+def test_a_constraint_with_an_erratum_holds_as_its_words_say_and_evaluates_as_it_is_written() -> None:
+    rules = {
+        row["keys"][0]: row["published"] for row in tomllib.loads(ERRATA.read_text(encoding="utf-8"))["constraints"]
+    }
     logical = {"identifier": {"value": "1"}}
-    assert holds("reference.startsWith('#').not()", logical, "Reference") is True
-    assert holds("fullUrl.contains('/_history/').not()", {"resource": PATIENT}, "Bundle.entry") is True
-    assert holds("language.matches('a')", PATIENT, "Patient") is False
-    assert compile_expression("language.startsWith('a')", "Patient").evaluate(PATIENT) == []
+    assert compile_expression(rules["ref-1"], "Reference").evaluate(logical) == []
+    cases: list[tuple[str, str, Any, bool]] = [
+        ("ref-1", "Reference", logical, True),
+        ("ref-1", "Reference", {"reference": "#none"}, False),
+        ("bdl-8", "Bundle.entry", {"resource": PATIENT}, True),
+        ("bdl-8", "Bundle.entry", {"fullUrl": "http://x/Patient/1/_history/2"}, False),
+        ("per-1", "Period", {"start": "2012", "end": "2012-05"}, True),
+        ("per-1", "Period", {"start": "2012-05-01T10:00:00+02:00", "end": "2012-05-01"}, True),
+        ("per-1", "Period", {"start": "2013", "end": "2012-05"}, False),
+        ("per-1", "Period", {"start": "2012-05-02", "end": "2012-05-01"}, False),
+        ("per-1", "Period", {"start": "2012-05-01T10:00:00Z", "end": "2012-05-01T09:59:59Z"}, False),
+        ("adf-0", "ValueSet", {"resourceType": "ValueSet", "status": "draft"}, True),
+        ("adf-0", "ValueSet", {"resourceType": "ValueSet", "name": "geen naam"}, False),
+        ("vs-1", "Period", {"start": "2012"}, True),
+        ("vs-1", "dateTime", "2012-05", False),
+        ("vs-1", "dateTime", "2012-05-01", True),
+        ("ras-2", "RiskAssessment.prediction", {"outcome": {}}, True),
+        ("ras-2", "RiskAssessment.prediction", {"probabilityDecimal": 101}, False),
+        ("que-12", "Questionnaire.item", {"enableWhen": [{}, {}]}, False),
+        ("que-12", "Questionnaire.item", {"enableWhen": [{}, {}], "enableBehavior": "all"}, True),
+    ]
+    assert {key for key, *_ in cases} == set(rules)
+    for key, kind, focus, expected in cases:
+        assert holds(rules[key], focus, kind) is expected, (key, focus)
 
 
 def test_a_constraint_on_an_open_question_is_open_only_where_the_answer_matters() -> None:

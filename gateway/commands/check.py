@@ -10,10 +10,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
+
 from gateway import serving, settings
 from gateway.adapters.dialects import dialect
 from gateway.adapters.kinds import ASKED
 from gateway.app import database_url
+from gateway.audit.checkpoints import tree_in
+from gateway.audit.evidence import base_of, keys_of, lawful, witness_key, witnessed_by
+from gateway.audit.witness import WitnessError
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.errors import StartError
@@ -21,6 +26,7 @@ from gateway.model import HELD_KINDS
 from gateway.oauth.registered import ClientKeys
 from gateway.policy import build
 from gateway.storage import check_version
+from gateway.storage.engines import engine_of
 from mappings.translation import formats
 
 _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,9 +51,12 @@ def run(options: argparse.Namespace) -> int:
         ("keys", lambda: f"{len(KeyRing.open(directory / read.gateway.keys).keys())} keys"),
         ("clock", _clock),
         ("database", lambda: _database(read, directory)),
+        ("durability", lambda: _durability(read, directory)),
         ("clients", lambda: _clients(read, directory)),
         ("agreements", lambda: _agreements(read)),
         ("audit review", lambda: _review(options, read)),
+        ("audit", lambda: _audit(read, directory)),
+        *((f"witness {row.id}", lambda row=row: _witness(row, read, directory)) for row in read.audit.witnesses),
         ("listen", lambda: _listen(read)),
         *((f"source {row.id}", lambda row=row: _source(row, read, directory)) for row in read.sources),
     ]
@@ -74,6 +83,42 @@ def _database(read: settings.Settings, directory: Path) -> str:
     url = database_url(read, directory)
     check_version(url)
     return url.partition("://")[0]
+
+
+def _durability(read: settings.Settings, directory: Path) -> str:
+    url = database_url(read, directory)
+    check_version(url)
+    return engine_of(url).durability(url)
+
+
+def _audit(read: settings.Settings, directory: Path) -> str:
+    """What others need to check our checkpoints, and to have us as a witness."""
+    years = lawful(read.audit)
+    witnessed_by(read.audit.witnessed)
+    ring = KeyRing.open(directory / read.gateway.keys)
+    base = base_of(read.audit.origin, read.gateway.base)
+    alone = "" if read.audit.witnesses else "; no witness: whoever has database and key could change the log unseen"
+    return f"kept {years} years; key {keys_of(base, ring)[0]}; as a witness {witness_key(base, ring)}{alone}"
+
+
+def _witness(row: settings.WitnessTable, read: settings.Settings, directory: Path) -> str:
+    return asyncio.run(_ask_witness(row, read, directory))
+
+
+async def _ask_witness(row: settings.WitnessTable, read: settings.Settings, directory: Path) -> str:
+    from gateway.adapters.address import AddressPolicy  # noqa: PLC0415 - the network is needed by this check only
+    from gateway.adapters.http import HttpClient  # noqa: PLC0415
+    from gateway.adapters.witnesses import witnesses_of  # noqa: PLC0415
+
+    base = base_of(read.audit.origin, read.gateway.base)
+    async with HttpClient(AddressPolicy.of(read.gateway.source_networks)) as http:
+        (witness,) = witnesses_of(msgspec.structs.replace(read.audit, witnesses=(row,)), directory, http)
+        try:
+            seen = await witness.history(f"{base}/1.1")
+        except WitnessError as error:
+            message = f"{row.url or row.path} cannot be asked: {error}"
+            raise StartError(message) from None
+    return f"last saw {tree_in(seen[0].text)[1]} records of log 1.1" if seen else "has seen nothing of log 1.1 yet"
 
 
 def _clients(read: settings.Settings, directory: Path) -> str:

@@ -45,6 +45,14 @@ class Engine(Protocol):
         """
         ...
 
+    def durability(self, url: str) -> str:
+        """How a commit survives a loss of power, in a few words.
+
+        Raises:
+            StartError: it does not.
+        """
+        ...
+
     def columns_of(self, table: str) -> str:
         """A query: the names of the columns of a table, in order."""
         ...

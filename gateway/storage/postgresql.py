@@ -25,6 +25,7 @@ __all__ = [
     "SERVING",
     "administer",
     "columns_of",
+    "durability",
     "exists",
     "name_of",
     "open_database",
@@ -137,6 +138,12 @@ def snapshot(url: str, work: Callable[[Read], T]) -> T:
         return apart(connected)
     except FAULTS as error:
         raise _refusal(url, error) from None
+
+
+def durability(url: str) -> str:
+    """How a commit survives a loss of power: what the server says of itself."""
+    administer(url, lambda _: None, exclusive=False)  # refuses what is unsafe
+    return "fsync, full_page_writes and synchronous_commit are on"
 
 
 def columns_of(table: str) -> str:

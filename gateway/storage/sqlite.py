@@ -26,6 +26,10 @@ Connect = Callable[[Path], sqlite3.Connection]
 HAS_SCHEMA: Final = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_version'"
 SERVING: Final = "SELECT 0"  # the lock on the file keeps them out
 
+_FULL: Final = 2
+_REMOTE: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs", "vboxsf"}
+)
 _URL: Final = re.compile(r"sqlite:///(?P<path>[^?#]+)")
 _MMAP_BYTES: Final = 268_435_456
 _BUSY_MILLISECONDS: Final = 5_000
@@ -200,6 +204,53 @@ def snapshot(url: str, work: Callable[[Read], T]) -> T:
     except sqlite3.Error as error:
         message = f"{path}: the database cannot be read: {error}"
         raise StartError(message) from None
+
+
+def durability(url: str) -> str:
+    """How a commit survives a loss of power: what the engine says, and where the file is."""
+    path = path_of(url)
+    try:
+        with closing(open_writer(path)) as connection:
+            journal, synchronous = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+            )
+    except (sqlite3.Error, OSError) as error:
+        message = f"{path}: the database cannot be used: {error}"
+        raise StartError(message) from None
+    return judged(path, str(journal), int(synchronous), filesystem_of(path))
+
+
+def judged(path: Path, journal: str, synchronous: int, filesystem: str) -> str:
+    """Refuse what loses records when the power goes.
+
+    Raises:
+        StartError: a journal or a file system that does.
+    """
+    if journal != "wal" or synchronous < _FULL:
+        message = (
+            f"{path}: journal_mode = {journal}, synchronous = {synchronous}: what the gateway keeps must survive a loss "
+            "of power (wal, 2); another program changed the file, or this SQLite was built without them"
+        )
+        raise StartError(message)
+    if filesystem in _REMOTE:
+        message = f"{path}: on {filesystem}, where locks and fsync cannot be relied on; use a local disk or PostgreSQL"
+        raise StartError(message)
+    return f"write-ahead log, full sync, {filesystem or 'file system not known'}"
+
+
+def filesystem_of(path: Path) -> str:
+    """The kind of file system a file is on, empty where the system does not tell."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    place, best, kind = path.absolute().resolve(), -1, ""
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        point = Path(before.split(" ")[4].replace("\\040", " "))
+        if place.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), after.split(" ")[0]
+    return kind
 
 
 def columns_of(table: str) -> str:

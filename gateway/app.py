@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.adapters.address import LOOPBACK, AddressPolicy
 from gateway.adapters.dialects import partial_by_dialect
+from gateway.adapters.guidelines import use_guidelines
 from gateway.adapters.http import HttpClient, tls_context
 from gateway.adapters.inbox import InboxDirectory
 from gateway.adapters.kinds import source_of
@@ -168,6 +169,7 @@ async def assemble(settings: Settings, directory: Path, clock: Clock | None = No
     """
     clock = clock or SystemClock()
     policy = build(settings, partial_by_dialect())
+    use_guidelines(directory / settings.gateway.guidelines)
     keys = KeyRing.open(directory / settings.gateway.keys, policy.identifier_systems)
     url = database_url(settings, directory)
     check_version(url)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from mappings import tables
+from mappings.concepts import concept_map, renames
 from mappings.definition import Condition, Definition, conditions, definition
 from mappings.engine import CompiledMap, Compiler
 from mappings.er7_engine import Er7Compiler, Er7Map
@@ -16,6 +19,21 @@ from profiles.definitions import definitions as r4
 RESERVED = frozenset(
     {"types", "messages", "profiles", "vital-signs", "documents", "categories", "renames"}
 )  # files of a folder that are no maps
+
+
+def use(files: Mapping[str, str]) -> None:
+    """Lay the maps and code maps of a region over ours: a file of the same path replaces, joined files are added to.
+
+    Called once, before the first message; `files` is by path in this package ("maps/hl7v2/ZXX.yaml").
+    """
+    tables.lay(files)
+    forget()
+
+
+def forget() -> None:
+    """Forget everything that was read or compiled from data files."""
+    for one in (tables.table, tables.names, concept_map, renames, definitions, stu3, hl7v2, v3, records):
+        one.cache_clear()
 
 
 @cache

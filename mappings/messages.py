@@ -74,15 +74,16 @@ def translate_message(message: Message, origin: Origin, *, whole: bool = False) 
     )  # fmt: skip
 
 
-_scripts: dict[tuple[str, str], tuple[Json, Script]] = {}
-
-
 def _script(kind: str, trigger: str) -> tuple[Json, Script]:
-    """Find what is done with a message type, worked out once."""
+    """Find what is done with a message type, worked out once for the maps as they are."""
+    maps = hl7v2()
     known = _scripts.get((kind, trigger))
-    if known is None:
-        known = _scripts[kind, trigger] = _written(kind, trigger)
-    return known
+    if known is None or known[0] is not maps:
+        known = _scripts[kind, trigger] = (maps, *_written(kind, trigger))
+    return known[1], known[2]
+
+
+_scripts: dict[tuple[str, str], tuple[dict[str, Er7Map], Json, Script]] = {}
 
 
 def _written(kind: str, trigger: str) -> tuple[Json, Script]:

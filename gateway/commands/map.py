@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from gateway.adapters.guidelines import use_guidelines
 from gateway.clock import SystemClock
 from gateway.errors import StartError
 from gateway.model import instant
@@ -21,6 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="the source file")
     parser.add_argument("--format", choices=FORMATS, help="default: seen from the content")
     parser.add_argument("--map", default="", help="name of the map; default: chosen by the content")
+    parser.add_argument(
+        "--guidelines", type=Path, default=Path("guidelines"), metavar="DIR", help="where this gateway reads guidelines"
+    )
     parser.add_argument("--report-file", type=Path, help="where the losses go as JSON; default: a summary on stderr")
     parser.set_defaults(run=run)
 
@@ -32,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         message = f"{options.file}: {error.strerror}"
         raise StartError(message, 1) from None
+    use_guidelines(options.guidelines)
     format_ = options.format or guess(body)
     if format_ not in formats():
         message = f"{options.file}: format '{format_ or 'unknown'}' cannot be mapped by this version; possible: {', '.join(formats())}"

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
+from gateway.adapters.guidelines import use_guidelines
 from mappings.linting import check_maps
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     commands = parser.add_subparsers(dest="what", required=True)
-    commands.add_parser("check", help="check every map that is shipped").set_defaults(run=run)
+    check = commands.add_parser("check", help="check every map that is shipped, and those of guidelines")
+    check.add_argument(
+        "--guidelines", type=Path, default=Path("guidelines"), metavar="DIR", help="where this gateway reads guidelines"
+    )
+    check.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print one line a finding."""
-    del options
+    use_guidelines(options.guidelines)
     findings = check_maps()
     for finding in findings:
         print(finding)

@@ -129,6 +129,11 @@ def _is_shown(view: SectionView, profile: DocumentProfile) -> bool:
     return present or not view.state.section.when_present
 
 
+def _entries(items: Iterable[Item]) -> Iterator[Item]:
+    """What a section may point to: a report is told in words, because a document has one Composition (IPS bdl-ips-1)."""
+    return (item for item in items if item.type != "Composition")
+
+
 def _move_foreign_entries(views: list[SectionView], words: Words) -> None:
     """Let the last section, "other", point to items whose own section may not point to their type (IPS)."""
     moved: list[Item] = []
@@ -175,7 +180,8 @@ def _view(state: SectionState, conflicts: Conflicts, names: Mapping[str, str], w
         many = "_many" if stub.count > 1 else ""
         remarks.append(words.say(f"stub_{stub.kind}{many}", count=stub.count, source=stub.name))
     return SectionView(
-        state, tuple(_ordered(lines, words)), tuple(remarks), (*state.items, *(state.negatives if shown else ())),
+        state, tuple(_ordered(lines, words)), tuple(remarks),
+        tuple(_entries((*state.items, *(state.negatives if shown else ())))),
         tuple(told.get(row) or told.setdefault(row, source_text(row, words)) for row in state.states),
     )  # fmt: skip
 

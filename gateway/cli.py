@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "token": "get an access token for a registered client whose key is at hand",
     "map": "translate a source file to FHIR R4",
     "maps": "check the maps",
+    "guideline": "prove, compare and add a folder of maps with its examples",
     "validate": "check resources against FHIR R4 and profiles",
     "profiles": "build, add, list and compare profile sets",
     "source": "try a configured source, or look at a server or file that may become one",

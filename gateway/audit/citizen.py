@@ -157,6 +157,8 @@ def _event(record: Record, telling: Telling) -> Event:
 
 def _did(record: Record, gave: Sequence[Asked]) -> str:
     """What happened, as a key of [did]."""
+    if record.kind == "emergency":
+        return "emergency"
     if record.kind == "command":
         return "report" if record.type == "audit report" else "other"
     if record.type == "AuditEvent":

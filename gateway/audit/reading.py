@@ -12,7 +12,7 @@ from gateway.audit.record import decode
 from gateway.audit.view import Seen, Viewer, seen
 from gateway.logged import AuditQueries, AuditQuery, RecordId
 
-_BATCH: Final = 200
+BATCH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,16 @@ class Line:
     after: str
 
 
-async def lines(queries: AuditQueries, query: AuditQuery, by: Viewer, after: str = "") -> AsyncIterator[Line | None]:
+async def lines(
+    queries: AuditQueries, query: AuditQuery, by: Viewer, after: str = "", batch: int = BATCH
+) -> AsyncIterator[Line | None]:
     """Every record the viewer may see, newest first; None between two batches, where a reader may stop.
 
     INVARIANT: the bound of the viewer is part of the question, and is checked again on every record.
     """
     bound = replace(query, parties=by.parties)
     while True:
-        found, following = await queries.find(bound, _BATCH, after)
+        found, following = await queries.find(bound, batch, after)
         for logged in found:
             visible = seen(decode(logged.body), by)
             if visible is not None:

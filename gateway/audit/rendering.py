@@ -12,7 +12,7 @@ from gateway.audit import objects, participants
 from gateway.audit import vocabulary as words
 from gateway.audit.participants import Recorder
 from gateway.audit.record import Asked, Record, outcome_of
-from gateway.audit.view import Seen, fate
+from gateway.audit.view import BEFORE, Seen, fate
 from gateway.model import Json
 
 _OUTCOMES: Final = {"answered": "0", "asked": "0", "partly": "4", "withheld": "4", "failed": "8"}
@@ -31,7 +31,7 @@ def events(id_: str, seen: Seen, recorder: Recorder) -> list[Json]:
         found = [_disclosure(record, one, seen.side, recorder) for one in record.custodians]
     else:
         found = [_request(record, recorder)]
-        if record.interaction in _EACH or record.kind == "intent":
+        if record.interaction in _EACH or record.kind in BEFORE:
             found += [_disclosure(record, one, seen.side, recorder) for one in record.custodians]
     return [{"resourceType": "AuditEvent", "id": _id(id_, number)} | one for number, one in enumerate(found)]
 
@@ -54,9 +54,7 @@ def _request(record: Record, recorder: Recorder) -> Json:
     entities = objects.transaction(record) + patient
     entities += _objects_of(record, kind.family)
     entities += objects.case(record) + objects.consents(record.custodians)
-    entities += [
-        objects.custodian(one, _name(one, recorder), intended=record.kind == "intent") for one in record.custodians
-    ]
+    entities += [objects.custodian(one, _name(one, recorder), record.kind) for one in record.custodians]
     claims = _claims(kind.family, bool(patient), record)
     made = _event(record, kind.type, kind.subtypes, agents, entities, claims, recorder, outcome(record))
     return made | {"action": _ACTIONS[kind.family]} if kind.family else made
@@ -64,7 +62,9 @@ def _request(record: Record, recorder: Recorder) -> Json:
 
 def _objects_of(record: Record, family: str) -> list[Json]:
     if family == "Query":
-        return [objects.question(record), *objects.given(record.custodians)]
+        # What a summary gave stands in the event of each custodian, and only there: it may be hundreds of items.
+        manifest = [] if record.interaction in _EACH else objects.given(record.custodians)
+        return [objects.question(record), *manifest]
     if family:
         return [objects.target(record)]
     if record.object:
@@ -96,7 +96,7 @@ def _claims(family: str, patient: bool, record: Record) -> list[str]:
 
 def _disclosure(record: Record, asked: Asked, side: str, recorder: Recorder) -> Json:
     """One custodian: data that was given, a consent that withheld, or a source that could not."""
-    word = fate(asked, intended=record.kind == "intent")
+    word = fate(asked, record.kind)
     if word == "withheld":
         return _decision(record, asked, side, recorder)
     if word in {"failed", "asked"}:
@@ -119,6 +119,7 @@ def _disclosure(record: Record, asked: Asked, side: str, recorder: Recorder) -> 
     claims = (
         [words.profile("PrivacyDisclosure.Source" if at_source else "PrivacyDisclosure.Recipient")] if known else []
     )
+    claims += [words.profile("OAUTHaccessTokenUse.Comprehensive")] if record.token else []
     given = record.kind != "refusal"  # what was fetched for an answer that was refused, nobody saw
     made = _event(
         record, kind, subtypes, agents, _entities(record, asked, recorder), claims, recorder,
@@ -150,7 +151,7 @@ def _decision(record: Record, asked: Asked, side: str, recorder: Recorder) -> Js
 
 def _outbound(record: Record, asked: Asked, recorder: Recorder) -> Json:
     """The gateway asks a source, and what comes of it."""
-    word = fate(asked, intended=record.kind == "intent")
+    word = fate(asked, record.kind)
     source = participants.organization(
         asked.custodian, asked.facility, recorder, words.coding(participants.DESTINATION)
     )
@@ -178,7 +179,7 @@ def _outbound(record: Record, asked: Asked, recorder: Recorder) -> Json:
 def _entities(record: Record, asked: Asked, recorder: Recorder) -> list[Json]:
     entities = objects.transaction(record) + objects.patient(record) + objects.case(record)
     entities += objects.consents([asked]) + objects.given([asked] if record.kind != "refusal" else [])
-    return [*entities, objects.custodian(asked, _name(asked, recorder), intended=record.kind == "intent")]
+    return [*entities, objects.custodian(asked, _name(asked, recorder), record.kind)]
 
 
 def _event(

@@ -18,6 +18,8 @@ from gateway.ports import Keys
 Side = Literal["requester", "custodian", "all"]
 Fate = Literal["asked", "answered", "partly", "withheld", "failed"]
 
+BEFORE: Final = frozenset({"intent", "emergency"})  # written before a source is asked: what came of it is not known yet
+
 WITHHELD: Final = "consent-refused"  # what reasons on the side of the patient collapse to
 # What a summary says to the requester as well; other incidents are for the custodian.
 _TOLD: Final = frozenset({"masked", "malformed-item", "unknown-modifier", "no-patient", "wrong-patient"})
@@ -78,9 +80,9 @@ def seen(record: Record, by: Viewer) -> Seen | None:
     )
 
 
-def fate(asked: Asked, *, intended: bool = False) -> Fate:
-    """What became of one source: in one word."""
-    if intended:
+def fate(asked: Asked, kind: str = "outcome") -> Fate:
+    """What became of one source, in one word; `kind` is that of its record."""
+    if kind in BEFORE:
         return "asked"
     states = {state.partition(":")[0] for state in asked.states.values()} or {"answered"}
     if len(states) > 1:

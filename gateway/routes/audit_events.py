@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from gateway.audit.journal import Recorded, recorded
 from gateway.audit.participants import Recorder
-from gateway.audit.reading import line, lines
+from gateway.audit.reading import BATCH, line, lines
 from gateway.audit.rendering import events
 from gateway.audit.view import Viewer, viewer
 from gateway.authentication import authenticate
@@ -106,7 +106,8 @@ async def _page(asked: LogSearch, start: _Position, by: Viewer, ports: Ports) ->
     page, size, own = _Page(end=start), asked.search.count, recorder(ports)
     limit = DEFAULT_COUNT if size is None else size
     skipping, batches = start.id, 0
-    async for one in lines(_queries(ports), asked.query, by, start.after):
+    batch = min(BATCH, limit + 20) if limit else BATCH  # a record is an event or more, unless it is left out
+    async for one in lines(_queries(ports), asked.query, by, start.after, batch):
         if one is None:
             batches += 1
             if limit and batches >= _BATCHES and not skipping:

@@ -224,15 +224,16 @@ def test_every_code_has_its_words() -> None:
 
 
 def test_every_record_of_the_patient_is_one_line() -> None:
-    kinds: list[Kind] = ["outcome", "refusal", "push", "command"]
+    kinds: list[Kind] = ["outcome", "refusal", "push", "command", "emergency"]
     records = [
         Record(kind=kind, at=f"2026-03-02T12:00:0{number}.000Z", request=str(number), interaction=interaction, type=type_,
                patient="p1-x", status=200, organization=GP)
         for number, (kind, interaction, type_) in enumerate([
             (kinds[0], "read", "Condition"), (kinds[1], "unknown", ""), (kinds[2], "push", ""), (kinds[2], "inbox-erase", ""),
             (kinds[3], "command", "audit report"), (kinds[0], "create", "List"), (kinds[0], "delete", "List"),
-            (kinds[0], "inbox-cancel", "DocumentReference")])
+            (kinds[0], "inbox-cancel", "DocumentReference"), (kinds[4], "emergency-access", "Patient")])
     ]  # fmt: skip
     made = report(records, [], Telling(shown().policy))
     assert len(made.events) + len(made.available) == len(records)
+    assert "emergency" in {one.did for one in made.events}
     assert html(made, FRAME)

@@ -127,6 +127,11 @@ def silent(*, known: bool) -> LogWorld:
 def test_a2_a_silent_custodian_changes_nothing_in_the_log_of_who_asked() -> None:
     here, there = look(silent(known=True)), look(silent(known=False))
     assert here == there
+    counts = [
+        world.get(f"AuditEvent?{TODAY}&_count=0", AUDITOR).json["total"]
+        for world in (silent(known=True), silent(known=False))
+    ]
+    assert counts[0] == counts[1] > 0
     assert len(look(silent(known=True), caller=auditor(MENTAL))) == 2
     assert look(silent(known=False), caller=auditor(MENTAL)) == []
 

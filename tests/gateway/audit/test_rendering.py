@@ -114,11 +114,11 @@ def test_the_client_is_the_destination_of_a_read_and_the_source_of_a_query() -> 
 
 
 def test_nen_7513_every_field_is_there() -> None:
-    event = rendered(SUMMARY)[0]
+    event = rendered(with_(interaction="match"))[0]
     client, server, person, responsible, organization = event["agent"]
     assert (event["type"]["code"], event["action"], event["recorded"], event["outcome"]) == (
         "rest", "E", "2026-03-02T12:00:00.000Z", "0")  # fmt: skip
-    assert [one["code"] for one in event["subtype"]] == ["search", "operation", "summary"]
+    assert [one["code"] for one in event["subtype"]] == ["search", "operation", "match"]
     assert event["purposeOfEvent"][0]["coding"][0]["code"] == "TREAT"
     assert client["who"]["identifier"]["value"] == "post-app"
     assert client["network"] == {"address": "10.0.0.1", "type": "2"}
@@ -162,7 +162,7 @@ def test_a_summary_is_an_event_for_each_custodian() -> None:
 
 def test_a_custodian_sees_who_got_what_of_its_own_data() -> None:
     (event,) = rendered(with_(custodians=(ANSWERED,)), "custodian")
-    assert balp.claimed(event) == ["PrivacyDisclosure.Source"]
+    assert balp.claimed(event) == ["PrivacyDisclosure.Source", "OAUTHaccessTokenUse.Comprehensive"]
     assert (event["type"]["code"], event["action"]) == ("110106", "R")
     source, recipient, person = event["agent"][:3]
     assert source["who"]["identifier"]["value"] == GP

@@ -41,7 +41,11 @@ def test_within_the_bound_nothing_is_summed() -> None:
 def test_an_issued_token_is_always_written() -> None:
     world, before = after(100)
     issued = TokenAnswer(200, {"access_token": "secret"}, client="post-app", caller=PHYSICIAN)
-    run(recorder(world.ports)(issued, "10.0.0.9", "issued"))
+
+    async def main() -> None:
+        await recorder(world.ports)(issued, "10.0.0.9", "issued")
+
+    run(main())
     (made,) = world.records[len(before) :]
     assert (made.token, made.person, made.organization) == (
         "t1",

@@ -77,7 +77,7 @@ async def _added(request: Request, addition: Addition, origin: str, size: int) -
         old = await evidence.store.last(origin)
         against = objection(addition, Note.parse(old) if old else None, evidence.verifiers(origin))
         if against is not None and against.size is not None:
-            return Response(f"{against.size}\n", against.status, media_type=_SIZE)
+            return Response(f"{against.size}\n", against.status, {"content-type": _SIZE})
         if against is not None:
             return PlainTextResponse(f"{against.why}\n", against.status)
         signature = evidence.cosign(addition.note.text, now)

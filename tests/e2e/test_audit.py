@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from gateway.audit.record import Record, decode
 from profiles.validation import validate
-from tests.e2e.running import Demo, token
+from tests.e2e.running import Demo, parameters, token
 from tests.gateway.audit import balp
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
@@ -122,3 +126,65 @@ def test_other_organizations_are_known_by_their_type_only(demo: Demo) -> None:
             if agent["who"].get("identifier", {}).get("system", "").endswith("/ura")
         }  # fmt: skip
         assert named <= {"90000202", "90000601"}, "its own, and the gateway that recorded it"
+
+
+def stored(demo: Demo) -> list[Record]:
+    """The records as they stand in the file, read beside the gateway that serves."""
+    (file,) = demo.process.temporary.glob("gateway-demo-*/demo.db")
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+        return [decode(body) for (body,) in connection.execute("SELECT body FROM audit_log")]
+
+
+def test_every_request_over_http_has_exactly_one_outcome(demo: Demo) -> None:
+    person = demo.said["patients"][0]
+    bsn, form = token(person), {"Content-Type": "application/x-www-form-urlencoded"}
+    physician, fhir = demo.headers("physician"), {"Content-Type": "application/fhir+json"}
+    pid = demo.patient_id(person)
+    asked: list[tuple[str, str, dict[str, str], str | bytes]] = [
+        ("GET", f"{demo.base}/Patient/{pid}/$summary", physician, ""),
+        ("GET", f"{demo.base}/Patient/{pid}/$summary", {**physician, "Accept": "text/html"}, ""),
+        ("POST", f"{demo.base}/Patient/$summary", {**physician, **fhir}, json.dumps(parameters(person))),
+        ("GET", f"{demo.base}/Condition?patient={pid}", physician, ""),
+        ("POST", f"{demo.base}/Condition/_search", {**physician, **form}, urlencode({"patient.identifier": bsn})),
+        ("GET", f"{demo.base}/Condition?patient.identifier={bsn.replace('|', '%7C')}", physician, ""),
+        ("GET", f"{demo.base}/Patient/{pid}", physician, ""),
+        ("GET", f"{demo.base}/Condition/none", physician, ""),
+        ("GET", f"{demo.base}/Condition?patient={pid}", {}, ""),
+        ("GET", f"{demo.base}/Condition?patient={pid}", {"Authorization": "Bearer x.y.z"}, ""),
+        ("GET", f"{demo.base}/Condition?patient={pid}", demo.headers("auditor"), ""),
+        ("GET", f"{demo.base}/Condition?patient={pid}", demo.headers("coordinator"), ""),
+        ("DELETE", f"{demo.base}/Patient/{pid}", physician, ""),
+        ("GET", f"{demo.base}/Nothing", physician, ""),
+        ("POST", f"{demo.base}/Task", {**demo.headers("coordinator"), **fhir}, b"{"),
+        ("POST", f"{demo.base}/Consent", {**physician, **fhir}, json.dumps({"resourceType": "Consent"})),
+        ("POST", f"{demo.base}/List", {**physician, **fhir}, json.dumps({"resourceType": "List"})),
+        ("GET", f"{demo.base}/AuditEvent?{today()}&_count=1", demo.headers("auditor"), ""),
+        ("GET", f"{demo.base}/AuditEvent", demo.headers("auditor"), ""),
+        ("GET", f"{demo.base}/AuditEvent/1.1.1", demo.headers("auditor"), ""),
+        ("POST", f"{demo.root}/oauth/token", form, "grant_type=client_credentials"),
+        ("POST", f"{demo.root}/oauth/token", form, "grant_type=password"),
+        ("POST", f"{demo.root}/oauth/introspect", form, "token=x"),
+        ("POST", f"{demo.root}/oauth/revoke", form, "token=x"),
+        ("POST", f"{demo.root}/inbox/ambulance", {**physician, "Content-Type": "text/csv"}, "a,b"),
+        ("DELETE", f"{demo.root}/inbox/ambulance/trip-1", physician, ""),
+        ("POST", f"{demo.root}/admin/explain", {**demo.headers("auditor"), **fhir}, b"{"),
+        ("GET", f"{demo.root}/admin/reviews", physician, ""),
+    ]  # fmt: skip
+    statuses: dict[str, int] = {}
+    for number, (method, url, headers, body) in enumerate(asked):
+        id_ = f"complete-{number}"
+        answer = demo.http.request(method, url, headers={**headers, "X-Request-Id": id_}, content=body)
+        assert answer.headers["x-request-id"] == id_, url
+        statuses[id_] = answer.status_code
+    ends: dict[str, list[int]] = {}
+    records = stored(demo)
+    for record in records:
+        if record.kind in {"outcome", "refusal", "token"}:
+            ends.setdefault(record.request, []).append(record.status)
+    for id_, status in statuses.items():
+        assert ends.get(id_) == [status], asked[int(id_.partition("-")[2])][:2]
+    assert set(statuses.values()) >= {200, 400, 401, 403, 404, 405}
+    text = str(records)
+    for one in demo.said["patients"]:
+        assert not one["bsn"] or one["bsn"] not in text
+    assert person["birthDate"] not in text

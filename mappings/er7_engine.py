@@ -389,7 +389,7 @@ def _many(target: str, selects: tuple[Select, ...], convert: Convert) -> Rule:
                         made.append(value)
         if made:
             if target in out:
-                out[target].extend(made)
+                out[target].extend(one for one in made if one.__class__ is not dict or one not in out[target])
             else:
                 out[target] = made
 
@@ -413,7 +413,7 @@ def _many_of_field(target: str, field: int, convert: Convert) -> Rule:
                 out[target] = value if value.__class__ is list else [value]
             elif value.__class__ is list:
                 out[target].extend(value)
-            else:
+            elif value.__class__ is not dict or value not in out[target]:  # said twice is said once
                 out[target].append(value)
 
     return many

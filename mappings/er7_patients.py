@@ -28,7 +28,7 @@ def marks_of(reading: Er7Reading) -> Marks:
     patient = reading.root["PID"][0]
     if _is_under_its_mother(patient, reading.origin):
         return Marks("mother-bsn")
-    return Marks(_merge(patient, reading.root.get("MRG", [])))
+    return Marks(_merge(patient, patient.children.get("MRG", [])))
 
 
 def _is_under_its_mother(patient: Segment, origin: Origin) -> bool:

@@ -39,6 +39,7 @@ RULES: Final = (
     *(f"P{number}" for number in range(1, 17)),
 )
 MILESTONES: Final = {  # letter of its rows: how many lines it asks for
+    "K": 34,  # decision: tokens, agreements, purpose, consent
     "L": 64,  # the straight line
     "R": 10,  # real inputs
 }

@@ -106,7 +106,7 @@ def _telecom() -> list[Json]:
                 ]
             },
             "value": "+31611234567",
-            "use": "mobile",
+            "use": "home",
         },
         {"system": "email", "value": "jo@voorbeeld.example", "use": "home"},
     ]
@@ -192,7 +192,7 @@ def patient(number: int = 1) -> Json:
                         ],
                     }
                 ],
-                "language": _coded("urn:ietf:bcp:47", "nl", "Nederlands"),
+                "language": _coded("urn:oid:1.0.639.1", "nl", "Nederlands"),
                 "preferred": True,
             }
         ],

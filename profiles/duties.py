@@ -165,3 +165,30 @@ def _primitive(member: Member, asked: Check) -> Visit:
                 asked((one, None, (here, n), kind), review)
 
     return visit
+
+
+def visits(
+    kind: str, wanted: Callable[[str], bool], visit: Callable[[Json, Path, str, Review], None]
+) -> dict[str, Visit]:
+    """Give the members of a type whose own types are wanted, each with what visits its values."""
+    type_ = definitions().types[kind]
+    members = (member for element in type_.elements for member in element.members)
+    return {
+        member.name: _walking(member, visit)
+        for member in members
+        if member.type in definitions().types and member.type != "Extension" and wanted(member.type)
+    }
+
+
+def _walking(member: Member, visit: Callable[[Json, Path, str, Review], None]) -> Visit:
+    step, kind = "." + member.expression, member.type
+
+    def walk(value: Any, _: Json, at: Path, review: Review) -> None:  # noqa: ANN401 - JSON is any value
+        here: Path = (at, step)
+        if type(value) is dict:
+            visit(value, here, kind, review)
+            return
+        for n, one in enumerate(value):
+            visit(one, (here, n), kind, review)
+
+    return walk

@@ -6,16 +6,22 @@ Spec: FHIR R4 2.4.0 'Extensibility', StructureDefinition.context.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from profiles.definitions import definitions
 from profiles.exact import Json
 from profiles.fhirpath import FhirPathError, Node, compile_expression
-from profiles.review import Check, Review
+from profiles.references import Scope
+from profiles.review import Check, Review, Whole
+from profiles.schema import surely_valid as accepts_base
 from profiles.walk import Path, rendered
 
-_ABSTRACT: Final = {
+if TYPE_CHECKING:
+    from profiles.library import Library
+
+_ABSTRACT: Final[dict[str, Callable[[str], bool]]] = {
     "Element": lambda _: True,
     "BackboneElement": lambda kind: "." in kind,
     "Resource": lambda kind: kind in definitions().resources,
@@ -102,7 +108,7 @@ def _static(kind: str, expression: str, place: Place) -> bool:
     if kind != "element":
         return False
     if expression in _ABSTRACT:
-        return bool(_ABSTRACT[expression](place.kind))
+        return _ABSTRACT[expression](place.kind)
     own = f"{place.owner}.{place.name}" if place.owner else place.kind
     wanted = expression.removesuffix("[x]")
     return wanted in (own, place.kind) or (wanted == "Quantity" and place.kind in _QUANTITIES)
@@ -131,3 +137,26 @@ def _holds(expression: str, extension: Json, holder: Json, kind: str, review: Re
         return compiled.holds(holder, review.scope.resource, review.scope.root, around)
     except FhirPathError:
         return None
+
+
+def stands_anywhere(definition: Definition, place: Place) -> bool:
+    """Claim that the place alone, without the rest of the resource, shows that an extension may stand there."""
+    return not definition.contexts or any(_static(kind, expression, place) for kind, expression in definition.contexts)
+
+
+def known_extension(extension: Any, place: Place, library: Library) -> bool:  # noqa: ANN401 - JSON is any value
+    """Claim that one extension has no errors, as far as that shows without what is around it."""
+    if type(extension) is not dict or type(extension.get("url")) is not str:
+        return False
+    definition = library.extension(extension["url"])
+    if definition is None:
+        return False
+    if definition.modifier or definition.invariants or not stands_anywhere(definition, place):
+        return False
+    holder: Json = {"resourceType": "Basic", "extension": [extension]}
+    if not accepts_base({"resourceType": "Basic", "code": {"text": "x"}, "extension": [extension]}):
+        return False
+    review = Review(Whole(library, {}, errors_only=True), Scope(holder, holder), None)
+    definition.check((extension, None, (None, ""), "Extension"), review)
+    library.duties[True].visit(extension, (None, ""), "Extension", review)
+    return not review.failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from profiles.bundles import check_bundle
@@ -12,6 +13,7 @@ from profiles.claims import asked_profiles
 from profiles.exact import Json
 from profiles.issue import Issue
 from profiles.library import Library
+from profiles.quick import Quick
 from profiles.references import Scope, bundle_scopes
 from profiles.review import Review, Whole
 from profiles.safety import check_safety
@@ -88,12 +90,21 @@ def accepts(
 
     INVARIANT: `accepts(r, …) == judge(r, …).is_valid`; never raises.
     """
+    asked = tuple(profiles)
+    if quick_of(library).surely(resource, asked, known):
+        return True
     if not accepts_base(resource):
         return False
     whole = Whole(library, known, errors_only=True)
     review = Review(whole, Scope(resource, resource), None)
-    _resource(resource, (None, resource["resourceType"]), review, tuple(profiles))
+    _resource(resource, (None, resource["resourceType"]), review, asked)
     return not review.failed
+
+
+@lru_cache(maxsize=16)
+def quick_of(library: Library) -> Quick:
+    """Give the fast tier of a profile set; a set lives as long as it is used."""
+    return Quick(library)
 
 
 def _resource(value: Json, at: Path, review: Review, profiles: tuple[str, ...]) -> None:

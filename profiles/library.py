@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from profiles.definitions import definitions
-from profiles.duties import Duties
+from profiles.duties import NATIVE, Duties
 from profiles.elements import Compiler
 from profiles.exact import Json
 from profiles.expansion import ANY
@@ -52,6 +52,7 @@ class Library:
         self.name = self._contents.name
         self.packages = self._contents.packages
         self.contexts: dict[tuple[str, Place], bool] = {}
+        self._ruled: dict[str, bool] = {}
         self._facts: dict[str, Json] = {}
         self._checks: dict[str, Check | None] = {}
         self._extensions: dict[str, Definition | None] = {}
@@ -105,6 +106,34 @@ class Library:
                 check(instance, review)
 
         return run
+
+    def type_facts(self, kind: str) -> Json:
+        """Give what the base specification asks of the elements of a type beyond structure."""
+        found: Json = self._contents.types.get(kind, {}).get("children", {})
+        return {name: {k: v for k, v in row.items() if k != "rules"} for name, row in found.items()}
+
+    def type_rules(self, kind: str) -> Json:
+        """Give the invariants of a type and of its elements."""
+        found: Json = self._contents.types.get(kind, {})
+        return found
+
+    def has_rules(self, kind: str) -> bool:
+        """Claim that a type, or what is in it, has invariants that only FHIRPath says."""
+        if kind not in self._ruled:
+            self._ruled[kind] = False
+            type_ = definitions().types.get(kind)
+            row = self._contents.types.get(kind, {})
+            own = [*row.get("rules", ()), *(r for c in row.get("children", {}).values() for r in c.get("rules", ()))]
+            self._ruled[kind] = type_ is not None and (
+                any(rule[0] not in NATIVE and rule[1] == "error" for rule in own)
+                or any(
+                    self.has_rules(m.type)
+                    for e in type_.elements
+                    for m in e.members
+                    if m.type not in ("Extension", "Resource", "Reference")
+                )
+            )
+        return self._ruled[kind]
 
     def value_set(self, canonical: str) -> ValueSet:
         """Give a value set; of one that is not in the set nothing is known."""

@@ -64,6 +64,9 @@ def _of_type(name: str, node: Node, found: Json) -> None:
     for label, child in (node.children or {}).items():
         facts = _limits(child.definition, {})
         facts |= _binding(child.definition, {})
+        if "widest" in facts:
+            # Languages: national lists bind the same codes under another system, so the widest set only advises here.
+            facts = {"bind": ["extensible", facts.pop("widest")]} | facts
         if child.children:
             _of_type(f"{name}.{label}", child, found)
         elif own := rules_of(child.definition, ("ele-1", "ext-1")):

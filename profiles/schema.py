@@ -58,11 +58,11 @@ def surely_valid(resource: Json) -> bool:
 def _compiled(kind: str) -> jsonschema_rs.Draft4Validator:
     # Draft 4, because there 1.0 is not an integer.
     return jsonschema_rs.Draft4Validator(
-        _Writer(definitions()).schema(kind), keywords=_KEYWORDS, pattern_options=jsonschema_rs.RegexOptions()
+        SchemaWriter(definitions()).schema(kind), keywords=KEYWORDS, pattern_options=jsonschema_rs.RegexOptions()
     )
 
 
-def _keyword(claim: Callable[[Any, Any], bool]) -> type:
+def keyword(claim: Callable[[Any, Any], bool]) -> type:
     """Make a claim about an instance, given the value of the keyword, into a keyword of the schema."""
 
     class Keyword:
@@ -84,15 +84,15 @@ def _agrees(reference: Any) -> bool:  # noqa: ANN401 - JSON is any value
     return shown is None or shown == reference["type"] or reference["type"] not in definitions().resources
 
 
-_KEYWORDS: Final = {
-    "narrative": _keyword(lambda div, _: type(div) is str and not problems(div)),
-    "ordered": _keyword(lambda period, _: is_ordered(period)),
-    "agreeing": _keyword(lambda reference, _: _agrees(reference)),
-    "within": _keyword(lambda number, limits: type(number) is int and limits[0] <= number <= limits[1]),
+KEYWORDS: Final = {
+    "narrative": keyword(lambda div, _: type(div) is str and not problems(div)),
+    "ordered": keyword(lambda period, _: is_ordered(period)),
+    "agreeing": keyword(lambda reference, _: _agrees(reference)),
+    "within": keyword(lambda number, limits: type(number) is int and limits[0] <= number <= limits[1]),
 }
 
 
-class _Writer:
+class SchemaWriter:
     """Writes the schema of one resource type with the definitions it reaches."""
 
     def __init__(self, facts: Definitions) -> None:
@@ -100,6 +100,7 @@ class _Writer:
         self._written: dict[str, Any] = {}
 
     def schema(self, kind: str) -> Json:
+        """Give the schema of one resource type."""
         root = self._object(self._facts.types[kind], _RETURNS)
         root["properties"]["resourceType"] = {"enum": [kind]}
         root["required"] = ["resourceType", *root.get("required", ())]

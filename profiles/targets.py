@@ -7,11 +7,14 @@ from profiles.exact import Json
 from profiles.instances import Instance
 from profiles.references import Scope, literal_type, resolved
 from profiles.review import Check, Review
+from profiles.snapshot import CORE
 
 
 def target_check(targets: list[str], aggregation: list[str], where: str) -> Check:
     """Give the check of a reference; a target that is not here is judged by the type it shows."""
     shown = ", ".join(targets)
+    kinds: dict[str, str | None] = {}
+    plain: set[str] = set()
 
     def check(instance: Instance, review: Review) -> None:
         value, _, at, _ = instance
@@ -22,11 +25,13 @@ def target_check(targets: list[str], aggregation: list[str], where: str) -> Chec
             review.add("reference-aggregation", (at, ".reference"), ", ".join(aggregation), f"{where} {mode}")
         if not targets:
             return
-        type_of = review.whole.library.type_of
+        if not kinds:
+            kinds.update((url, review.whole.library.type_of(url)) for url in targets)
+            plain.update(kind for url, kind in kinds.items() if kind and url == CORE + kind)
         found = _type(value, target)
-        if found is None:
+        if found is None or found in plain or "Resource" in plain:
             return
-        fitting = [url for url in targets if type_of(url) in (found, "Resource", None)]
+        fitting = [url for url, kind in kinds.items() if kind in (found, "Resource", None)]
         if not fitting:
             review.add("reference-target", (at, ".reference" if "reference" in value else ".type"), shown, where)
         elif target is not None and all(

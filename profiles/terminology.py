@@ -13,10 +13,10 @@ from profiles.expansion import ANY
 _LANGUAGE: Final = re.compile(
     r"(?:[a-zA-Z]{2,3}(?:-[a-zA-Z]{3}){0,3}|[a-zA-Z]{4,8})(?:-[a-zA-Z0-9]{1,8})*|[xi](?:-[a-zA-Z0-9]{1,8})+"
 )
-_MIME: Final = re.compile(r"[a-zA-Z0-9!#$&^_.+\-]{1,127}/[a-zA-Z0-9!#$&^_.+\-*]{1,127}(?:\s*;.*)?")
+_MIME: Final = re.compile(r"xml|json|ttl|[a-zA-Z0-9!#$&^_.+\-]{1,127}/[a-zA-Z0-9!#$&^_.+\-*]{1,127}(?:\s*;.*)?")
 UCUM: Final = "http://unitsofmeasure.org"
 # Systems without a list, whose grammar says what is a code. Spec: FHIR R4 4.3 'Using Codes', special systems.
-_GRAMMARS: Final = {"urn:ietf:bcp:47": _LANGUAGE, "urn:ietf:bcp:13": _MIME}
+GRAMMARS: Final = {"urn:ietf:bcp:47": _LANGUAGE, "urn:ietf:bcp:13": _MIME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ValueSet:
             systems = (system,) if system in self.open or ANY in self.open else ()
         if not systems:
             return False
-        grammars = [_GRAMMARS.get(name) for name in systems]
+        grammars = [GRAMMARS.get(name) for name in systems]
         if all(grammars):
             return any(grammar.fullmatch(code) for grammar in grammars if grammar)
         question = Question(system or "", code, self.url)

@@ -89,14 +89,17 @@ def user(record: Record, recorder: Recorder) -> list[Json]:
     return [agent]
 
 
+def responsible(record: Record) -> list[Json]:
+    """Who is responsible for what the person does."""
+    if not record.responsible:
+        return []
+    kind = words.coded(words.PARTICIPATION, "RESP", "responsible party")
+    return [{"type": words.concept(kind), "who": {"identifier": identifier(record.responsible)}, "requestor": False}]
+
+
 def others(record: Record, recorder: Recorder) -> list[Json]:
     """Who is responsible, and the organization on whose behalf, with the policies that allowed it."""
-    found: list[Json] = []
-    if record.responsible:
-        kind = words.coded(words.PARTICIPATION, "RESP", "responsible party")
-        found.append(
-            {"type": words.concept(kind), "who": {"identifier": identifier(record.responsible)}, "requestor": False}
-        )
+    found = responsible(record)
     if record.organization:
         found.append(organization(record.organization, record.facility, recorder) | policies(record))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,6 +14,7 @@ from gateway.audit.view import Seen, Viewer, seen
 from gateway.logged import AuditQueries, AuditQuery, RecordId
 
 BATCH: Final = 200
+_TURN: Final = 8  # records between two turns of the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +28,24 @@ class Line:
 
 async def lines(
     queries: AuditQueries, query: AuditQuery, by: Viewer, after: str = "", batch: int = BATCH
-) -> AsyncIterator[Line | None]:
-    """Every record the viewer may see, newest first; None between two batches, where a reader may stop.
+) -> AsyncIterator[Line | str]:
+    """Every record the viewer may see, newest first; between two batches where the next one starts, so that a reader may stop.
 
     INVARIANT: the bound of the viewer is part of the question, and is checked again on every record.
     """
     bound = replace(query, parties=by.parties)
     while True:
         found, following = await queries.find(bound, batch, after)
-        for logged in found:
+        for number, logged in enumerate(found):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)  # a long look must not keep those waiting who treat somebody
             visible = seen(decode(logged.body), by)
             if visible is not None:
                 yield Line(str(logged.id), visible, after)
         if not following:
             return
         after = following
-        yield None
+        yield following
 
 
 async def line(queries: AuditQueries, id_: RecordId, by: Viewer) -> Line | None:

@@ -106,21 +106,18 @@ def _disclosure(record: Record, asked: Asked, side: str, recorder: Recorder) -> 
     receives = words.coding(participants.DESTINATION)
     recipient = participants.organization(record.organization, record.facility, recorder, receives)
     recipient |= {"network": participants.network(record.address or "unknown")}
-    agents = [source, recipient, *participants.user(record, recorder)]
-    agents += participants.others(record, recorder)[:-1]  # the organization is the recipient
-    agents[1] |= participants.policies(record, asked)
+    recipient |= participants.policies(record, asked)
+    agents = [source, recipient, *participants.user(record, recorder), *participants.responsible(record)]
     at_source = side == "custodian"
     kind = words.coding("dcm|110106" if at_source else "dcm|110107")
     subtypes = [
         words.coded(words.LIFECYCLE, "disclose", "Disclose Record Lifecycle Event"),
         words.coded(words.INTERACTION_SYSTEM, record.interaction or record.kind),
     ]
-    known = bool(record.purpose and objects.patient(record))
-    claims = (
-        [words.profile("PrivacyDisclosure.Source" if at_source else "PrivacyDisclosure.Recipient")] if known else []
-    )
-    claims += [words.profile("OAUTHaccessTokenUse.Comprehensive")] if record.token else []
     given = record.kind != "refusal"  # what was fetched for an answer that was refused, nobody saw
+    whole = bool(given and asked.shown and record.purpose and objects.patient(record))
+    claims = [words.profile(f"PrivacyDisclosure.{'Source' if at_source else 'Recipient'}")] if whole else []
+    claims += [words.profile("OAUTHaccessTokenUse.Comprehensive")] if record.token else []
     made = _event(
         record, kind, subtypes, agents, _entities(record, asked, recorder), claims, recorder,
         _OUTCOMES[word] if given else outcome(record) or "8", site=asked.source,

@@ -72,7 +72,7 @@ async def _list(options: argparse.Namespace, at: At) -> int:
     more = False
     limit = max(1, min(options.limit, _LONGEST))
     async for one in lines(at.queries, query, viewer_of(options, at)):
-        if one is None or one.seen.record.kind == "intent" or not within(one.seen.record, query):
+        if isinstance(one, str) or one.seen.record.kind == "intent" or not within(one.seen.record, query):
             continue
         if len(found) == limit:
             more = True
@@ -89,12 +89,12 @@ async def _report(options: argparse.Namespace, at: At) -> int:
     years = timedelta(days=366 * at.read.audit.retention_years)
     query = replace(query_of(options, at, years), patients=patients_of(options, at))
     whole = Viewer("", operates=True, policy=at.policy, keys=at.keys, whole=True)
-    records = [one.seen.record async for one in lines(at.queries, query, whole) if one is not None]
+    records = [one.seen.record async for one in lines(at.queries, query, whole) if not isinstance(one, str)]
     records = [record for record in reversed(records) if within(record, query)]  # oldest first
     ended = []
     for name in registrations(records):
         about = replace(query, patients=(), entity=name)
-        found = [one.seen.record async for one in lines(at.queries, about, whole) if one is not None]
+        found = [one.seen.record async for one in lines(at.queries, about, whole) if not isinstance(one, str)]
         ended += [record for record in found if record.interaction == "delete"]
     telling = Telling(at.policy, at.read.audit.names_in_report, places=not options.without_locations)
     made = report(records, ended, telling)
@@ -142,7 +142,7 @@ async def _written(out: TextIO, format_: str, query: AuditQuery, by: Viewer, dig
     if format_ == "csv":
         out.write(digest.take(export.head()))
     async for one in lines(at.queries, query, by):
-        if one is None or not within(one.seen.record, query):
+        if isinstance(one, str) or not within(one.seen.record, query):
             continue
         text = (
             export.rows(one.id, one.seen) if format_ == "csv" else export.ndjson(events(one.id, one.seen, at.recorder))

@@ -73,7 +73,7 @@ async def _sample(options: argparse.Namespace, at: At) -> int:
     drawn: list[Line] = []
     count = 0
     async for one in lines(at.queries, query, by):
-        if one is None or not _is_access(one.seen.record) or not within(one.seen.record, query):
+        if isinstance(one, str) or not _is_access(one.seen.record) or not within(one.seen.record, query):
             continue
         count += 1
         # Reservoir: the n-th access takes a place with chance size/n, so the whole log is never held.
@@ -110,7 +110,7 @@ async def _newest(at: At, command: str, organization: str, sample: str = "") -> 
     """The newest record of a command for an organization, within a year."""
     query = AuditQuery(start=at.now - timedelta(days=366), end=at.now + timedelta(minutes=1), kinds=("command",))
     async for one in lines(at.queries, query, _whole(at)):
-        if one is not None and _is_of(one.seen.record, command, organization, sample):
+        if not isinstance(one, str) and _is_of(one.seen.record, command, organization, sample):
             return one.seen.record
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ from profiles import exact
 
 TYPE: Final = "AuditEvent"
 _CATEGORIES: Final = frozenset({"Logging"})
-_BATCHES: Final = 100  # looked through for one page; a page may be short and still have a next one
+_ALL: Final = 1_000  # more events than a record becomes
+_SECONDS: Final = 2.0  # looked for one page; a page may be short and still have a next one
 
 
 async def look(incoming: Incoming, found: Route, ports: Ports) -> Outgoing:
@@ -105,12 +107,13 @@ async def _page(asked: LogSearch, start: _Position, by: Viewer, ports: Ports) ->
     """Look on from where the last page ended, until the page is full and one more is seen."""
     page, size, own = _Page(end=start), asked.search.count, recorder(ports)
     limit = DEFAULT_COUNT if size is None else size
-    skipping, batches = start.id, 0
+    loop = asyncio.get_running_loop()
+    skipping, until = start.id, loop.time() + _SECONDS
     batch = min(BATCH, limit + 20) if limit else BATCH  # a record is an event or more, unless it is left out
     async for one in lines(_queries(ports), asked.query, by, start.after, batch):
-        if one is None:
-            batches += 1
-            if limit and batches >= _BATCHES and not skipping:
+        if isinstance(one, str):
+            page.end = _Position(one) if not skipping else page.end
+            if limit and loop.time() > until and not skipping:
                 page.more = True
                 return page
             continue
@@ -119,7 +122,7 @@ async def _page(asked: LogSearch, start: _Position, by: Viewer, ports: Ports) ->
         given = start.given if skipping else 0
         skipping = ""
         if one.seen.record.kind == "intent" or not asked.admits(one.seen.record):
-            page.end = _Position(one.after, one.id, 1_000)
+            page.end = _Position(one.after, one.id, _ALL)
             continue
         for number, event in enumerate(events(one.id, one.seen, own)[given:], given + 1):
             if not asked.matches(event):
@@ -131,6 +134,7 @@ async def _page(asked: LogSearch, start: _Position, by: Viewer, ports: Ports) ->
             if limit:
                 page.events.append(event)
                 page.end = _Position(one.after, one.id, number)
+        page.end = _Position(one.after, one.id, _ALL)
     return page
 
 

@@ -102,6 +102,8 @@ def _profile(event: Json, row: Profile) -> Iterator[str]:
         yield "modifierExtension"
     if row.purpose and not event.get("purposeOfEvent"):
         yield "purposeOfEvent"
+    if row.purpose and not _entities(event, OBJECT, "4"):
+        yield "what was disclosed"
     for name, code in (("client", row.client), ("server", row.server)):
         if code is not None:
             yield from (f"{name}: {what}" for what in _machine(_agents(event, code)))

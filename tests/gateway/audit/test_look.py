@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from gateway.audit.record import Record, encode
 from gateway.model import Caller
 from tests.gateway.audit.balp import claimed
 from tests.gateway.audit.driving import AUDITOR, TODAY, Json, auditor
@@ -25,6 +27,7 @@ from tests.gateway.world import (
     POST,
     STRANGER,
     Reply,
+    run,
 )
 
 
@@ -234,6 +237,43 @@ def test_pages_are_the_whole_and_stay_the_same_while_the_log_grows() -> None:
             world.search()  # the log grows at the front
         assert [id_ for id_ in seen if id_ in everything] == everything
         assert len(seen) == len(set(seen))
+
+
+def test_a_page_that_took_too_long_is_short_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.routes import audit_events
+
+    monkeypatch.setattr(audit_events, "_SECONDS", -1.0)
+    world = LogWorld()
+    world.summary()
+    (oldest,) = [event["id"] for event in look(world, "&subtype=summary&action=E")]
+    for number in range(120):
+        world.audit.records.append(encode(Record(kind="outcome", at=world.records[-1].at, request=str(number),
+                                                 organization=POST, interaction="read", status=200)))  # fmt: skip
+    path, seen, pages = f"AuditEvent?{TODAY}&_count=1&subtype=summary&action=E", list[str](), 0
+    while path and pages < 30:
+        reply = world.get(path, AUDITOR)
+        seen += [event["id"] for event in reply.items]
+        path, pages = reply.link("next"), pages + 1
+    assert seen == [oldest]
+    assert 2 < pages < 30
+
+
+def test_a_long_look_lets_others_take_their_turn() -> None:
+    world = LogWorld()
+    for number in range(200):
+        world.audit.records.append(encode(Record(kind="outcome", at="2026-03-02T12:00:00.000Z", request=str(number),
+                                                 organization=POST, interaction="read", status=200)))  # fmt: skip
+
+    async def main() -> int:
+        asking = asyncio.ensure_future(world.send("GET", f"AuditEvent?{TODAY}&_count=500", AUDITOR))
+        turns = 0
+        while not asking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert (await asking).status == 200
+        return turns
+
+    assert run(main()) > 20
 
 
 def test_a_cursor_is_of_one_client_and_one_search() -> None:

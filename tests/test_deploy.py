@@ -43,7 +43,7 @@ PROXY: Final = "\n".join(
 )
 # Written by whoever deploys; deploy/README.md says how.
 THEIRS: Final = ("./region.toml", "./clients", "./secrets/")
-HEALTH: Final = {route.path for route in health.router.routes if hasattr(route, "path")}
+HEALTH: Final = set(health.ROUTES)
 _INSTRUCTION: Final = re.compile(r"^([A-Z]+)\s+(.+?)(?<!\\)$", re.MULTILINE | re.DOTALL)
 
 

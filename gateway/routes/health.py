@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from gateway.envelope import SECURITY_HEADERS, Receive, Scope, Send
 
-_ROUTES = ("/health/live", "/health/ready")
+ROUTES: Final = ("/health/live", "/health/ready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class HealthApp:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     def _answer(self, method: str, path: str) -> tuple[int, dict[str, object]]:
-        if path not in _ROUTES:
+        if path not in ROUTES:
             return 404, {"detail": "Not Found"}
         if method not in ("GET", "HEAD"):
             return 405, {"detail": "Method Not Allowed"}

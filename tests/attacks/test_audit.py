@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -102,6 +103,63 @@ async def test_133_a_slow_disk_fills_a_queue_that_is_bounded(tmp_path: Path) -> 
     assert refused >= 150
     assert len(await asyncio.gather(*waiting)) == 200 - refused
     await loop.run_in_executor(None, writer.close)
+
+
+class FailingDisk(SqliteConnection):
+    """Every third fsync fails, and what was written before it is not there."""
+
+    syncs = 0
+
+    def single(self) -> Cursor:
+        self._sync()
+        return super().single()
+
+    def begin(self) -> Cursor:
+        return FailingCursor(super().begin(), self)
+
+    def _sync(self) -> None:
+        FailingDisk.syncs += 1
+        if FailingDisk.syncs % 3 == 0:
+            message = "disk I/O error"
+            raise sqlite3.OperationalError(message)
+
+
+class FailingCursor:
+    def __init__(self, cursor: Cursor, disk: FailingDisk) -> None:
+        self._cursor = cursor
+        self._disk = disk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Self:
+        if sql == "COMMIT":
+            self._disk._sync()
+        self._cursor.execute(sql, parameters)
+        return self
+
+
+async def test_148_a_failing_fsync_acknowledges_nothing_and_the_next_connection_goes_on(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path}/gateway.db")
+    writer = Writer(lambda: FailingDisk(open_writer(tmp_path / "gateway.db")), 0.002, 4_096)
+    handed: list[bytes] = []
+    writer.follow = lambda log, first, rows: handed.extend(body for _, body in rows)
+    loop = asyncio.get_running_loop()
+    acknowledged, refused = [], []
+    for number in range(60):
+        extras = [("SELECT ?", (number,))] if number % 2 else ()  # with one, a transaction; without, a statement
+        entry = Append(loop.create_future(), (1, 1), 1, b"%d" % number, extras)
+        writer.submit(entry)
+        try:
+            await entry.future
+            acknowledged.append(entry.body)
+        except Unavailable:
+            refused.append(entry.body)
+    await loop.run_in_executor(None, writer.close)
+    with sqlite3.connect(tmp_path / "gateway.db") as connection:
+        kept = [row[0] for row in connection.execute("SELECT body FROM audit_log ORDER BY seq")]
+    assert len(refused) > 5
+    assert acknowledged == kept == handed
 
 
 async def test_134_what_was_begun_when_the_process_died_ends_as_unknown(place: Place) -> None:

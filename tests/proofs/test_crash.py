@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,12 +20,16 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.adapters.witnesses import FileWitness
+from gateway.audit.checkpoints import origin_of
+from gateway.audit.examination import Examiner
 from gateway.audit.record import Record, decode
 from gateway.crypto.ring import KeyRing
 from gateway.oauth.tokens import AccessTokens
 from gateway.policy import build
-from gateway.settings import parse
+from gateway.settings import WitnessTable, parse
 from gateway.storage import Database, open_stores, upgrade
+from tests.contract.postgres import Server, server
 from tests.fakes import FixedClock
 from tests.gateway.charts import BSN, BSN_SYSTEM
 from tests.gateway.test_push import arrival, measured
@@ -57,6 +62,7 @@ class Real:
     """A real gateway process on a real file, and what its clients were told."""
 
     directory: Path
+    url: str = ""
     port: int = field(default_factory=free_port)
     feed: int = field(default_factory=free_port)
     answered: dict[str, int] = field(default_factory=dict)  # request id -> status
@@ -72,9 +78,14 @@ class Real:
         ]
         feed = {"id": "ambulance", "custodian": AMBULANCE, "kind": "mllp", "listen": f"127.0.0.1:{self.feed}"}
         gateway = {"base": self.base, "listen": f"127.0.0.1:{self.port}", "log_level": "error"}
-        tables = SETTINGS | {"gateway": gateway, "sources": [feed], "agreements": agreements}
+        self.url = self.url or f"sqlite:///{self.directory}/gateway.db"
+        tables = SETTINGS | {
+            "gateway": gateway,
+            "database": {"url": self.url},
+            "sources": [feed],
+            "agreements": agreements,
+        }
         (self.directory / "region.toml").write_text(toml(tables), encoding="utf-8")
-        self.url = f"sqlite:///{self.directory}/gateway.db"
         upgrade(self.url)
         self.keys = KeyRing.create(self.directory / "keys", datetime.now(UTC), [NUMBER_SYSTEM])
         settings = parse(tables)
@@ -87,7 +98,9 @@ class Real:
     def start(self) -> subprocess.Popen[bytes]:
         began = time.monotonic()
         command = [sys.executable, "-m", "gateway", "serve", "--config", str(self.directory / "region.toml")]
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        witness = {"ID": "worm", "KIND": "file", "PATH": str(self.directory / "worm")}
+        settings = {f"GATEWAY__AUDIT__WITNESSES__0__{key}": value for key, value in witness.items()}
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **settings})
         while time.monotonic() - began < 30:
             assert process.poll() is None
             with suppress(httpx2.HTTPError):
@@ -153,7 +166,7 @@ class Real:
             await asyncio.gather(*working)
 
     async def kept(self) -> tuple[list[Record], set[str], set[str]]:
-        """The records, the registrations and the messages that are on the disk."""
+        """The records, the registrations and the messages that are on the disk; the log is whole."""
         database = Database.open(self.url)
         stores = open_stores(database, self.keys.seal, self.keys.unseal, FixedClock())
         records = [
@@ -162,13 +175,32 @@ class Real:
         patient = self.keys.patient_id(BSN_SYSTEM, BSN)
         entries = {entry.id for entry in await stores.index.entries(patient, datetime.now(UTC))}
         messages = {row[0] for row in await database.rows("SELECT DISTINCT key FROM message")}
+        base = self.base.removeprefix("http://") + "/audit"
+        examiner = Examiner(stores.trees, base, self.keys.audit_keys().values(), datetime.now(UTC))
+        worm = FileWitness(WitnessTable("worm", "file"), self.directory / "worm")
+        for log in await stores.trees.logs():
+            for note in await worm.history(origin_of(base, log)):
+                assert examiner.add(note.raw(), "worm")
+        report = await examiner.run(None, lambda *_: None)
+        assert report.whole, report.findings
+        assert sum(one.witnessed for one in report.logs) > 0
         await database.close()
         return records, entries, messages
 
 
-def test_g6_g7_146_a_kill_loses_nothing_that_was_answered(tmp_path: Path, scale: int) -> None:
-    real, chance = Real(tmp_path), random.Random(6)
-    for _ in range(10 * scale):
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Server]:
+    with server() as started:
+        yield started
+
+
+@pytest.mark.parametrize(("engine", "times"), [("sqlite", 40), ("postgresql", 10)])
+def test_g6_g7_146_a_kill_loses_nothing_that_was_answered(
+    engine: str, times: int, tmp_path: Path, scale: int, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("postgresql").new_database() if engine == "postgresql" else ""
+    real, chance = Real(tmp_path, url), random.Random(6)
+    for _ in range(times * scale):
         process = real.start()
         try:
             asyncio.run(real.load(process, chance.uniform(0.15, 0.5)))
@@ -177,12 +209,15 @@ def test_g6_g7_146_a_kill_loses_nothing_that_was_answered(tmp_path: Path, scale:
             process.wait()
     records, entries, messages = asyncio.run(real.kept())
     ended = {record.request: record.status for record in records if record.kind in {"outcome", "refusal"}}
-    assert len(real.answered) > 50 * scale
+    assert len(real.answered) > 5 * times * scale
     assert real.answered.items() <= ended.items(), "an answer without its record"
     assert real.registered <= entries
-    assert len(real.acknowledged) > 10 * scale
+    assert len(real.acknowledged) > times * scale
     assert real.acknowledged <= messages
-    assert sum(record.kind == "start" for record in records) == 10 * scale
+    assert sum(record.kind == "start" for record in records) == times * scale
+    ended_at_all = {record.request for record in records if record.kind in {"outcome", "refusal"}}
+    begun = [record.request for record in records if record.kind == "intent"]
+    assert set(begun[: len(begun) - 64]) <= ended_at_all, "what the last kill left open is for the next start"
     assert sorted(real.seconds)[len(real.seconds) // 2] <= 2.0 or os.getloadavg()[0] > (os.cpu_count() or 1), (
         real.seconds
     )

@@ -20,6 +20,7 @@ from gateway.adapters.http import HttpClient, tls_context
 from gateway.adapters.inbox import InboxDirectory
 from gateway.adapters.kinds import source_of
 from gateway.adapters.mllp import MllpListener
+from gateway.adapters.terminology import TerminologyServer
 from gateway.adapters.witnesses import witnesses_of
 from gateway.audit.evidence import Evidence, base_of, lawful, witnessed_by
 from gateway.audit.notary import Notary
@@ -32,6 +33,7 @@ from gateway.envelope import ASGIApp, Receive, Scope, Send
 from gateway.errors import StartError, Unavailable
 from gateway.intake.files import take_file
 from gateway.intake.messages import bury, push
+from gateway.intake.quality import QualityBook
 from gateway.metrics import Metrics
 from gateway.model import instant
 from gateway.oauth.registered import ClientKeys
@@ -226,6 +228,8 @@ async def _wired(
         revocations=stores.revocations,
         contracts=stores.contracts,
         reviews=stores.reviews,
+        terminology=_terminology(settings, http),
+        quality=QualityBook(clock),
         national=_national(settings, directory, http),
         sources=sources,
         tokens=AccessTokens(keys, settings, policy),
@@ -301,6 +305,11 @@ def _national(settings: Settings, directory: Path, http: HttpClient) -> National
 
     files = (row.national_ca_file, row.national_certificate, row.national_key)
     return MitzRegister(http, row.national, tls_context(*(str(directory / name) if name else "" for name in files)))
+
+
+def _terminology(settings: Settings, http: HttpClient) -> TerminologyServer | None:
+    table = settings.terminology
+    return TerminologyServer(http, table.url, table.deadline.total_seconds()) if table.url else None
 
 
 def _addresses(settings: Settings) -> AddressPolicy:

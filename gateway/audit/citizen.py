@@ -139,7 +139,7 @@ def _available(record: Record, until: dict[str, str], telling: Telling) -> Avail
 
 def _event(record: Record, telling: Telling) -> Event:
     gave = [one for one in record.custodians if one.shown and record.kind == "outcome"]
-    fates = {id(one): fate(one) for one in record.custodians}
+    fates = {id(one): fate(one, record) for one in record.custodians}
     return Event(
         when=record.at,
         who=_who(record, telling),

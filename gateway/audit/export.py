@@ -86,7 +86,7 @@ def rows(id_: str, seen: Seen) -> str:
             | {
                 "custodian": one.custodian or one.facility,
                 "source": one.source,
-                "fate": fate(one, record.kind),
+                "fate": fate(one, record),
                 "states": "; ".join(f"{category} {state}".strip() for category, state in sorted(one.states.items())),
                 "agreement": one.rule,
                 "consent": one.consent,

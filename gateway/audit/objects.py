@@ -92,9 +92,9 @@ def _consent(what: Json) -> Json:
     return {"what": what, "type": words.coded(words.RESOURCE_TYPES, "Consent"), "role": role}
 
 
-def custodian(asked: Asked, name: str, kind: str) -> Json:
+def custodian(asked: Asked, name: str, record: Record) -> Json:
     """What became of one source, and what kind of data it was about: categories, states, origin."""
-    word = fate(asked, kind)
+    word = fate(asked, record)
     details: list[tuple[str, str]] = [("state", word)]
     details += [("custodian", name)] if name else []
     details += [("source", asked.source)] if asked.source else []

@@ -12,7 +12,7 @@ from gateway.audit import objects, participants
 from gateway.audit import vocabulary as words
 from gateway.audit.participants import Recorder
 from gateway.audit.record import Asked, Record, outcome_of
-from gateway.audit.view import BEFORE, Seen, fate
+from gateway.audit.view import BEFORE, UNKNOWN_OUTCOME, Seen, fate
 from gateway.model import Json
 
 _OUTCOMES: Final = {"answered": "0", "asked": "0", "partly": "4", "withheld": "4", "failed": "8"}
@@ -38,7 +38,7 @@ def events(id_: str, seen: Seen, recorder: Recorder) -> list[Json]:
 
 def outcome(record: Record) -> str:
     """The outcome code; empty when nobody knows how it ended."""
-    return "" if record.error == "unknown" else outcome_of(record)
+    return "" if record.error == UNKNOWN_OUTCOME else outcome_of(record)
 
 
 def _id(id_: str, number: int) -> str:
@@ -54,7 +54,7 @@ def _request(record: Record, recorder: Recorder) -> Json:
     entities = objects.transaction(record) + patient
     entities += _objects_of(record, kind.family)
     entities += objects.case(record) + objects.consents(record.custodians)
-    entities += [objects.custodian(one, _name(one, recorder), record.kind) for one in record.custodians]
+    entities += [objects.custodian(one, _name(one, recorder), record) for one in record.custodians]
     claims = _claims(kind.family, bool(patient), record)
     made = _event(record, kind.type, kind.subtypes, agents, entities, claims, recorder, outcome(record))
     return made | {"action": _ACTIONS[kind.family]} if kind.family else made
@@ -96,7 +96,7 @@ def _claims(family: str, patient: bool, record: Record) -> list[str]:
 
 def _disclosure(record: Record, asked: Asked, side: str, recorder: Recorder) -> Json:
     """One custodian: data that was given, a consent that withheld, or a source that could not."""
-    word = fate(asked, record.kind)
+    word = fate(asked, record)
     if word == "withheld":
         return _decision(record, asked, side, recorder)
     if word in {"failed", "asked"}:
@@ -148,7 +148,7 @@ def _decision(record: Record, asked: Asked, side: str, recorder: Recorder) -> Js
 
 def _outbound(record: Record, asked: Asked, recorder: Recorder) -> Json:
     """The gateway asks a source, and what comes of it."""
-    word = fate(asked, record.kind)
+    word = fate(asked, record)
     source = participants.organization(
         asked.custodian, asked.facility, recorder, words.coding(participants.DESTINATION)
     )
@@ -167,7 +167,7 @@ def _outbound(record: Record, asked: Asked, recorder: Recorder) -> Json:
         entities,
         claims,
         recorder,
-        _OUTCOMES[word],
+        "" if record.error == UNKNOWN_OUTCOME else _OUTCOMES[word],
         site=asked.source,
     )
     return made | {"action": "E"} | ({"outcomeDesc": _states(asked)} if word == "failed" else {})
@@ -176,7 +176,7 @@ def _outbound(record: Record, asked: Asked, recorder: Recorder) -> Json:
 def _entities(record: Record, asked: Asked, recorder: Recorder) -> list[Json]:
     entities = objects.transaction(record) + objects.patient(record) + objects.case(record)
     entities += objects.consents([asked]) + objects.given([asked] if record.kind != "refusal" else [])
-    return [*entities, objects.custodian(asked, _name(asked, recorder), record.kind)]
+    return [*entities, objects.custodian(asked, _name(asked, recorder), record)]
 
 
 def _event(

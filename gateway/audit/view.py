@@ -18,7 +18,9 @@ from gateway.ports import Keys
 Side = Literal["requester", "custodian", "all"]
 Fate = Literal["asked", "answered", "partly", "withheld", "failed"]
 
-BEFORE: Final = frozenset({"intent", "emergency"})  # written before a source is asked: what came of it is not known yet
+# Written before a source is asked: what came of it is not known yet.
+BEFORE: Final = frozenset({"intent", "emergency"})
+UNKNOWN_OUTCOME: Final = "unknown"  # error of a record that closes an intent nobody ended
 
 WITHHELD: Final = "consent-refused"  # what reasons on the side of the patient collapse to
 # What a summary says to the requester as well; other incidents are for the custodian.
@@ -80,9 +82,9 @@ def seen(record: Record, by: Viewer) -> Seen | None:
     )
 
 
-def fate(asked: Asked, kind: str = "outcome") -> Fate:
-    """What became of one source, in one word; `kind` is that of its record."""
-    if kind in BEFORE:
+def fate(asked: Asked, record: Record) -> Fate:
+    """What became of one source of a record, in one word; that it was asked, where no more is known."""
+    if record.kind in BEFORE or record.error == UNKNOWN_OUTCOME:
         return "asked"
     states = {state.partition(":")[0] for state in asked.states.values()} or {"answered"}
     if len(states) > 1:

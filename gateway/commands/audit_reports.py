@@ -155,7 +155,7 @@ def as_text(one: Line, at: At) -> str:
     record = one.seen.record
     who = " ".join(word for word in (record.person or record.client, record.role) if word) or "-"
     asked = ", ".join(
-        f"{at.policy.name(part.custodian) if part.custodian else part.facility or '?'} {fate(part, record.kind)}"
+        f"{at.policy.name(part.custodian) if part.custodian else part.facility or '?'} {fate(part, record)}"
         for part in record.custodians
     )
     cells = (

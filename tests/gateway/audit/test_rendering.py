@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, get_args
 
 import msgspec
 import pytest
 
+from gateway.audit.citizen import Telling, report
 from gateway.audit.participants import Recorder
-from gateway.audit.record import Asked, Kind, Record, Shown
+from gateway.audit.record import Asked, Kind, Record, Shown, unknown
 from gateway.audit.rendering import events
 from gateway.audit.view import Seen, Side
 from profiles import exact
@@ -181,6 +183,19 @@ def test_an_outcome_nobody_knows_is_no_outcome() -> None:
     event = rendered(with_(kind="refusal", status=0, error="unknown", custodians=()))[0]
     assert "outcome" not in event
     assert "unknown" in event["outcomeDesc"]
+
+
+def test_a_request_that_died_is_told_as_asked_with_an_outcome_nobody_knows() -> None:
+    asked = (Asked(GP, "gp"), Asked(HOSPITAL, "hospital"))
+    died = unknown(with_(kind="intent", status=0, custodians=asked), datetime(2026, 3, 2, 13, tzinfo=UTC))
+    for side in get_args(Side):
+        for event in rendered(died, side):
+            assert wrong(event) == []
+            assert "outcome" not in event
+            assert "stopped before the outcome" in event["outcomeDesc"]
+            assert "PrivacyDisclosure" not in str(balp.claimed(event)), "nobody may say that it was given"
+    made = report([died], [], Telling(WORLD.policy))
+    assert [(one.did, one.gave) for one in made.events] == [("unknown", ())]
 
 
 @pytest.mark.slow

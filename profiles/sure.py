@@ -1,7 +1,4 @@
-"""The fast tier of profiles: one JSON Schema for a type and its profiles, that only ever says yes rightly.
-
-What a schema cannot say (references between resources, ordered slices) makes it say no; invariants are left to closures.
-"""
+"""The fast tier of profiles: one JSON Schema for a type and its profiles, that only ever says yes rightly; invariants are left."""
 
 from __future__ import annotations
 
@@ -28,10 +25,7 @@ _LONGEST_COUNTED: Final = 4
 
 
 def sure_schema(library: Library, kind: str, profiles: tuple[str, ...]) -> jsonschema_rs.Draft4Validator | None:
-    """Compile the schema of a type with these profiles; nothing when it cannot be said in one.
-
-    INVARIANT: what it accepts has no error in structure, bindings, slices and extensions.
-    """
+    """Compile the schema of a type with these profiles; nothing when it cannot be said in one. It leaves only invariants."""
     writer = _Writer(library)
     try:
         facts: Json = {}
@@ -197,10 +191,11 @@ class _Writer(SchemaWriter):
         if member.type == "Resource":
             return None if not facts.keys() - {"min", "max", "rules"} else _unsaid()
         code = CODES.get(member.type, member.type)
-        base = self._base(owner, member, facts, code, budget)
-        if base is None:
-            raise Unsaid
-        parts = [base, *self._values(facts), *self._bound(code, facts)]
+        parts = [
+            self._base(owner, member, facts, code, budget) or _unsaid(),
+            *self._values(facts),
+            *self._bound(code, facts),
+        ]
         return parts[0] if len(parts) == 1 else {"allOf": parts}
 
     def _base(self, owner: Type, member: Member, facts: Json, code: str, budget: int) -> Json | None:

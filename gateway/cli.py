@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from gateway.errors import StartError, Unavailable
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     options.environment = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - read once, here
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        if options.command in KEEP_THEIR_OWN:
+        if options.command in KEEP_THEIR_OWN or not _configured(options):
             return run(options)
         recording = importlib.import_module("gateway.commands.recording")
         return int(recording.recorded(options, run))
@@ -69,3 +70,9 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _configured(options: argparse.Namespace) -> bool:
+    """Claim that there may be a log: a command that needs no configuration works beside that of its directory."""
+    config: Path = getattr(options, "config", None) or Path("region.toml")
+    return options.command == "init" or config.is_file()

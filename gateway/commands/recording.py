@@ -135,7 +135,7 @@ def _log_of(options: argparse.Namespace) -> _Log | None:
 
     A command that needs no configuration works beside the one of its directory.
     """
-    config: Path = getattr(options, "config", Path("region.toml"))
+    config: Path = getattr(options, "config", None) or Path("region.toml")
     if options.command == "init":
         config = options.directory / "region.toml"
     if not config.is_file():

@@ -6,16 +6,18 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
 from gateway.authorization import authorize
+from gateway.intake.judging import judge_resource, profile_set
 from gateway.model import Answer, Incoming, Item, Json, Outgoing, Question, instant
 from gateway.ports import Clock, Ports
 from profiles import exact
-from profiles.judgement import Verdict, judge
-from profiles.library import shipped
+
+if TYPE_CHECKING:
+    from profiles.judgement import Verdict
 
 SUPERVISION: Final = Question("quality", "r", ("AuditEvent",), frozenset({"Logging"}))
 MOST_WAITING: Final = 2_000
@@ -97,7 +99,7 @@ class QualityBook:
             await asyncio.sleep(_PAUSE_SECONDS)  # requests go first
 
     def _judged(self, item: Item) -> Verdict:
-        return judge(exact.decode(item.raw), shipped(), now=self._clock.now())
+        return judge_resource(exact.decode(item.raw), now=self._clock.now())
 
     def _count(self, item: Item, verdict: Verdict) -> None:
         source = self.sources.setdefault(item.source, Source(item.custodian))
@@ -119,7 +121,7 @@ class QualityBook:
     def table(self, custodian: str = "") -> Json:
         """Give the table, most frequent first; of one custodian when that is named. It holds no value of any resource."""
         return {
-            "profileSet": shipped().name,
+            "profileSet": profile_set(),
             "notLookedAt": self.dropped,
             "sources": [
                 {

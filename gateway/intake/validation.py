@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from consent.scopes import covers
 from gateway.audit.journal import recorded
@@ -13,13 +13,15 @@ from gateway.errors import Invalid, Refused
 from gateway.fhir.findings import findings
 from gateway.fhir.formats import JSON_TYPES, XML_TYPES, from_xml
 from gateway.fhir.reading import accepts, url_parameters
+from gateway.intake.judging import judge_resource, profile_set
 from gateway.model import Incoming, Json, Outgoing
 from gateway.ports import Ports
 from profiles import exact
 from profiles.issue import Issue, issue
-from profiles.judgement import Verdict, judge
-from profiles.library import shipped
-from profiles.terminology import Question as Coding
+
+if TYPE_CHECKING:
+    from profiles.judgement import Verdict
+    from profiles.terminology import Question as Coding
 
 # Spec: FHIR R4 'resource-validation-mode'.
 MODES: Final = ("create", "update", "delete", "profile")
@@ -46,17 +48,17 @@ async def validate(incoming: Incoming, type_: str, ports: Ports) -> Outgoing:
         verdict = await judged(resource, profiles, ports, len(incoming.body))
         record.status = 200
         issues = (*_of_type(resource, type_), *_of_mode(mode), *verdict.issues)
-        return Outgoing(200, exact.encode(findings(issues, incoming.language, shipped().name)))
+        return Outgoing(200, exact.encode(findings(issues, incoming.language, profile_set())))
 
 
 async def judged(resource: Json, profiles: tuple[str, ...], ports: Ports, size_bytes: int) -> Verdict:
     """Judge in two phases: what cannot be known here is asked of the terminology server, when there is one."""
-    library, now = shipped(), ports.now()
+    now = ports.now()
 
     async def once(known: Mapping[Coding, bool]) -> Verdict:
         if size_bytes > _LARGE_BYTES:
-            return await asyncio.to_thread(judge, resource, library, profiles, known, now)
-        return judge(resource, library, profiles, known, now)
+            return await asyncio.to_thread(judge_resource, resource, profiles, known, now=now)
+        return judge_resource(resource, profiles, known, now=now)
 
     verdict = await once({})
     if verdict.questions and ports.terminology is not None:

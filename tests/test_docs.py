@@ -42,6 +42,7 @@ MILESTONES: Final = {  # letter of its rows: how many lines it asks for
     "K": 34,  # decision: tokens, agreements, purpose, consent
     "L": 64,  # the straight line
     "R": 10,  # real inputs
+    "T": 19,  # the audit log
 }
 _TYPE_NAMES: Final = {str: "text", bool: "true or false", int: "number", date: "date", Duration: "duration"}
 

@@ -223,3 +223,12 @@ def test_the_license_is_whole() -> None:
     assert text.startswith("EUROPEAN UNION PUBLIC LICENCE v. 1.2")
     assert [int(number) for number in re.findall(r"(?m)^(\d+)\.\s?[A-Z]", text)] == list(range(1, 16))
     assert "LiLiQ-R+" in text.partition("Appendix")[2]
+
+
+@pytest.mark.slow
+def test_a_start_loads_only_what_the_first_answer_needs() -> None:
+    """What takes long to load and can wait is loaded when the doors are open, or when it has work."""
+    late = ("fastapi", "aiohttp", "pydantic", "httpx2", "authlib", "profiles.fhirpath", "gateway.demo")
+    asked = f"import sys, gateway.app; print(*[name for name in {late!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.split() == []

@@ -92,6 +92,9 @@ def _section(row: Mapping[str, Any]) -> Section:
 SECTIONS: Final[tuple[Section, ...]] = tuple(_section(row) for row in _TABLE["sections"])
 COMPLETENESS: Final = _section({"key": "completeness", "categories": [], "entries": ["*"], **_TABLE["completeness"]})
 SUPPORT: Final[frozenset[str]] = frozenset(_TABLE["support"]["types"])
+PANELS: Final = _codes(_TABLE["support"]["panels"])
+_FILLED: Final[frozenset[str]] = frozenset(_TABLE["support"]["filled"])
+_OWN_WORDS: Final[frozenset[str]] = frozenset(_TABLE["support"]["own_words"])
 UNDERSTOOD_MODIFIERS: Final[frozenset[str]] = frozenset(_TABLE["modifiers"]["understood"])
 MASKED: Final = _codes(_TABLE["masked"]["codes"])
 MASKED_TYPES: Final[frozenset[str]] = frozenset(_TABLE["masked"]["types"])
@@ -129,7 +132,20 @@ def section_of(item: Item) -> Section | None:
 
     A Consent that is about sharing (scope patient-privacy) is no clinical item and has no section (rule C1).
     """
-    return _choice(item.type).of(item)
+    return None if _is_panel(item) or _is_filled(item) else _choice(item.type).of(item)
+
+
+def _is_panel(item: Item) -> bool:
+    """Claim that a report says nothing its results do not say themselves."""
+    report = item.resource
+    if item.type != "DiagnosticReport" or not report.get("result") or report.keys() & _OWN_WORDS:
+        return False
+    return any(code in PANELS for code in codings(report.get("code")))
+
+
+def _is_filled(item: Item) -> bool:
+    """Claim that an order is the filler's own record of what it answers with results."""
+    return item.type == "ServiceRequest" and item.resource.get("intent") in _FILLED
 
 
 def section_of_type(type_: str) -> Section | None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.arrival import arrive
-from gateway.audit.emergency import broken
+from gateway.audit.emergency import broken, looked_at
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
 from gateway.authorization import authorize, consult, inform, informed_again
@@ -61,7 +61,8 @@ async def retrieve(
         if await informed_again(standing, ports):
             screen_again(answers, standing)
         answers = confirm(patient, answers, ports)
-        vouch(answers, patient.id)
+        if protected := vouch(answers, patient.id):
+            await looked_at(protected, patient.id, record, ports)
         outgoing = assemble(standing, answers, incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, standing.facts.now)
         if ports.quality is not None:

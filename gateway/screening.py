@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from consent.categories import types_of_category
+from consent.categories import REVIEWED, types_of_category
 from consent.scopes import satisfies
 from gateway.errors import Unavailable
 from gateway.membership import SUPPORTING, supports
@@ -100,22 +100,27 @@ def screen_again(answers: Iterable[Answer], standing: Standing) -> None:
         screen((one for one in items if _supports(one) or one.category in answer.open_categories), answer, standing)
 
 
-def vouch(answers: Iterable[Answer], patient: str) -> None:
+def vouch(answers: Iterable[Answer], patient: str) -> set[str]:
     """Refuse the whole answer when anything in it is of somebody else, or of a category nobody permitted.
 
-    The second guard: it knows nothing of statements, agreements or screening, and trusts none of them.
+    The second guard: it knows nothing of statements, agreements or screening, and trusts none of them. Gives the
+    custodians of what is specially protected: who looked at that is looked at (rule E11).
 
     Raises:
         Unavailable: `internal`; nothing leaves.
     """
+    protected: set[str] = set()
     for answer in answers:
         told = answer.told
         for item in answer.items:
+            if item.labels and item.labels & REVIEWED:
+                protected.add(answer.custodian.organization)
             found = told.get(item.category)
             allowed = found is not None and found.decision is not None and found.decision.permitted
             if item.patient != patient or not (allowed or _supports(item)):
                 log.critical("an item that may not be shown came to the door", extra={"source": answer.source})
                 raise Unavailable("internal")
+    return protected
 
 
 def fail(answer: Answer, failures: Iterable[Failure]) -> None:

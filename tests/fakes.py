@@ -163,7 +163,7 @@ class MemoryReviews(_Breakable):
     async def overdue(self, person: str, organization: str, before: datetime) -> bool:
         self._check()
         return any(
-            one.settled is None and one.opened <= before
+            one.settled is None and one.opened <= before and one.id.startswith("r")
             for one in self.kept.values()
             if (one.person, one.organization) == (person, organization)
         )

@@ -37,34 +37,53 @@ async def broken(places: Iterable[Place], patient: str, record: Recorded, ports:
     grounds = caller.emergency
     assert grounds is not None
     text = f"{grounds.cannot_consent}; {', '.join(sorted(grounds.threats))}; {grounds.text}"
-    requester, now = caller.requester, ports.now()
     named = sorted({place.custodian.organization for place in places})
     if not named:
         return
+    await _queued("r", named, patient, text, grounds.since or ports.now(), record, ports)
+    asked = tuple(Asked(custodian, "", consent=grounds.cannot_consent) for custodian in named)
+    event = msgspec.structs.replace(record.record("emergency", asked), interaction="emergency-access")
+    await ports.audit.append(encode(event))
+
+
+async def looked_at(custodians: Iterable[str], patient: str, record: Recorded, ports: Ports) -> None:
+    """Put a look at what is specially protected in the queue: it is shown, and somebody else looks at who looked (rule E11).
+
+    Raises:
+        Unavailable: it could not be written, so nothing may be shown.
+    """
+    now = ports.now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    await _queued("p", sorted(custodians), patient, "a specially protected record was shown", hour, record, ports)
+
+
+async def _queued(
+    kind: str, custodians: Iterable[str], patient: str, grounds: str, since: datetime, record: Recorded, ports: Ports
+) -> None:
+    caller = record.caller
+    assert caller is not None
+    requester, now = caller.requester, ports.now()
     found = tuple(
         Review(
-            _number(caller, custodian, patient, grounds.since or now),
-            requester.person or "",
+            f"{kind}-" + _number(caller, custodian, patient, since),
+            requester.person or requester.client,
             requester.organization,
             custodian,
             patient,
             record.incoming.request_id,
-            text,
+            grounds,
             now,
         )
-        for custodian in named
+        for custodian in custodians
     )
     await _queue(ports).open(found)
-    asked = tuple(Asked(custodian, "", consent=grounds.cannot_consent) for custodian in named)
-    event = msgspec.structs.replace(record.record("emergency", asked), interaction="emergency-access")
-    await ports.audit.append(encode(event))
 
 
 def _number(caller: Caller, custodian: str, patient: str, since: datetime) -> str:
     """The same for the same hour of grounds: looking twice in it is one access to look at."""
     requester = caller.requester
     parts = (requester.organization, requester.person or "", custodian, patient, instant(since))
-    return "r-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
 
 
 def _queue(ports: Ports) -> Reviews:

@@ -114,5 +114,7 @@ async def test_what_waits_too_long_is_overdue(permits: Permits) -> None:
     assert not await permits.reviews.overdue("uzi|1", "90000001", NOON - DAY)
     assert await permits.reviews.overdue("uzi|1", "90000001", NOON)
     assert not await permits.reviews.overdue("uzi|2", "90000001", NOON + DAY)
+    await permits.reviews.open((review(3, id="p3", person="uzi|2"),))
+    assert not await permits.reviews.overdue("uzi|2", "90000001", NOON + DAY), "a protected record suspends nobody"
     await permits.reviews.settle("r1", "uzi|2", "90000002", "justified", LATER)
     assert not await permits.reviews.overdue("uzi|1", "90000001", NOON + DAY)

@@ -20,7 +20,7 @@ from gateway.routes.admin import router
 from gateway.standing import Standing
 from profiles import exact
 from tests.fakes import NOON
-from tests.gateway.charts import CHARTS, OTHER_BSN
+from tests.gateway.charts import CHARTS, OTHER_BSN, condition
 from tests.gateway.test_preflight import auditor
 from tests.gateway.world import (
     BASE,
@@ -259,3 +259,21 @@ def test_the_second_guard_lets_nothing_through_that_the_first_forgot(monkeypatch
         reply = world.search("Condition")
         assert (reply.status, reply.code) == (500, "internal")
         assert "Diabetes" not in reply.body.decode()
+
+
+# --- what is specially protected -------------------------------------------------------------------
+
+
+def test_e11_who_looks_at_a_specially_protected_record_is_looked_at() -> None:
+    label = {"security": [{"system": "https://roaz-gateway.example/fhir/CodeSystem/label", "code": "extra-protected"}]}
+    plain = World()
+    plain.search("Condition")
+    assert plain.reviews.kept == {}, "control"
+    world = World(charts={**CHARTS, "gp": [*CHARTS["gp"], condition("kept", "g1", meta=label)]})
+    for _ in range(2):
+        assert len(world.search("Condition").items) >= 2
+    (waiting,) = admin(world, "GET", "reviews", auditor()).json["reviews"]
+    assert (waiting["custodian"], waiting["person"]) == (GP, PHYSICIAN.requester.person)
+    assert not run(world.reviews.overdue(PHYSICIAN.requester.person or "", POST, NOON)), "it suspends nobody"
+    world.reviews.broken = True
+    assert world.search("Condition").status == 503

@@ -41,6 +41,11 @@ def _texts() -> dict[str, dict[str, str]]:
     return tomllib.loads(table)
 
 
+def is_advice(rule: str, severity: str = "") -> bool:
+    """Claim that a finding by this rule is no error."""
+    return (_texts()[rule.partition(":")[0]].get("severity") or severity) in ("warning", "information")
+
+
 def issue(rule: str, expression: str, expected: str = "", definition: str = "", severity: str = "") -> Issue:
     """Give the issue of a rule from the table of texts; `expected` comes from the definitions, never from a sender."""
     # An invariant is named by its key; the table has one text for all of them.

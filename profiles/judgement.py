@@ -73,8 +73,8 @@ def judge(
     What it cannot judge offline comes back as `questions`: ask a terminology server, and call again with `known`.
     INVARIANT: never raises; depth, time and the number of issues are bounded by the input.
     """
-    walk = Walk()
-    walk.issues += validate_base(resource)
+    walk = Walk(list(validate_base(resource)))
+    walk.counts[0] = sum(found.is_error for found in walk.issues)
     if any(issue.rule in _FORMLESS for issue in walk.issues):
         return Verdict(tuple(walk.issues))
     whole = Whole(library, known, errors_only=False, now=now)

@@ -104,11 +104,9 @@ def _value_sets(facts: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
             yield from (part.partition("'")[0] for part in node.split("memberOf('")[1:])
 
 
-def packed(facts: Json) -> bytes:
+def packed(facts: Json, preset: int = 9 | lzma.PRESET_EXTREME) -> bytes:
     """Write facts as reproducible compressed JSON."""
-    return lzma.compress(
-        msgspec.json.encode(facts), format=lzma.FORMAT_XZ, check=lzma.CHECK_SHA256, preset=9 | lzma.PRESET_EXTREME
-    )
+    return lzma.compress(msgspec.json.encode(facts), format=lzma.FORMAT_XZ, check=lzma.CHECK_SHA256, preset=preset)
 
 
 def pruned(definitions: Definitions) -> Json:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from profiles.issue import Issue, issue
+from profiles.issue import Issue, is_advice, issue
 
 MOST_ISSUES: Final = 200
 MOST_REMARKS: Final = 200
@@ -23,27 +23,22 @@ class Walk:
     issues: list[Issue] = field(default_factory=list)
     contained: dict[str, str] = field(default_factory=dict)
     inside_contained: bool = False
-    remarks: int = 0
+    # How many errors and remarks there are, also those not listed; all resources of one validation count together.
+    counts: list[int] = field(default_factory=lambda: [0, 0])
 
     def add(self, rule: str, at: Path, expected: str = "", definition: str = "", severity: str = "") -> None:
-        """Record a finding; beyond `MOST_ISSUES` only the fact that there are more. Remarks never crowd out errors."""
-        found = issue(rule, rendered(at), expected, definition, severity)
-        if found.is_error:
-            errors = len(self.issues) - min(self.remarks, MOST_REMARKS + 1)
-            if errors < MOST_ISSUES:
-                self.issues.append(found)
-            elif errors == MOST_ISSUES:
-                self.issues.append(issue("too-many-issues", "", str(MOST_ISSUES)))
-            return
-        if self.remarks < MOST_REMARKS:
-            self.issues.append(found)
-        elif self.remarks == MOST_REMARKS:
-            self.issues.append(issue("too-many-remarks", "", str(MOST_REMARKS)))
-        self.remarks += 1
+        """Record a finding; beyond a bound only the fact that there are more. Remarks never crowd out errors."""
+        advice = is_advice(rule, severity)
+        self.counts[advice] += 1
+        count, most = self.counts[advice], MOST_REMARKS if advice else MOST_ISSUES
+        if count <= most:
+            self.issues.append(issue(rule, rendered(at), expected, definition, severity))
+        elif count == most + 1:
+            self.issues.append(issue("too-many-remarks" if advice else "too-many-issues", "", str(most)))
 
     def entering(self, contained: dict[str, str], *, inside_contained: bool) -> Walk:
         """Start on another resource, with the same list of findings."""
-        return Walk(self.issues, contained, inside_contained)
+        return Walk(self.issues, contained, inside_contained, self.counts)
 
 
 def rendered(at: Path) -> str:

@@ -19,6 +19,7 @@ from profiles.sets import compiled, differences, gathered, packed, pruned, read_
 from profiles.snapshot import NoSnapshot
 
 _DEFINITIONS: Final = "-definitions.json.xz"
+_QUICK: Final = 3  # what is added here need not be small
 _FOLDERS: Final = ("r4-core", "r4-terminology")
 
 
@@ -89,8 +90,8 @@ def run_add(options: argparse.Namespace) -> int:
             made.add(read_package(place))
         facts = compiled(options.name, made)
         options.store.mkdir(parents=True, exist_ok=True)
-        write(packed(facts), options.store / (options.name + SUFFIX))
-        write(packed(pruned(made)), options.store / (options.name + _DEFINITIONS))
+        write(packed(facts, _QUICK), options.store / (options.name + SUFFIX))
+        write(packed(pruned(made), _QUICK), options.store / (options.name + _DEFINITIONS))
     except (PackageUnreadable, NoSnapshot) as error:
         raise StartError(str(error), 1) from None
     except OSError as error:

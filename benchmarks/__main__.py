@@ -1,4 +1,4 @@
-"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|mapping|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, decision, peers, read, read_postgresql, start, summary
+from benchmarks import audit, decision, mapping, peers, read, read_postgresql, start, summary
 
 BENCHMARKS = {
     "decision": decision,
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "summary": summary,
     "start": start,
     "audit": audit,
+    "mapping": mapping,
     "peers": peers,
 }
 

@@ -64,15 +64,26 @@ def _coding(reading: Er7Reading, node: Node, at: int, version: int, systems: dic
     code = node.text(at)
     if not code:
         return {}
-    display, name, edition = node.text(at + 1), node.text(at + 2), node.text(version)
-    system = systems.get(name) or systems.get(name.upper()) or uri_of(name, "", systems)
-    table = _TABLE.match(name) if name and not system else None
-    if table is not None:
-        system = f"http://terminology.hl7.org/CodeSystem/v2-{table[1]}"
+    name = node.text(at + 2)
+    system = systems.get(name) or (_system(name) if name else "")
+    made: Json = {"system": system} if system else {}
     if name and not system:
         reading.note(node, at + 2, "unknown-code", "the code system is not known; code and text are kept")
-    made = {"system": system, "version": edition, "code": " ".join(code.split()), "display": display}
-    return {step: value for step, value in made.items() if value}
+    if edition := node.text(version):
+        made["version"] = edition
+    made["code"] = " ".join(code.split()) if " " in code else code
+    if display := node.text(at + 1):
+        made["display"] = display
+    return made
+
+
+def _system(name: str) -> str:
+    """Give the uri of a code system by another spelling of its name, an OID, or the number of a table of HL7."""
+    table = _TABLE.match(name)
+    if table is not None:
+        return f"http://terminology.hl7.org/CodeSystem/v2-{table[1]}"
+    systems = renames("er7-systems")
+    return systems.get(name.upper()) or uri_of(name, "", systems)
 
 
 _concept: Final = concept(None)

@@ -306,6 +306,8 @@ def _claim(condition: Condition, *, on_segment: bool) -> Claim:
     """Check a condition without counting anything as read."""
     wanted, negated = frozenset(condition.values), condition.negated
     names = [step.name for step in condition.path.steps]
+    if names == ["whole"]:
+        return lambda reading, source: reading.whole != negated  # noqa: ARG005 - one signature a claim
     if len(names) == 1 and names[0].isdigit() and not condition.path.rooted:
         return _claim_here(int(names[0]), wanted, on_segment=on_segment, negated=negated)
     select = selector(condition.path, on_segment=on_segment)

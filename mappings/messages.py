@@ -58,15 +58,16 @@ def translate_message(message: Message, origin: Origin, *, whole: bool = False) 
     }
     if script.contact:
         facts["contact"] = "true"
-    nulls = any('""' in text for one in message.segments for text in one.raw)
     for segments in groups:
         reading = Er7Reading(_arrange(segments, script), origin, facts=facts, whole=whole)
         made.of(reading, segments, whole=whole)
         made.support(reading)
-        found += losses(reading, segments, script.ignored, nulls=nulls)
+        found += losses(reading, segments, script.ignored, nulls=message.nulls)
         marks: Marks = marks_of(reading)
         if marks.quarantine:
             facts["quarantine"] = marks.quarantine
+    for one in message.segments:
+        one.release()
     resources, keys = assemble_blood_pressure(made.resources, made.keys)
     return Translation(
         tuple(resources), tuple(keys), (*made.losses, *found), map=f"hl7v2/{kind}",

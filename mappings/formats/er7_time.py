@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ _MOMENT: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=2048)
 def date_of(text: str) -> str | None:
     """Give the date of a DT or TS as far as it was written; none if it is not one.
 
@@ -25,6 +26,7 @@ def date_of(text: str) -> str | None:
     return "-".join(part for part in (match["year"], match["month"], match["day"]) if part)
 
 
+@lru_cache(maxsize=2048)
 def date_time_of(text: str, zone: str) -> str | None:
     """Give the FHIR dateTime of a TS: the offset it was written with, else that of `zone`.
 

@@ -149,6 +149,11 @@ class Segment:
         found = self.field(field)
         return found[0].peek(component) if found else ""
 
+    def release(self) -> None:
+        """Let go of the segments around it, so that a message that was read is forgotten at once."""
+        self.parent = None
+        self.children = {}
+
     def opened(self, number: int) -> bool:
         """Claim that a field was looked at."""
         return number in self._fields

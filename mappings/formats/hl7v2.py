@@ -34,6 +34,7 @@ class Message:
     segments: tuple[Segment, ...]
     delimiters: Separators
     charset: str
+    nulls: bool  # whether it says "" anywhere: explicitly nothing
 
     def header(self, field: int, component: int = 1) -> str:
         """Give one component of MSH, empty if it is not there."""
@@ -70,7 +71,7 @@ def read(body: bytes) -> Message:
     )
     if sum(one.name == "MSH" for one in segments) != 1:
         raise NotMappable("one message at a time: a second MSH", "MSH")
-    return Message(segments, marks, charset)
+    return Message(segments, marks, charset, '""' in text)
 
 
 def _unframed(body: bytes) -> bytes:

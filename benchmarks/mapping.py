@@ -1,0 +1,144 @@
+"""Mapping: HL7 v2 bytes to resources against python-hl7 that only parses them, and an STU3 Bundle of 100 resources."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Report
+from mappings.model import Origin
+from mappings.translation import translate
+from profiles.exact import encode
+
+_ORIGIN = Origin("90000001", "hospital", "2026-01-05T10:16:00+01:00")
+_SEGMENTS = (
+    r"MSH|^~\&|HIS|HOSP|GW|ROAZ|20260105101500||ADT^A04^ADT_A01|M0001|P|2.5||||||UNICODE UTF-8",
+    "EVN|A04|20260105101500",
+    "PID|1||999990019^^^NLMINBIZA^NNNLD~P123^^^HOSP^PI||de Vries&de&Vries^Jan^P^^^^L||19560312|M|||Dorpsstraat 1&Dorpsstraat&1^^Utrecht^^3511AA^NL^H||0612345678^PRN^CP|||M",
+    "PD1||||01012345^Bakker^A^^^dr.^^^VEKTIS",
+    "NK1|1|de Vries^Anna|SPO^echtgenote||0687654321^PRN^CP",
+    "PV1|1|E|SEH^1^2^HOSP||||0101^Jansen^K^^^dr.^^^VEKTIS|||CAR|||||||||V987|||||||||||||||||||||||||20260105100000",
+    "PV2|||R07.4^pijn op de borst^I10NL",
+    "AL1|1|DA|373270004^penicilline^SCT|SV|huiduitslag",
+    "DG1|1||R07.4^pijn op de borst^I10NL||20260105|W",
+    "OBX|1|NM|8867-4^hartslag^LN||88|/min^^UCUM|60-100|N|||F|||20260105100500|||||||||HOSP lab",
+)
+_ADT = "\r".join(_SEGMENTS).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int = 7
+    messages: int = 300
+    bundles: int = 10
+    memory: int = 5_000
+
+
+def quick() -> Size:
+    """Tiny sizes: shows that it runs."""
+    return Size(1, 5, 1, 50)
+
+
+def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # noqa: ARG001 - one signature a benchmark
+    """Measure one core, interleaved rounds: processor time, so that other work on the machine counts less."""
+    parse = _peer()
+    ours, encoded, theirs, lifted = [], [], [], []
+    bundle = _bundle(100)
+    for _ in range(size.rounds):
+        ours.append(_microseconds(lambda: translate(_ADT, "hl7v2", _ORIGIN), size.messages))
+        encoded.append(_microseconds(lambda: encode(list(translate(_ADT, "hl7v2", _ORIGIN).resources)), size.messages))
+        if parse is not None:
+            theirs.append(_microseconds(lambda: parse(_ADT.decode()), size.messages))
+        lifted.append(_microseconds(lambda: translate(bundle, "fhir-stu3", _ORIGIN), size.bundles))
+    report = Report("mapping", {"message bytes": len(_ADT), "segments": 10, "time": "processor"})
+    report.add("ADT bytes to resources, a second", "messages/s", [1e6 / one for one in ours], digits=0, at_least=2000)
+    report.add(
+        "ADT bytes to resources as JSON, a second",
+        "messages/s",
+        [1e6 / one for one in encoded],
+        digits=0,
+        at_least=2000,
+    )
+    report.add("STU3 BgZ of 100 resources", "ms", [one / 1000 for one in lifted], at_most=20)
+    if theirs:
+        report.add(
+            "python-hl7 parses the same message, a second", "messages/s", [1e6 / one for one in theirs], digits=0
+        )
+        ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+        report.add("our mapping against its parsing, same round", "times its time", ratios, digits=2, at_most=1)
+    grown = _growth(size.memory)
+    report.add(f"memory that stays after {size.memory} messages", "KiB", [grown / 1024], at_most=64)
+    return report
+
+
+def _microseconds(work: Callable[[], object], times: int) -> float:
+    started = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - started) / times * 1e6
+
+
+def _peer() -> Callable[[str], object] | None:
+    try:
+        found: Callable[[str], object] = importlib.import_module("hl7").parse
+    except ImportError:
+        print("python-hl7 is not installed: not compared", file=sys.stderr)
+        return None
+    return found
+
+
+def _bundle(count: int) -> bytes:
+    """A summary as a source sends it: a patient and measurements, problems, allergies and medication."""
+    kinds = ("Observation", "Condition", "AllergyIntolerance", "MedicationStatement")
+    entries: list[dict[str, object]] = [
+        {"resource": {"resourceType": "Patient", "id": "p", "name": [{"family": "Vries"}], "gender": "male"}}
+    ]
+    entries += [{"resource": _resource(kinds[number % 4], number)} for number in range(count - 1)]
+    return encode({"resourceType": "Bundle", "type": "searchset", "entry": entries})
+
+
+def _resource(kind: str, number: int) -> dict[str, object]:
+    coded = {"coding": [{"system": "http://snomed.info/sct", "code": "22298006", "display": "hartinfarct"}]}
+    base: dict[str, object] = {"resourceType": kind, "id": f"r{number}"}
+    subject = {"reference": "Patient/p", "display": "J. de Vries"}
+    if kind == "Observation":
+        category = {"coding": [{"system": "http://hl7.org/fhir/observation-category", "code": "vital-signs"}]}
+        value = {"value": 82, "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg"}
+        return base | {"status": "final", "category": [category], "code": coded, "subject": subject, "context": subject,
+                       "effectiveDateTime": "2026-01-05T10:00:00+01:00", "valueQuantity": value}  # fmt: skip
+    if kind == "Condition":
+        return base | {"clinicalStatus": "active", "verificationStatus": "confirmed", "code": coded, "subject": subject,
+                       "assertedDate": "2026-01-05", "onsetDateTime": "2025"}  # fmt: skip
+    if kind == "AllergyIntolerance":
+        return base | {"clinicalStatus": "active", "verificationStatus": "confirmed", "code": coded, "patient": subject,
+                       "category": ["medication"], "criticality": "high", "assertedDate": "2026-01-05"}  # fmt: skip
+    dose = {
+        "doseQuantity": {"value": 1, "unit": "stuk"},
+        "text": "1 maal daags",
+        "timing": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}},
+    }
+    return base | {"status": "active", "taken": "y", "medicationCodeableConcept": coded, "subject": subject, "dosage": [dose],
+                   "effectivePeriod": {"start": "2025-01-01"}}  # fmt: skip
+
+
+def _growth(messages: int) -> int:
+    """What stays in memory after many messages, after a first part that fills what is worked out once."""
+    for _ in range(min(messages, 500)):
+        translate(_ADT, "hl7v2", _ORIGIN)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(messages):
+        translate(_ADT.replace(b"M0001", b"M%d" % number).replace(b"P123", b"P%d" % number), "hl7v2", _ORIGIN)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return grown

@@ -108,7 +108,9 @@ def _scheme(address: str) -> str:
 
 def escape(text: str) -> str:
     """Make text safe between tags and in quoted attributes; characters that steer direction become visible."""
-    return html.escape(_BIDI.sub(lambda match: f"[U+{ord(match[0]):04X}]", text), quote=True)
+    if not text.isprintable():  # what steers is not printable, and most text is
+        text = _BIDI.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+    return html.escape(text, quote=True)
 
 
 _BIDI: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from consent.disclosure import sentence
 from gateway.model import Answer, Item, Json
 from gateway.summary.completeness import SectionState, SourceState, State, complete
@@ -201,8 +203,12 @@ def _ordered(lines: list[Line], words: Words) -> Iterable[Line]:
     for position, one in enumerate(lines):
         first.setdefault(one.group or one.id, position)
     lines.sort(key=lambda one: first[one.group or one.id])
-    return [replace(one, details=(*one.details, words.say("treatment", number=numbers[one.group])))
-            if one.group in numbers else one for one in lines]  # fmt: skip
+    return [
+        msgspec.structs.replace(one, details=(*one.details, words.say("treatment", number=numbers[one.group])))
+        if one.group in numbers
+        else one
+        for one in lines
+    ]
 
 
 def _heard(state: SectionState, identity: Identity, words: Words, find: Find) -> SectionState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -110,7 +111,6 @@ class _Sight:
 
 
 _NOTHING: Final = _Part()
-_UNASKED: Final = _Sight()
 _ANSWERED: Final = _Sight(answered=1)
 
 
@@ -122,31 +122,28 @@ def complete(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> 
     parts = _sort(answers)
     witnesses = [_Witness(one, all(told.state == "answered" for told in one.told.values())) for one in answers]
     return tuple(
-        _section_state(section, witnesses, parts.get(section.key, {}), overrides)
+        _section_state(section, witnesses, parts[section.key], overrides)
         for section in SECTIONS
     )  # fmt: skip
 
 
 def _sort(answers: Iterable[Answer]) -> dict[str, dict[int, _Part]]:
     """Every item in its section, by section key and position of the answer."""
-    parts: dict[str, dict[int, _Part]] = {}
-
-    def part(section: Section, position: int) -> _Part:
-        return parts.setdefault(section.key, {}).setdefault(position, _Part())
+    parts: dict[str, dict[int, _Part]] = {section.key: defaultdict(_Part) for section in SECTIONS}
 
     for position, answer in enumerate(answers):
         for item in answer.items:
             section = section_of(item)
             if section is not None:
-                _put(part(section, position), section, item)
+                _put(parts[section.key][position], section, item)
         for incident in answer.incidents:
             section = section_of_type(incident.type) if incident.code in _UNSHOWABLE | _MASKED else None
             if section is None:
                 continue
             if incident.code in _MASKED:
-                part(section, position).masked += 1
+                parts[section.key][position].masked += 1
             else:
-                part(section, position).unsafe += 1
+                parts[section.key][position].unsafe += 1
     return parts
 
 
@@ -172,10 +169,10 @@ def _section_state(section: Section, witnesses: Sequence[_Witness], parts: Mappi
     full: dict[str, bool] = {}  # by custodian
     for position, witness in enumerate(witnesses):
         part = parts.get(position, _NOTHING)
-        if witness.calm:
-            sight = _UNASKED if witness.answer.told.keys().isdisjoint(section.categories) else _ANSWERED
-        else:
-            sight = _sight(section, witness.answer, overrides)
+        asked = not witness.answer.told.keys().isdisjoint(section.categories)
+        if not asked and part.empty:
+            continue
+        sight = _ANSWERED if asked and witness.calm else _sight(section, witness.answer, overrides)
         hidden |= sight.hidden
         if not sight.visible and part.empty:
             continue

@@ -150,16 +150,7 @@ def _only_once(found: Conflicts, state: SectionState, names: Mapping[str, str], 
 
 def _duplicates(found: Conflicts, items: Sequence[Item], names: Mapping[str, str]) -> None:
     """Link what several custodians say alike; every copy stays."""
-    if len({item.custodian for item in items}) < 2:
-        return
-    alike: dict[tuple[str, str, str, str], list[Item]] = defaultdict(list)
-    for item in items:
-        resource = item.resource
-        coded = resource.get("code") or resource.get("vaccineCode") or resource.get("medicationCodeableConcept")
-        key = next(iter(codings(coded)), concept(coded))
-        if key and item.date:
-            alike[item.type, key, item.date[:10], str(resource.get("valueQuantity", ""))].append(item)
-    for group in alike.values():
+    for group in _alike(items):
         custodians = dict.fromkeys(item.custodian for item in group)
         # Where they contradict each other that is said; "also reported by" beside it would soften it.
         if len(custodians) < 2 or any(item.id in found.of_item for item in group):
@@ -168,6 +159,24 @@ def _duplicates(found: Conflicts, items: Sequence[Item], names: Mapping[str, str
                  for one in custodians}  # fmt: skip
         for item in group:
             found.of_item[item.id].append(notes[item.custodian])
+
+
+def _alike(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Items of one type and day with one code and one value; the day alone tells most of them apart."""
+    days: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    for item in items:
+        days[item.type, item.date[:10]].append(item)
+    for (_, day), together in days.items():
+        if not day or len({item.custodian for item in together}) < 2:
+            continue
+        alike: dict[tuple[str, str], list[Item]] = defaultdict(list)
+        for item in together:
+            resource = item.resource
+            coded = resource.get("code") or resource.get("vaccineCode") or resource.get("medicationCodeableConcept")
+            key = next(iter(codings(coded)), concept(coded))
+            if key:
+                alike[key, str(resource.get("valueQuantity", ""))].append(item)
+        yield from alike.values()
 
 
 def _name(item: Item, names: Mapping[str, str]) -> str:

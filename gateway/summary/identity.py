@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 from gateway.errors import Invalid
@@ -68,14 +69,12 @@ def _patients(answers: Sequence[Answer]) -> Iterator[tuple[str, Json]]:
 
 def _birth_date(births: Sequence[str]) -> tuple[str, bool]:
     """The most precise of the dates, and whether all of them are certainly the same day."""
-    certain = True
-    for position, first in enumerate(births):
-        for second in births[position + 1 :]:
-            one, other = parse(first), parse(second)
-            same = same_day(one, other) if one and other else None
-            if same is False:
-                raise Invalid("patient-ambiguous")
-            certain = certain and same is True
+    different = [parse(birth) for birth in dict.fromkeys(births)]  # ten sources that agree are compared once
+    if any(same_day(one, other) is False for one, other in combinations(filter(None, different), 2)):
+        raise Invalid("patient-ambiguous")
+    # A date without a day is not certainly the same day as itself.
+    first = different[0] if different else None
+    certain = len(births) < 2 or all(first and date and same_day(first, date) for date in different)
     return max(births, key=len, default=""), certain
 
 

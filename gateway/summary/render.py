@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Final
+
+import msgspec
 
 from gateway.model import Item, Json
 from gateway.summary import directives, medication, reports
@@ -27,20 +28,18 @@ _FLAG_DETAIL: Final = "http://hl7.org/fhir/StructureDefinition/flag-detail"
 _SILENT_STATUSES: Final = frozenset({"final", "completed", "confirmed", "finished"})  # what a reader expects anyway
 
 
-@dataclass(slots=True)
-class Said:
+class Said(msgspec.Struct):
     """What one resource says, before source and dates are put beside it."""
 
     text: str
-    states: list[str] = field(default_factory=list)  # status and negation, shown before the details
-    details: list[str] = field(default_factory=list)
+    states: list[str] = []  # status and negation, shown before the details
+    details: list[str] = []
     label: str = ""
     rank: int = 0  # order in the section; lower is read first
     group: str = ""  # treatment id of medication
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One item as one line of text, for narrative and page alike."""
 
     id: str
@@ -76,12 +75,14 @@ def line(
     said = _TYPES.get(item.type, _other)(resource, words, find)
     if negative or item.negative:
         said.text = words.say("none_known", text=said.text)
+    if item.marks:
+        notes = (*notes, *_marks(item))
     return Line(
         id=item.id, type=item.type, custodian=item.custodian, source=source,
         text=said.text or words["unknown"], states=tuple(filter(None, said.states)),
         details=tuple(filter(None, said.details)), label=said.label,
         date=item.date, recorded=item.recorded, fetched=moment(item.fetched),
-        notes=tuple(dict.fromkeys((*notes, *_marks(item)))), rank=said.rank, group=said.group,
+        notes=tuple(dict.fromkeys(notes)), rank=said.rank, group=said.group,
     )  # fmt: skip
 
 
@@ -151,18 +152,24 @@ def _flag(resource: Json, words: Words, find: Find) -> Said:
 
 
 def _observation(resource: Json, words: Words, find: Find) -> Said:
-    value = value_of(resource, words)
-    members = [words.say("member", name=concept(part.get("code")), value=value_of(part, words))
-               for part in resource.get("component") or ()]  # fmt: skip
+    name, value = concept(resource.get("code")), value_of(resource, words)
+    told = f"{name}: {value}" if value else name
+    if "component" in resource or "hasMember" in resource:
+        told = "; ".join(filter(None, (told, *_members(resource, words, find))))
+    return Said(
+        told, [status(resource, words), words["not_patient"] if resource.get("focus") else ""],
+        [concept(resource.get("interpretation")), reference_range(resource, words), *notes(resource, words)],
+    )  # fmt: skip
+
+
+def _members(resource: Json, words: Words, find: Find) -> Iterator[str]:
+    """The parts of a measurement, and the measurements it groups."""
+    for part in resource.get("component") or ():
+        yield words.say("member", name=concept(part.get("code")), value=value_of(part, words))
     for reference in resource.get("hasMember") or ():
         member = find(str(reference.get("reference", "")))
         if member is not None and (told := value_of(member, words)):
-            members.append(words.say("member", name=concept(member.get("code")), value=told))
-    name = concept(resource.get("code"))
-    said = Said("; ".join(filter(None, (f"{name}: {value}" if value else name, *members))))
-    said.states = [status(resource, words), words["not_patient"] if resource.get("focus") else ""]
-    said.details = [concept(resource.get("interpretation")), reference_range(resource, words), *notes(resource, words)]
-    return said
+            yield words.say("member", name=concept(member.get("code")), value=told)
 
 
 def _procedure(resource: Json, words: Words, _: Find) -> Said:
@@ -175,7 +182,7 @@ def _procedure(resource: Json, words: Words, _: Find) -> Said:
 
 def _immunization(resource: Json, words: Words, _: Find) -> Said:
     given = words["not_given"] if resource.get("status") == "not-done" else status(resource, words)
-    return Said(concept(resource.get("vaccineCode")), [given], list(notes(resource, words)))
+    return Said(concept(resource.get("vaccineCode")), [given], notes(resource, words))
 
 
 def _device(resource: Json, words: Words, find: Find) -> Said:
@@ -227,7 +234,7 @@ def _care_team(resource: Json, words: Words, find: Find) -> Said:
 
 def _family(resource: Json, words: Words, _: Find) -> Said:
     conditions = ", ".join(concept(part.get("code")) for part in resource.get("condition") or ())
-    return Said(conditions, [words["family"], concept(resource.get("relationship"))], list(notes(resource, words)))
+    return Said(conditions, [words["family"], concept(resource.get("relationship"))], notes(resource, words))
 
 
 def _other(resource: Json, words: Words, _: Find) -> Said:

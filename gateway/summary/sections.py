@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -193,16 +193,16 @@ def document_profile(canonical: str) -> DocumentProfile:
     raise Invalid("invalid-parameter", name="profile", why=f"known are: {known}")
 
 
-def codings(concept: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value of a foreign resource
+def codings(concept: Any) -> list[str]:  # noqa: ANN401 - any JSON value of a foreign resource
     """Every coding of a CodeableConcept or a list of them, as "system|code" and as bare code."""
-    for one in concept if isinstance(concept, list) else (concept,):
-        if not isinstance(one, dict):
-            continue
-        for coding in one.get("coding") or ():
-            code = coding.get("code")
-            if code:
-                yield f"{coding.get('system', '')}|{code}"
-                yield code
+    found: list[str] = []
+    for one in concept if concept.__class__ is list else (concept,):
+        if one.__class__ is dict:
+            for coding in one.get("coding") or ():
+                code = coding.get("code")
+                if code:
+                    found += (f"{coding.get('system', '')}|{code}", code)
+    return found
 
 
 def _code_element(resource: Json) -> Any:  # noqa: ANN401 - any JSON value

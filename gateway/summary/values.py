@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,17 +15,18 @@ from profiles import dates
 
 def concept(value: Any) -> str:  # noqa: ANN401 - see above
     """A CodeableConcept in words: its text, else a display, else a bare code."""
-    if isinstance(value, list):
+    if value.__class__ is list:
         return ", ".join(filter(None, map(concept, value)))
-    if not isinstance(value, dict):
+    if value.__class__ is not dict:
         return ""
     if value.get("text"):
         return str(value["text"])
     codings = value.get("coding") or ()
-    for coding in codings:
-        if coding.get("display"):
-            return str(coding["display"])
-    return next((str(coding["code"]) for coding in codings if coding.get("code")), "")
+    for word in ("display", "code"):
+        for coding in codings:
+            if coding.get(word):
+                return str(coding[word])
+    return ""
 
 
 def code(value: Any) -> str:  # noqa: ANN401 - see above
@@ -83,7 +84,9 @@ def value_of(element: Json, words: Words) -> str:
 
 def reference_range(element: Json, words: Words) -> str:
     """The reference range of the laboratory; it travels along with the value."""
-    texts = [str(row.get("text") or span(row)) for row in element.get("referenceRange") or ()]
+    if "referenceRange" not in element:
+        return ""
+    texts = [str(row.get("text") or span(row)) for row in element["referenceRange"] or ()]
     told = "; ".join(filter(None, texts))
     return words.say("reference_range", text=told) if told else ""
 
@@ -109,11 +112,9 @@ def moment(instant: str) -> str:
     return found.instant.astimezone(dates.LOCAL).strftime("%d-%m-%Y %H:%M")
 
 
-def notes(resource: Json, words: Words) -> Iterator[str]:
+def notes(resource: Json, words: Words) -> list[str]:
     """Remarks of the source, in full."""
-    for note in resource.get("note") or ():
-        if note.get("text"):
-            yield words.say("note", text=note["text"])
+    return [words.say("note", text=note["text"]) for note in resource.get("note") or () if note.get("text")]
 
 
 def extension(element: Json, url: str) -> Json | None:

@@ -7,22 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mappings.concepts import concept_map
-from mappings.definition import Condition, Definition, Line, MapError, Path, lines
+from mappings.definition import Definition, Line, MapError, Path, lines
 from mappings.er7_agreement import TIDY
 from mappings.er7_codes import code_of, concept_of
 from mappings.er7_functions import DISPLAYS, ER7_FUNCTIONS
+from mappings.er7_paths import Claim, Select, claim_of, ends_on_segment, selector
 from mappings.er7_primitives import ER7_PRIMITIVES, Convert
-from mappings.er7_reading import Er7Reading, Place
-from mappings.formats.er7_tree import Node, Segment
+from mappings.er7_reading import Er7Reading
+from mappings.formats.er7_tree import Segment
 from mappings.model import Json
 from profiles.definitions import Member, definitions
 
-Source = Segment | Node
 _SAYS_NOTHING: Final = frozenset({"url"})
 _WHOLE: Final = frozenset({"integer", "positiveInt", "unsignedInt"})
 Rule = Callable[[Er7Reading, Any, Json], None]  # (reading, segment or node, target object)
-Select = Callable[[Er7Reading, Any], list[Place]]
-Claim = Callable[[Er7Reading, Any], bool]
 Rules = tuple[tuple[int, Rule], ...]  # the number of the field or part a rule reads; 0 = it decides for itself
 
 
@@ -66,7 +64,7 @@ class Er7Compiler:
             MapError: an unknown type, transform or code map.
         """
         try:
-            claims = tuple(_claim(one, on_segment=True) for one in definition.when)
+            claims = tuple(claim_of(one, on_segment=True) for one in definition.when)
             key = tuple((place, selector(place, on_segment=True)) for place in definition.key)
             rules = self._rules(definition.lines, definition.target, on_segment=True)
             return Er7Map(definition, claims, key, rules, _required(definition.target))
@@ -83,7 +81,7 @@ class Er7Compiler:
         gate = _gate(line)
         if not line.when:
             return gate, make
-        claims = tuple(_claim(one, on_segment=on_segment) for one in line.when)
+        claims = tuple(claim_of(one, on_segment=on_segment) for one in line.when)
 
         def guarded(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
             for claim in claims:
@@ -95,7 +93,7 @@ class Er7Compiler:
 
     def _sourced(self, line: Line, kind: str, *, on_segment: bool) -> Rule:
         selects = tuple(selector(one, on_segment=on_segment) for one in line.sources)
-        convert = self._converter(line, kind, on_segment=_ends_on_segment(line.sources[0], on_segment=on_segment))
+        convert = self._converter(line, kind, on_segment=ends_on_segment(line.sources[0], on_segment=on_segment))
         target, default = line.target, line.default
         field = _field_of(line) if on_segment else 0
         if line.many:
@@ -237,112 +235,6 @@ def _gate(line: Line) -> int:
     place = line.sources[0]
     name = place.steps[0].name
     return int(name) if name.isdigit() and not place.rooted else 0
-
-
-def _ends_on_segment(place: Path, *, on_segment: bool) -> bool:
-    """Claim that a path leads to a whole segment, not into one."""
-    return not place.steps[-1].name.isdigit() if place.steps else on_segment
-
-
-def selector(place: Path, *, on_segment: bool) -> Select:
-    """Find the nodes of a path: from a segment or a node, in its parent, its children or the whole message."""
-    names = [step.name for step in place.steps]
-    if place.rooted:
-        inner, name = selector(Path(place.steps[1:]), on_segment=True), names[0]
-        return lambda reading, source: [  # noqa: ARG005 - one signature a selector
-            found for segment in reading.root.get(name, ()) for found in inner(reading, segment)
-        ]
-    if not names:
-        return lambda reading, source: [(source, 0)]  # noqa: ARG005 - one signature a selector
-    if on_segment and not names[0].isdigit():
-        return _relative(names[0], selector(Path(place.steps[1:]), on_segment=True))
-    numbers = [int(name) for name in names]
-    return _in_segment(numbers) if on_segment else _in_node(numbers)
-
-
-def _relative(name: str, inner: Select) -> Select:
-    def above(reading: Er7Reading, source: Segment) -> list[Place]:
-        return inner(reading, source.parent) if source.parent is not None else []
-
-    def below(reading: Er7Reading, source: Segment) -> list[Place]:
-        return [found for child in source.children.get(name, ()) for found in inner(reading, child)]
-
-    return above if name == "^" else below
-
-
-def _in_segment(numbers: list[int]) -> Select:
-    field = numbers[0]
-    if len(numbers) == 1:
-        return lambda reading, source: [(node, 0) for node in source.field(field)]  # noqa: ARG005 - one signature
-    component = numbers[1]
-    if len(numbers) == 2:
-        return lambda reading, source: [  # noqa: ARG005 - one signature a selector
-            (node, component)
-            for node in source.field(field)
-            if component <= len(node.parts) and node.parts[component - 1]
-        ]
-    part = numbers[2]
-    return lambda reading, source: [  # noqa: ARG005 - one signature a selector
-        (child, part)
-        for node in source.field(field)
-        if (child := node.child(component)) is not None and part <= len(child.parts) and child.parts[part - 1]
-    ]
-
-
-def _in_node(numbers: list[int]) -> Select:
-    at = numbers[0]
-    if len(numbers) == 1:
-        return lambda reading, source: [(source, at)] if at <= len(source.parts) and source.parts[at - 1] else []  # noqa: ARG005
-    part = numbers[1]
-
-    def below(reading: Er7Reading, source: Node) -> list[Place]:  # noqa: ARG001 - one signature a selector
-        child = source.child(at)
-        return [(child, part)] if child is not None and part <= len(child.parts) and child.parts[part - 1] else []
-
-    return below
-
-
-def _claim(condition: Condition, *, on_segment: bool) -> Claim:
-    """Check a condition without counting anything as read."""
-    wanted, negated = frozenset(condition.values), condition.negated
-    names = [step.name for step in condition.path.steps]
-    if names == ["whole"]:
-        return lambda reading, source: reading.whole != negated  # noqa: ARG005 - one signature a claim
-    if len(names) == 1 and names[0].isdigit() and not condition.path.rooted:
-        return _claim_here(int(names[0]), wanted, on_segment=on_segment, negated=negated)
-    select = selector(condition.path, on_segment=on_segment)
-
-    def values(reading: Er7Reading, source: Source) -> bool:
-        for node, at in select(reading, source):
-            if (node.peek(at or 1) if node.__class__ is Node else "") in wanted:
-                return not negated
-        return negated
-
-    def present(reading: Er7Reading, source: Source) -> bool:
-        for node, at in select(reading, source):
-            if node.__class__ is Segment or node.peek(at or 1):
-                return not negated
-        return negated
-
-    return values if wanted else present
-
-
-def _claim_here(number: int, wanted: frozenset[str], *, on_segment: bool, negated: bool) -> Claim:
-    """Check a field of a segment, or a part of a node, by itself."""
-
-    def field(reading: Er7Reading, source: Any) -> bool:  # noqa: ANN401, ARG001 - one signature a claim
-        if number < len(source.raw) and source.raw[number]:
-            for node in source.field(number):
-                text = node.peek(1)
-                if (text in wanted) if wanted else text:
-                    return not negated
-        return negated
-
-    def part(reading: Er7Reading, source: Any) -> bool:  # noqa: ANN401, ARG001 - one signature a claim
-        text = source.peek(number)
-        return ((text in wanted) if wanted else bool(text)) != negated
-
-    return field if on_segment else part
 
 
 def _fixed(line: Line, on_segment: bool) -> Rule:

@@ -287,3 +287,21 @@ def test_fidelity_of_stu3(tmp_path: Path) -> None:
     print(f"recall {mean(found, 0):.3f} precision {mean(found, 1):.3f} loose {mean(found, 2):.3f}")
     assert mean(found, 2) >= 0.985
     assert mean(found, 0) >= 0.92
+
+
+def test_our_reading_agrees_with_python_hl7() -> None:
+    oracle = pytest.importorskip("hl7")
+    for example in sorted(EXAMPLES.glob("*.input.hl7")):
+        body = example.read_bytes().replace(b"\n", b"\r")
+        theirs = oracle.parse(body.decode())
+        for segment, other in zip(er7.read(body).segments, theirs, strict=True):
+            for number in range(3 if segment.name == "MSH" else 1, len(segment.raw)):
+                ours = [text for node in segment.field(number) if (text := node.peek(1))]
+                repetitions = [_first(one) for one in other(number)] if number < len(other) else []
+                assert ours == [one for one in repetitions if one], f"{example.name} {segment.name}-{number}"
+
+
+def _first(node: Any) -> str:
+    while not isinstance(node, str):
+        node = node[0] if len(node) else ""
+    return "" if node == '""' else node

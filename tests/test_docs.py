@@ -41,6 +41,7 @@ RULES: Final = (
 MILESTONES: Final = {  # letter of its rows: how many lines it asks for
     "K": 34,  # decision: tokens, agreements, purpose, consent
     "L": 64,  # the straight line
+    "M": 28,  # mappings I
     "R": 10,  # real inputs
     "T": 19,  # the audit log
 }

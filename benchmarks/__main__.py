@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, decision, mapping, peers, read, read_postgresql, start, summary
+from benchmarks import audit, decision, mapping, peers, read, read_postgresql, start, summary, validate
 
 BENCHMARKS = {
     "decision": decision,
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "audit": audit,
     "mapping": mapping,
     "peers": peers,
+    "validate": validate,
 }
 
 

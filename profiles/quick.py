@@ -197,7 +197,7 @@ def _has_plain_claims(value: Json, meta: object) -> bool:
         if type(profiles) not in (list, tuple) or any(type(url) is not str for url in profiles or ()):
             return False
     code = value.get("code")
-    if code is None or value["resourceType"] != "Observation":
+    if "code" not in value or value["resourceType"] != "Observation":
         return True
     codings = code.get("coding", ()) if type(code) is dict else None
     return type(codings) in (list, tuple) and all(

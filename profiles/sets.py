@@ -114,7 +114,7 @@ def pruned(definitions: Definitions) -> Json:
     return {
         "packages": definitions.packages,
         "structures": [_structure(s) for _, s in sorted(definitions.structures.items())],
-        "value_sets": [_kept(v, ("url", "version", "compose")) for _, v in sorted(definitions.value_sets.items())],
+        "value_sets": [_value_set(v) for _, v in sorted(definitions.value_sets.items())],
         "code_systems": [_system(c) for _, c in sorted(definitions.code_systems.items())],
     }
 
@@ -156,6 +156,21 @@ def _element(element: Json) -> Json:
     return made
 
 
+def _value_set(value_set: Json) -> Json:
+    made = _kept(value_set, ("url", "version"))
+    if "compose" in value_set:
+        rows = {name: value_set["compose"].get(name) for name in ("include", "exclude")}
+        made["compose"] = {name: [_codes(row) for row in found] for name, found in rows.items() if found}
+    return made
+
+
+def _codes(row: Json) -> Json:
+    made = _kept(row, ("system", "version", "valueSet", "filter"))
+    if "concept" in row:
+        made["concept"] = [{"code": concept["code"]} for concept in row["concept"]]
+    return made
+
+
 def _system(system: Json) -> Json:
     made = _kept(system, ("url", "content"))
     if system.get("content") == "complete":
@@ -164,7 +179,10 @@ def _system(system: Json) -> Json:
 
 
 def _concept(concept: Json) -> Json:
-    made = _kept(concept, ("code", "property"))
+    made = _kept(concept, ("code",))
+    properties = [row for row in concept.get("property", ()) if "valueString" not in row]  # these are texts
+    if properties:
+        made["property"] = properties
     if "concept" in concept:
         made["concept"] = [_concept(c) for c in concept["concept"]]
     return made

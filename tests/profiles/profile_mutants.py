@@ -58,7 +58,7 @@ class _Breaker:
                 continue
             yield from self.element(child, value, (*at, present), depth)
 
-    def element(self, node: Node, owner: Json, place: Place, depth: int) -> Iterator[Mutant]:
+    def element(self, node: Node, owner: Any, place: Place, depth: int) -> Iterator[Mutant]:
         value, definition = owner[place[-1]], node.definition
         beside = "_" + str(place[-1])
         if definition.get("min", 0) and beside not in owner:
@@ -152,7 +152,7 @@ def _property(name: str, child: Node, value: Json) -> str | None:
     if stem == name:
         return name if name in value else None
     for kind in child.definition.get("type", ()):
-        label = stem + kind["code"][0].upper() + kind["code"][1:]
+        label: str = stem + kind["code"][0].upper() + kind["code"][1:]
         if label in value:
             return label
     return None

@@ -120,8 +120,8 @@ def found(resource: Json, *names: str, severity: str = "error") -> set[tuple[str
     return {(issue.rule, issue.expression) for issue in verdict.issues if issue.severity == severity}
 
 
-BARE = {"resourceType": "Observation", "status": "final", "code": CODE, "subject": {"reference": "Patient/1"}}
-QUANTITY = {"value": 7, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
+BARE: Json = {"resourceType": "Observation", "status": "final", "code": CODE, "subject": {"reference": "Patient/1"}}
+QUANTITY: Json = {"value": 7, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_an_unknown_modifier_is_a_warning_and_an_unknown_extension_a_remark() ->
     assert ("extension-unknown", "Patient.extension[0]") in found(plain, severity="information")
 
 
-VITAL = BARE | {
+VITAL: Json = BARE | {
     "category": [
         {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}
     ],
@@ -246,7 +246,7 @@ def test_a_vital_sign_is_held_to_its_profile_without_claiming_it() -> None:
     assert rules(VITAL) == set()
     assert "slice-min" in rules(VITAL | {"category": [{"text": "x"}]})
     assert {"vital-unit", "profile-binding"} & rules(
-        VITAL | {"valueQuantity": VITAL["valueQuantity"] | {"code": "mm[Hg]"}}
+        VITAL | {"valueQuantity": {**VITAL["valueQuantity"], "code": "mm[Hg]"}}
     )
 
 

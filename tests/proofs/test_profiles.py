@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import re
+import time
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from profiles.judgement import accepts, judge
 from profiles.library import shipped
 from tests.profiles.profile_mutants import Place, mutants
 from tests.profiles.real_examples import ABSENT, EXAMPLES, KNOWN, examples, published, snapshots
+from tests.slack import slack
 
 pytestmark = [
     pytest.mark.proof,
@@ -76,3 +80,29 @@ def test_every_example_is_accepted_by_both_tiers() -> None:
         errors = {issue.rule for issue in verdict.issues if issue.is_error}
         assert errors == KNOWN.get(name.rpartition("/")[2], set()), name
         assert accepts(resource, library) is not bool(errors), name
+
+
+JUNK: list[object] = [
+    None, True, 0, -1, 10**30, "", "x", "#", "urn:uuid:", "2026-02-30", "a" * 2000, "\ud800", [], {}, [[]], [None], {"": None},
+    {"resourceType": "Patient"}, {"extension": [{"url": "x"}]}, {"coding": [{}]}, {"reference": "#"}, {"div": "<div/>"},
+]  # fmt: skip
+
+
+def test_nothing_that_is_sent_is_an_exception_or_takes_long() -> None:
+    """Real examples with junk in random places: an answer each time, the same from both tiers, within a bound of time."""
+    library, chance = shipped(), random.Random(7)
+    small = [one for one in examples().values() if len(encode(one)) < LARGEST]
+    for _ in range(20_000 if ALL else 1_500):
+        resource = copy.deepcopy(chance.choice(small))
+        for _ in range(chance.randint(1, 3)):
+            owner: Any = resource
+            while isinstance(owner, dict | list) and owner:
+                key = chance.choice(list(owner) if isinstance(owner, dict) else range(len(owner)))
+                if not isinstance(owner[key], dict | list) or chance.random() < 0.3:
+                    owner[key] = copy.deepcopy(chance.choice(JUNK))
+                    break
+                owner = owner[key]
+        began = time.process_time()
+        verdict = judge(resource, library)
+        assert accepts(resource, library) is verdict.is_valid
+        assert time.process_time() - began < 0.5 * slack(), "seconds for at most 15 kB"

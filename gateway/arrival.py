@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from consent.categories import category_of, labels_of
@@ -79,7 +79,7 @@ def receive(
         arrival.failures.append(Failure("wrong-patient", "", frozenset({"*"})))
         return
     stamp = _Stamp(place, patient, keys, locals_)
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for translation, fetched in translations:
         arrival.losses += len(translation.losses)
         # A whole entry that could not be read is an item the caller does not see, and must know of (attack 80).
@@ -96,9 +96,10 @@ def receive(
                 arrival.incidents.append(Incident(code, place.source_id, _safe_type(resource), detail=detail))
                 continue
             item = stamp.item(resource, native, fetched, arrival.map)
-            if item.id + item.version in seen:
+            told = (item.id, item.version)
+            if told in seen:
                 continue  # the same resource through two queries
-            seen.add(item.id + item.version)
+            seen.add(told)
             arrival.items.append(item)
             if item.type == "Patient":
                 arrival.birth_dates += (str(resource.get("birthDate", "")),)
@@ -134,15 +135,15 @@ def _kept_out(resource: Json, locals_: frozenset[str], patient: Patient) -> tupl
         if f"Patient/{resource.get('id', '')}" not in locals_:
             return "wrong-patient", "Patient.identifier"
     elif not supports(resource):
-        named = list(owners(resource))
+        named = owners(resource)
         if not named or not all(_is_mine(reference, locals_, patient) for reference in named):
             return ("wrong-patient" if named else "no-patient"), f"{_safe_type(resource)}.subject"
     if not accepts(resource):
         issue = next((issue for issue in validate(resource) if issue.severity in {"error", "fatal"}), None)
         return "malformed-item", issue.expression if issue else ""
-    if any(
+    if "contained" in resource and any(
         contained.get("resourceType") == "Patient" and not _identifies(contained, patient)
-        for contained in resource.get("contained", ())
+        for contained in resource["contained"]
     ):
         return "wrong-patient", f"{type_}.contained"
     return None
@@ -151,13 +152,16 @@ def _kept_out(resource: Json, locals_: frozenset[str], patient: Patient) -> tupl
 def _is_mine(reference: Json, locals_: frozenset[str], patient: Patient) -> bool:
     """Claim that a reference leads to this patient; one that also carries the number of another leads nowhere."""
     logical = reference.get("identifier")
-    identifier = logical if isinstance(logical, dict) else {}
-    same = identifier.get("value") == patient.value if identifier.get("system") == patient.system else None
+    same = None
+    if isinstance(logical, dict) and logical.get("system") == patient.system:
+        same = logical.get("value") == patient.value
     text = reference.get("reference")
     if not isinstance(text, str):
         return same is True
+    if same is False:
+        return False
     found = _RELATIVE.search(text)
-    return same is not False and found is not None and f"{found[1]}/{found[2]}" in locals_
+    return found is not None and f"{found[1]}/{found[2]}" in locals_
 
 
 def _safe_type(resource: Json) -> str:
@@ -174,6 +178,7 @@ class _Stamp:
         self.keys = keys
         self.locals = locals_
         self.ids: dict[str, str] = {}
+        self.inside: dict[str, str | None] = {}  # nearly every reference of a source is to the one patient
         source = place.source
         self.base = source.url.rstrip("/") + "/" if source is not None and source.url else ""
 
@@ -186,7 +191,8 @@ class _Stamp:
         id_ = self._id(native)
         resource["id"] = id_
         _point_inside(resource, sent.count(b'"reference":'), self._reference)
-        _clean_narrative(resource)
+        if "text" in resource:
+            _clean_narrative(resource)
         # A key that could identify a person is shown as its keyed digest: message numbers, the person's own number.
         shown_native = id_ if self.place.held or native in self.locals or self.patient.value in native else native
         self._meta(resource, shown_native, fetched)
@@ -216,6 +222,11 @@ class _Stamp:
 
     def _reference(self, text: str) -> str | None:
         """Where a reference of the source points to in the gateway; None when it leads outside."""
+        if text not in self.inside:
+            self.inside[text] = self._pointed(text)
+        return self.inside[text]
+
+    def _pointed(self, text: str) -> str | None:
         if text.startswith("#"):
             return text
         if self.base and text.startswith(self.base):
@@ -236,7 +247,7 @@ class _Stamp:
             if name in meta:
                 stamped[name] = meta[name]
         own = {"system": URA_SYSTEM, "code": self.place.custodian.organization}
-        stamped["tag"] = [*(tag for tag in meta.get("tag", ()) if tag.get("system") != URA_SYSTEM), own]
+        stamped["tag"] = [*[tag for tag in meta.get("tag", ()) if tag.get("system") != URA_SYSTEM], own]
         resource["meta"] = stamped
 
 
@@ -296,13 +307,10 @@ def _clean_narrative(resource: Json) -> None:
 
 
 def _first(resource: Json, names: tuple[str, ...]) -> str:
-    for value in _values(resource, names):
+    for name in names:
+        value = resource.get(name)
         if isinstance(value, str):
             return value
         if isinstance(value, dict) and isinstance(value.get("start"), str):
             return str(value["start"])
     return ""
-
-
-def _values(resource: Json, names: tuple[str, ...]) -> Iterator[object]:
-    return (resource[name] for name in names if name in resource)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from gateway.model import Json
@@ -66,9 +65,7 @@ def supports(resource: Json) -> bool:
     return type_ in SUPPORTING or (type_ == "Device" and "patient" not in resource)
 
 
-def owners(resource: Json) -> Iterator[Json]:
+def owners(resource: Json) -> list[Json]:
     """The references that say whose resource this is; none for a type that cannot belong to a patient."""
-    for element in _ELEMENTS.get(resource.get("resourceType", ""), ()):
-        value = resource.get(element)
-        if isinstance(value, dict):
-            yield value
+    elements = _ELEMENTS.get(resource.get("resourceType", ""), ())
+    return [value for element in elements if isinstance(value := resource.get(element), dict)]

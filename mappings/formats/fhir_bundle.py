@@ -15,7 +15,7 @@ _BUNDLES: Final = frozenset({"searchset", "collection", "document", "message", "
 _TYPE: Final = re.compile(r"[A-Z][A-Za-z]{1,63}\Z")
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}\Z")
 _CODE: Final = re.compile(r"[a-z][a-z\-]{0,31}\Z")
-_FOREIGN_REFERENCE: Final = re.compile(rb'"reference"\s*:\s*"(?:https?:|urn:)')
+_FOREIGN: Final = (b'"http:', b'"https:', b'"urn:')
 _ABSOLUTE: Final = re.compile(r"https?://.+/([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?\Z")
 _sorted: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -46,18 +46,17 @@ class Parts:
             self._outcome(resource, path)
         elif kind == "Bundle":
             self.lose(path, "dropped", "a Bundle inside a Bundle is not read")
-        elif reason := _misshapen(resource):
-            self.lose(path, "invalid", reason)
+        elif not isinstance(native := resource.get("id"), str | None):
+            self.lose(path, "invalid", "the id is not a string")
+        elif not isinstance(resource.get("meta"), dict | None):
+            self.lose(path, "invalid", "meta is not an object")
         else:
-            self._take(kind, resource, path, full_url)
+            self._take(kind, native, resource, path, full_url)
 
-    def _take(self, kind: str, resource: Json, path: str, full_url: str) -> None:
-        native = resource.get("id")
-        if native is None or not _ID.match(native):
-            identity = self._identity(kind, native, resource, path, full_url)
-            resource["id"] = identity
-        else:
-            identity = native
+    def _take(self, kind: str, native: str | None, resource: Json, path: str, full_url: str) -> None:
+        identity = native
+        if identity is None or not _ID.match(identity):
+            identity = resource["id"] = self._identity(kind, native, resource, path, full_url)
         key = f"{kind}/{identity}"
         if full_url and full_url != key:
             self._aliases[full_url] = key
@@ -102,7 +101,7 @@ class Parts:
 
         Absolute and urn:uuid references are rare, so the tree is walked only when the bytes hold one.
         """
-        if (self._aliases and any(":" not in alias for alias in self._aliases)) or _FOREIGN_REFERENCE.search(body):
+        if any(":" not in alias for alias in self._aliases) or _leads_elsewhere(body):
             for resource in self.resources:
                 self._relink(resource)
 
@@ -174,10 +173,7 @@ def digest(content: bytes) -> str:
     return "d" + hashlib.sha256(content).hexdigest()[:40]
 
 
-def _misshapen(resource: Json) -> str:
-    native, meta = resource.get("id"), resource.get("meta")
-    if native is not None and not isinstance(native, str):
-        return "the id is not a string"
-    if meta is not None and not isinstance(meta, dict):
-        return "meta is not an object"
-    return ""
+def _leads_elsewhere(body: bytes) -> bool:
+    """Claim that a reference is an absolute address; a regular expression over all bytes takes four times as long."""
+    pieces = body.split(b'"reference"')[1:]
+    return any(piece.lstrip(b" \t\r\n:").startswith(_FOREIGN) for piece in pieces)

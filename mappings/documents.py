@@ -16,7 +16,9 @@ from mappings.profile_claims import claim
 from mappings.reading import SKIPPED, Reading
 from mappings.tables import table
 from mappings.v3_functions import PENDING
+from mappings.v3_persons import role_key
 from mappings.v3_settlements import V3_SETTLEMENTS
+from mappings.v3_times import child, flat
 from profiles.identifiers import passes_elfproef
 
 _BSN: Final = "2.16.840.1.113883.2.4.6.3"
@@ -24,7 +26,8 @@ _TRIP: Final = "2.16.840.1.113883.2.4.3.32.5"
 _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
-_SHARED: Final = frozenset({"Practitioner", "Organization"})
+_SHARED: Final = frozenset({"Practitioner", "PractitionerRole", "Organization", "Medication", "RelatedPerson"})
+_ROLES: Final = frozenset({"assignedAuthor", "assignedEntity", "participantRole"})  # who, and as what
 _PERSON: Final = frozenset({"patientPerson", "Person"})
 _FAILED: Final = frozenset({"AE", "AR", "CE", "CR", "QE"})
 _GONE: Final = frozenset({"cancelled", "aborted", "nullified"})
@@ -215,6 +218,8 @@ class Making:
         for kind, one in nodes:
             if kind != "patientRole":
                 self._node(kind, one)
+            if kind in _ROLES:
+                self._node("role", one)
 
     def drop(self, root: Json, name: str, node: Json, reason: str) -> None:
         """Leave out one interaction, and say so."""
@@ -242,11 +247,24 @@ class Making:
         if missing:
             self.losses.append(Loss(kind, "invalid", f"no {definition.target} without {', '.join(missing)}"))
             return
+        if "medicationCodeableConcept" in made:
+            self._product(node, made)
         if definition.profile:
             base = table("maps/fhir-r4/profiles.yaml")["base"]
             made.setdefault("meta", {"profile": [base + definition.profile]})
         claim(made)
         self._keep(chosen, node, made)
+
+    def _product(self, node: Json, made: Json) -> None:
+        """Refer to the medicine where it is a resource of its own, as the building blocks of MP9 do."""
+        held = child(node, "consumable") or child(node, "product")
+        found = child(held, "manufacturedProduct")
+        row = _row(self.reading, "manufacturedProduct", found) if found else None
+        if row is not None and row.map is not None:
+            concept = made.pop("medicationCodeableConcept")
+            named = [one["display"] for one in concept.get("coding", []) if one.get("display")]
+            display = concept.get("text") or next(iter(named), "")
+            made["medicationReference"] = {"reference": f"{PENDING}Medication|{flat(found)}", **({"display": display} if display else {})}  # fmt: skip
 
     def _note_template(self, kind: str, node: Json) -> None:
         roots = [str(one.get("root", "")) for one in node["templateId"] if isinstance(one, dict)]
@@ -270,6 +288,10 @@ class Making:
         if target == "Patient":
             self._patient = identity
             self.reading.links["Patient"] = key
+        if target == "Medication":
+            self._numbers[f"Medication|{flat(node)}"] = key
+        if target == "PractitionerRole":
+            self._numbers[role_key(node)] = key
         for one in node.get("id", []):
             self._numbers.setdefault(f"{target}|{one.get('root', '')}|{one.get('extension', '')}", key)
         self.resources.append(made)
@@ -284,13 +306,15 @@ class Making:
         ]
         known = [f"{one.get('root', '')}|{one.get('extension', '')}" for one in names if one.get("root") and not one.get("nullFlavor")]  # fmt: skip
         local = [one for one in known if not one.startswith(f"{_BSN}|")]
+        if known and definition.target == "PractitionerRole":
+            return digest(f"{reading.origin.source}\x1f{role_key(node)}".encode())
         if known:
             return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{(local or known)[0]}".encode())
-        content = _flat(node)
+        content = flat(node)
         if definition.target == "Patient":
             # Somebody nobody knows is the patient of this trip or document; two unknown patients never share a key.
             facts = reading.facts
-            content = facts.get("trip") or facts.get("set") or facts.get("document") or _flat(reading.root)
+            content = facts.get("trip") or facts.get("set") or facts.get("document") or flat(reading.root)
         return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{self._patient}\x1f{content}".encode())
 
     def translation(self, name: str) -> Translation:
@@ -318,10 +342,14 @@ class Making:
             elif isinstance(value, dict):
                 target = value.get("reference")
                 if isinstance(target, str) and target.startswith(PENDING):
-                    known = self._numbers.get(target.removeprefix(PENDING))
+                    wanted = target.removeprefix(PENDING).split("\n")
+                    known = next((self._numbers[one] for one in wanted if one in self._numbers), "")
                     value.pop("reference")
-                    if known:
-                        value["reference"] = known
+                    target = value["reference"] = known
+                    if not known:
+                        del value["reference"]
+                if isinstance(target, str) and target and not target.startswith("#"):
+                    value.setdefault("type", target.partition("/")[0])
                 stack.extend(value.values())
 
 
@@ -332,9 +360,3 @@ def _row(reading: Reading, kind: str, node: Json) -> Row | None:
         if all(reading.holds(one, node) for one in row.when):
             return row
     return None
-
-
-def _flat(node: Any) -> str:  # noqa: ANN401 - a node of any shape
-    if isinstance(node, dict):
-        return "^".join(f"{key}={_flat(value)}" for key, value in node.items() if key not in {"^", "within", "order"})
-    return "~".join(_flat(one) for one in node) if isinstance(node, list) else str(node)

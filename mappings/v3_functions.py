@@ -16,11 +16,15 @@ from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 Convert = Callable[[Reading, Any, Any], Any]
 
 PENDING: Final = "urn:v3:"  # a reference by identifier, until all resources of the document are there
+_PQ_TRANSLATION: Final = "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation"
+_NULL_FLAVOR: Final = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
 _UCUM: Final = "http://unitsofmeasure.org"
 _OID: Final = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _UNIT: Final = re.compile(r"[!-~]{1,60}\Z")
 _CODE: Final = re.compile(r"\S+( \S+)*\Z")
+_SPECIFICATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-CodeSpecification"
+_CATEGORY: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-ResourceCategory"
 _ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _ABSENT_URL: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
@@ -53,6 +57,8 @@ def concept(reading: Reading, node: Json) -> Json | None:
     text = attribute(reading, child(node, "originalText"), "_text") or attribute(reading, node, "_text")
     if not codings and not text:
         text = attribute(reading, node, "displayName")
+    if text and not codings and node.get("nullFlavor") == "OTH":
+        codings = [{"system": _NULL_FLAVOR, "code": "OTH"}]  # the words are all there is: the table has no code for it
     made: Json = {"coding": codings} if codings else {}
     if text:
         made["text"] = text
@@ -72,28 +78,32 @@ def _codings(reading: Reading, node: Json) -> Iterator[Json]:
 
 
 def quantity(reading: Reading, node: Json) -> Json | None:
-    """Read a PQ: the number with its digits, the unit in UCUM, or in the table of the translation where the unit is 1.
+    """Read a PQ: the number with its digits, the unit in UCUM, and beside it what the sender wrote in a table of its own.
 
-    Spec: HL7 v3 data types R1 PQ, PQR; MP9 writes the unit of the G-standard as translation.
+    Spec: HL7 v3 data types R1 PQ, PQR; MP9 writes the unit of the G-standard as translation; iso21090-PQ-translation.
     """
-    for one in children(node, "translation"):
-        code, oid = attribute(reading, one, "code"), attribute(reading, one, "codeSystem")
-        amount = number(reading, one)
-        if amount is not None and code and _OID.match(oid):
-            number(reading, node), attribute(reading, node, "unit")
-            unit = attribute(reading, one, "displayName")
-            return {"value": amount, **({"unit": unit} if unit else {}), "system": f"urn:oid:{oid}", "code": code}
+    others = [made for one in children(node, "translation") if (made := _translated(reading, one))]
     amount, unit = number(reading, node), attribute(reading, node, "unit")
     if amount is None:
-        return None
-    if not unit or unit == "1":
+        return others[0] if others else None
+    words = next((one["unit"] for one in others if "unit" in one), "")
+    extension = {"extension": [{"url": _PQ_TRANSLATION, "valueQuantity": one} for one in others]} if others else {}
+    if not others and (not unit or unit == "1"):
         return {"value": amount}
     known = concept_map("units").find(unit)
-    code = known["code"] if known else unit
+    code = known["code"] if known else unit or "1"
     if not _UNIT.match(code):
         reading.note((node, "unit"), "unknown-code", "the unit is not UCUM; its text is kept")
-        return {"value": amount, "unit": unit}
-    return {"value": amount, "unit": unit, "system": _UCUM, "code": code}
+        return {**extension, "value": amount, "unit": words or unit}
+    return {**extension, "value": amount, "unit": words or unit, "system": _UCUM, "code": code}
+
+
+def _translated(reading: Reading, node: Json) -> Json | None:
+    code, oid = attribute(reading, node, "code"), attribute(reading, node, "codeSystem")
+    amount, unit = number(reading, node), attribute(reading, node, "displayName")
+    if amount is None or not _CODE.match(code) or not _OID.match(oid):
+        return None
+    return {"value": amount, **({"unit": unit} if unit else {}), "system": f"urn:oid:{oid}", "code": code}
 
 
 def _bounds(reading: Reading, node: Json) -> Json | None:
@@ -211,6 +221,35 @@ def _amount(arguments: Any) -> Convert:  # noqa: ANN401 - one signature a transf
     return convert
 
 
+def product(reading: Reading, node: Json) -> Json | None:
+    """Read the code of a medicine; the one its sender chose is marked among its translations.
+
+    Spec: mp-PharmaceuticalProduct, Medication.code.coding.userSelected.
+    """
+    made = concept(reading, node)
+    codings = made.get("coding", []) if made else []
+    if len(codings) > 1 and codings[0]["code"] == attribute(reading, node, "code"):
+        codings[0]["userSelected"] = True
+    return made
+
+
+def _relation(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Refer to another building block as `_reference` does, and say of which kind it is.
+
+    Spec: mp-MedicationUse2, ext-ResourceCategory.
+    """
+    refer = _reference(arguments)
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        made: Json | None = refer(reading, container, key)
+        kind = concept(reading, child(container[key], "code"))
+        if made is None or kind is None:
+            return made
+        return {"extension": [{"url": _CATEGORY, "valueCodeableConcept": kind}], **made}
+
+    return convert
+
+
 def _reference(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     """Refer to what the source names only by its number, of the type the map gives."""
 
@@ -257,9 +296,15 @@ def _coded(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     """Read a code as one Coding by a code map; the line that keeps the concept reads the node itself."""
     codes = concept_map(arguments)
 
-    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401, ARG001
-        found = codes.find(container[key].get("code", ""))
-        return None if found is None else dict(found)
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401
+        node = container[key]
+        found = codes.find(node.get("code", ""))
+        if found is None:
+            return None
+        whole = concept(reading, node)
+        if whole is None or any(one.get("system") == found.get("system") for one in whole.get("coding", [])):
+            return dict(found)
+        return {"extension": [{"url": _SPECIFICATION, "valueCodeableConcept": whole}], **found}
 
     return convert
 
@@ -305,6 +350,8 @@ V3_FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "v3-range": _range,
     "v3-amount": _amount,
     "v3-reference": _reference,
+    "v3-relation": _relation,
+    "v3-product": _each(product),
     "v3-narrative": _narrative,
     "v3-content": _content,
     "v3-coded": _coded,

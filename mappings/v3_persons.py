@@ -10,13 +10,17 @@ from mappings.concepts import concept_map
 from mappings.model import Json
 from mappings.reading import Reading
 from mappings.v3_functions import PENDING, identifier
+from mappings.v3_functions import concept as read_concept
 from mappings.v3_times import attribute, child, children
 
 Convert = Callable[[Reading, Any, Any], Any]
 
+_V3: Final = "http://terminology.hl7.org/CodeSystem/v3-"
+_NICTIZ: Final = "http://nictiz.nl/fhir/StructureDefinition/"
 _EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/"
 _PARTS: Final = ("prefix", "given", "family", "suffix", "delimiter")
 _FAMILY: Final = {"BR": "own", "SP": "partner"}
+_ORDERS: Final = {"B": "NL1", "S": "NL2", "SB": "NL3", "BS": "NL4"}  # in which order the names were written
 _SCHEMES: Final = {"tel": "phone", "fax": "fax", "x-text-fax": "fax", "mailto": "email", "sms": "sms", "http": "url", "https": "url"}  # fmt: skip
 _PERSONS: Final = ("assignedPerson", "playingEntity", "associatedPerson", "relatedPerson", "Person")
 _ORGANIZATIONS: Final = (
@@ -96,6 +100,9 @@ def _family(made: Json, parts: list[tuple[str, str, str]]) -> None:
         made["family"] = " ".join(words).replace(" - ", "-")
     if extensions:
         made["_family"] = {"extension": extensions}
+    order = _ORDERS.get("".join(mark[0] for name, mark, _ in parts if name == "family" and mark in _FAMILY))
+    if order:
+        made["extension"] = [{"url": f"{_EXTENSION}humanname-assembly-order", "valueCode": order}]
 
 
 def _given(made: Json, parts: list[tuple[str, str, str]]) -> None:
@@ -140,7 +147,20 @@ def _address(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature
         text = attribute(reading, node, "_text")
         if text:
             made["text"] = text
-        return made if made.keys() - {"use", "type"} else None
+        if not made.keys() - {"use", "type"}:
+            return None
+        if len(uses) == 1:
+            concept = {"coding": [{"system": f"{_V3}AddressUse", "code": uses[0]}]}
+            made["extension"] = [
+                {"url": f"{_NICTIZ}ext-AddressInformation.AddressType", "valueCodeableConcept": concept}
+            ]
+        country = child(node, "country")
+        if country.get("code") and "country" in made and (coded := read_concept(reading, country)):
+            coded.pop("text", None)
+            made["_country"] = {
+                "extension": [{"url": f"{_NICTIZ}ext-CodeSpecification", "valueCodeableConcept": coded}]
+            }
+        return made
 
     return convert
 
@@ -186,6 +206,25 @@ def _telecom(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature
     return convert
 
 
+def _person(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    """Name the person in a role, by number and name alone."""
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        node = container[key]
+        known = next((one for one in children(node, "id") if one.get("root") and not one.get("nullFlavor")), None)
+        number = identifier(reading, known) if known else None
+        if known is None or number is None:
+            return None
+        display = spoken(reading, child(_one_of(node, _PERSONS), "name"))
+        made = {
+            "reference": f"{PENDING}Practitioner|{known['root']}|{known.get('extension', '')}",
+            "identifier": number,
+        }
+        return {**made, "display": display} if display else made
+
+    return convert
+
+
 def _role(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     """Name a person or organization in a role by number and name, and refer to it where the map lets its kind be referred to."""
     linked = arguments or ("Practitioner", "Organization")
@@ -209,11 +248,43 @@ def _role(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
             owner = node
         known = next((one for one in children(owner, "id") if one.get("root") and not one.get("nullFlavor")), None)
         if known and target in linked:
-            made["reference"] = f"{PENDING}{target}|{known['root']}|{known.get('extension', '')}"
+            first = f"{role_key(node)}\n" if target == "Practitioner" else ""
+            made["reference"] = f"{PENDING}{first}{target}|{known['root']}|{known.get('extension', '')}"
         display = ", ".join(dict.fromkeys(name for name in names if name))
         if display:
             made["display"] = display
         return made if made.keys() - {"reference"} else None
+
+    return convert
+
+
+def role_key(node: Json) -> str:
+    """Name somebody in a role by the numbers of the person and the organization."""
+    places = (node, _one_of(node, _ORGANIZATIONS))
+    numbers = [f"{one.get('root', '')}|{one.get('extension', '')}" for place in places for one in children(place, "id")]
+    return f"PractitionerRole|{'|'.join(numbers)}"
+
+
+def _heritage(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Read race or ethnicity: the first code is the category, further ones the detail, and their words.
+
+    Spec: US Core race and ethnicity; C-CDA on FHIR CCDA-FHIR_Patient.
+    """
+
+    def convert(reading: Reading, container: Any, key: Any) -> list[Json] | None:  # noqa: ANN401 - a node of any shape
+        node, made, words = container[key], [], []
+        for name in arguments:
+            for one in children(node, name):
+                concept = read_concept(reading, one) or {}
+                for coding in concept.get("coding", []):
+                    url = "ombCategory" if not made else "detailed"
+                    made.append({"url": url, "valueCoding": coding})
+                    words.append(coding.get("display", coding["code"]))
+                flavor = attribute(reading, one, "nullFlavor") if "coding" not in concept else ""
+                if flavor and not made:
+                    made.append({"url": "ombCategory", "valueCoding": {"system": f"{_V3}NullFlavor", "code": flavor}})
+                    words.append(concept.get("text", "Unknown"))
+        return [*made, {"url": "text", "valueString": ", ".join(words)}] if made else None
 
     return convert
 
@@ -232,4 +303,6 @@ V3_PERSONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "v3-address": _address,
     "v3-telecom": _telecom,
     "v3-role": _role,
+    "v3-person": _person,
+    "v3-heritage": _heritage,
 }

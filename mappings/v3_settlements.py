@@ -9,6 +9,7 @@ from mappings.model import Json
 from mappings.reading import Reading
 from mappings.settlements import observation_kind
 from mappings.tables import table
+from mappings.v3_reports import soap
 from mappings.v3_times import child, children
 
 _CLINICAL: Final = "http://terminology.hl7.org/CodeSystem/condition-clinical"
@@ -205,4 +206,5 @@ V3_SETTLEMENTS: Final[dict[str, Settlement]] = {
     "v3-observation": observation,
     "v3-agreement": agreement,
     "v3-sections": sections,
+    "v3-soap": soap,
 }

@@ -12,7 +12,7 @@ from mappings.reading import Reading
 
 Convert = Callable[[Reading, Any, Any], Any]
 
-_UNITS: Final = {"s": "s", "min": "min", "h": "h", "d": "d", "wk": "wk", "mo": "mo", "a": "a"}
+_UNITS: Final = {"s": "seconde", "min": "minuut", "h": "uur", "d": "dag", "wk": "week", "mo": "maand", "a": "jaar"}
 _DURATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Duration"
 _WHEN: Final = frozenset(
     "HS WAKE C CM CD CV AC ACM ACD ACV PC PCM PCD PCV MORN NOON AFT EVE NIGHT".split()  # noqa: SIM905 - a row of codes
@@ -66,9 +66,20 @@ def period(reading: Reading, node: Json) -> Json:
     width = child(node, "width")
     unit, amount = attribute(reading, width, "unit"), number(reading, width)
     if amount is not None and unit in _UNITS:
-        duration = {"value": amount, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit}
-        made["extension"] = [{"url": _DURATION, "valueDuration": duration}]
+        made["extension"] = [{"url": _DURATION, "valueDuration": duration(amount, unit)}]
     return made
+
+
+def duration(amount: Decimal, unit: str) -> Json:
+    """Give a length of time with its unit in words beside the code."""
+    return {"value": amount, "unit": _UNITS[unit], "system": "http://unitsofmeasure.org", "code": unit}
+
+
+def flat(node: Any) -> str:  # noqa: ANN401 - a node of any shape
+    """Write out what a node says, so that two of the same content are the same text."""
+    if isinstance(node, dict):
+        return "^".join(f"{key}={flat(value)}" for key, value in node.items() if key not in {"^", "within", "order"})
+    return "~".join(flat(one) for one in node) if isinstance(node, list) else str(node)
 
 
 def number(reading: Reading, node: Json, name: str = "value") -> Decimal | None:
@@ -150,6 +161,9 @@ def timing(reading: Reading, node: Json) -> Json | None:
             repeat["boundsPeriod"] = bounds
     if repeat:
         made["repeat"] = {**repeat, **made.get("repeat", {})}
+    bounds = made.get("repeat", {}).get("boundsDuration")
+    if bounds and "unit" not in bounds and bounds.get("code") in _UNITS:
+        bounds.update({"unit": _UNITS[bounds["code"]], "system": "http://unitsofmeasure.org"})
     return made or None
 
 

@@ -20,9 +20,15 @@ def title(composition: Json) -> str:
 
 
 def told(composition: Json) -> Iterator[str]:
-    """The words of every section that has no coded entries, under its title; coded entries are lines of their own."""
+    """The words of every section without coded entries, under its title; coded entries are lines of their own.
+
+    What the report itself contains has no line of its own, so its words are told.
+    """
     for section in composition.get("section") or ():
-        text = "" if section.get("entry") else words(str((section.get("text") or {}).get("div") or ""))
+        entries = section.get("entry") or ()
+        contained = any(str(one.get("reference")).startswith("#") for one in entries if isinstance(one, dict))
+        silent = entries and not contained
+        text = "" if silent else words(str((section.get("text") or {}).get("div") or ""))
         name = str(section.get("title") or concept(section.get("code")))
         if text:
             yield f"{name}: {text}" if name else text

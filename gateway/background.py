@@ -34,6 +34,7 @@ AGREEMENTS_SECONDS: Final = 1.0  # what two people decided or one ended at anoth
 LOOKUP_SECONDS: Final = 0.5  # so that the log can be asked within a second without waiting
 SPACE_SECONDS: Final = 5.0
 RESERVE_BYTES: Final = 67_108_864  # tens of thousands of records
+INTENTS_SECONDS: Final = 40.0  # a lease of the log ends after 30
 THIN_SECONDS: Final = 120.0
 RETIRE_SECONDS: Final = 21_600.0
 LEASE_SECONDS: Final = 30.0  # beyond the time between two turns: so late another process takes a job over
@@ -49,6 +50,8 @@ class Background:
         self._stores = stores
         self._erasures = erasures
         self.inboxes = inboxes  # drop directories; emptied for a process that takes nothing in
+        self._own_until = 0
+        self._recovered: set[Log] = set()  # logs of which every intent has an outcome
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -72,16 +75,21 @@ class Background:
         ]
 
     def recover(self, found: Mapping[Log, int]) -> None:
-        """Close what a process that died had begun, without keeping anybody waiting for it."""
-        self._tasks.append(asyncio.create_task(self._close_intents(found)))
+        """Close what processes that died had begun, without keeping anybody waiting for it.
 
-    async def _close_intents(self, found: Mapping[Log, int]) -> None:
-        """Give every intent that has no outcome one: unknown."""
-        try:
-            for logged in await self._stores.queries.open_intents(found):
-                await self._stores.audit.append(encode(unknown(decode(logged.body), self._ports.now())))
-        except Unavailable:
-            log.warning("intents are still open", extra={"state": "store-unavailable"})
+        `found`: the records of each log nobody else writes. A process whose lease has yet to end is looked at later.
+        """
+        self._own_until = found.get(self._stores.trees.own, 0)
+        self._tasks.append(asyncio.create_task(_repeat("intents", INTENTS_SECONDS, self._close_intents, at_once=True)))
+
+    async def _close_intents(self) -> None:
+        """Give every intent of a log nobody writes any more an outcome: unknown."""
+        trees, live = self._stores.trees, await self._stores.trees.live(self._ports.now())
+        dead = [log for log in await trees.logs() if log not in live | self._recovered]
+        until = {log: await trees.newest(log) if log != trees.own else self._own_until for log in dead}
+        for logged in await self._stores.queries.open_intents(until):
+            await self._stores.audit.append(encode(unknown(decode(logged.body), self._ports.now())))
+        self._recovered.update(dead)
 
     async def close(self) -> None:
         """Stop every job and wait until it stopped."""
@@ -179,9 +187,10 @@ class Background:
         await self._stores.issued.purge(self._ports.now())
 
 
-async def _repeat(job: str, every: float, work: Callable[[], Awaitable[object]]) -> None:
+async def _repeat(job: str, every: float, work: Callable[[], Awaitable[object]], *, at_once: bool = False) -> None:
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(0 if at_once else every)
+        at_once = False
         try:
             await work()
         except Exception:  # a job that fails must not end the process; it is tried again

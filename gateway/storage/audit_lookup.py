@@ -12,11 +12,11 @@ from gateway.audit.record import Record, decode, outcome_of
 from gateway.logged import AuditQuery, Logged, RecordId
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
+from gateway.storage.log_names import logs_in
 from gateway.storage.writer import Cursor, Log
 
 AT_ONCE: Final = 256  # records in one commit: requests wait for it
 
-_NEXT: Final = "SELECT log, epoch FROM audit_log WHERE log > ? OR (log = ? AND epoch > ?) ORDER BY log, epoch LIMIT 1"
 _NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
 _FILLED: Final = "SELECT log, epoch, seq FROM audit_filled"
 _REACHED: Final = "SELECT seq FROM audit_filled WHERE log = ? AND epoch = ?"
@@ -90,12 +90,11 @@ class AuditLookup:
     async def fill(self) -> int:
         """Take a batch of records of every log into the table; give how many."""
         filled = {(log, epoch): seq for log, epoch, seq in await self._database.rows(_FILLED)}
-        count, at = 0, (0, 0)
-        while row := await self._database.row(_NEXT, (at[0], at[0], at[1])):
-            at = (row[0], row[1])
-            newest = await self._database.row(_NEWEST, at)
-            if newest and newest[0] > filled.get(at, 0):
-                count += await self._fill(at)
+        count = 0
+        for log in await logs_in(self._database, "audit_log"):
+            newest = await self._database.row(_NEWEST, log)
+            if newest and newest[0] > filled.get(log, 0):
+                count += await self._fill(log)
         return count
 
     async def rebuild(self) -> int:

@@ -13,11 +13,11 @@ from gateway.audit.notary import SignedNote
 from gateway.audit.verification import Range, Row
 from gateway.storage.database import Database
 from gateway.storage.instants import to_micros
+from gateway.storage.log_names import logs_in
 from gateway.storage.writer import Cursor, Log
 
 PAGE: Final = 4_096  # records at a time; whole tiles
 
-_NEXT_LOG: Final = "SELECT log, epoch FROM {table} WHERE log > ? OR (log = ? AND epoch > ?) ORDER BY log, epoch LIMIT 1"
 _NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
 _ROWS: Final = "SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? AND seq <= ? ORDER BY seq"
 _TREES: Final = "SELECT log, epoch, size, frontier FROM audit_tree ORDER BY log, epoch"
@@ -84,7 +84,7 @@ class AuditTrees:
 
     async def logs(self) -> list[Log]:
         """Every log that has records or a tree."""
-        return sorted({*await self._logs("audit_log"), *await self._logs("audit_tree")})
+        return sorted({*await logs_in(self.database, "audit_log"), *await logs_in(self.database, "audit_tree")})
 
     async def newest(self, log: Log) -> int:
         """The number of the last record of a log."""
@@ -113,15 +113,6 @@ class AuditTrees:
         """Claim that a loss of records of this log is on the record: its slot goes on in a newer epoch."""
         row = await self.database.row(_LOST, log)
         return row is not None
-
-    async def _logs(self, table: str) -> list[Log]:
-        # From one to the next through the primary key: the records in between are not read.
-        found: list[Log] = []
-        at: Log = (0, 0)
-        while row := await self.database.row(_NEXT_LOG.format(table=table), (at[0], at[0], at[1])):
-            at = (row[0], row[1])
-            found.append(at)
-        return found
 
     # --- trees -----------------------------------------------------------------------------------
 

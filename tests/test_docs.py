@@ -44,6 +44,7 @@ MILESTONES: Final = {  # letter of its rows: how many lines it asks for
     "M": 28,  # mappings I
     "R": 10,  # real inputs
     "T": 19,  # the audit log
+    "V": 22,  # profiles
 }
 _TYPE_NAMES: Final = {str: "text", bool: "true or false", int: "number", date: "date", Duration: "duration"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,9 +16,12 @@ from gateway.standing import Standing
 from gateway.summary.document import document
 from gateway.summary.identity import identify
 from gateway.summary.material import Material
+from gateway.summary.sections import SUPPORT, section_of
 from gateway.summary.view import page as html_page
 from gateway.version import __version__
 from profiles import exact
+
+_ENTRY: Final = re.compile(rb'"fullUrl":"[^"]*/fhir/([^"]+)"')
 
 
 def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
@@ -116,14 +120,18 @@ def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, p
         operator_ura=gateway.ura,
     )
     if not question.html:
-        return Outgoing(200, document(material))
+        made = document(material)
+        _placed(answers, made)
+        return Outgoing(200, made)
     nonce = secrets.token_urlsafe(16)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+    page = html_page(material, material.language, nonce)
+    _placed(answers)
     return Outgoing(
         200,
-        html_page(material, material.language, nonce),
+        page,
         "text/html; charset=utf-8",
         (("content-security-policy", policy),),
     )
@@ -151,6 +159,26 @@ def _patients(patient: Patient, answers: Sequence[Answer], ports: Ports) -> list
             fetched=newest,
         )
     ]
+
+
+def _placed(answers: Sequence[Answer], document: bytes = b"") -> None:
+    """The manifest of a summary names what stands in it, not what was found (rule F5).
+
+    A request that was carried out, a panel, a document or professional nothing refers to have no place in it. The
+    persons of the sources became its one Patient, so these were given.
+    """
+    entries = set(_ENTRY.findall(document))
+    for answer in answers:
+        answer.items = [
+            item
+            for item in answer.items
+            if item.type == "Patient" or (f"{item.type}/{item.id}".encode() in entries if document else _is_told(item))
+        ]
+
+
+def _is_told(item: Item) -> bool:
+    """Claim that a page tells an item: it has a section, or explains one that has."""
+    return item.type in SUPPORT or section_of(item) is not None
 
 
 def _only(answers: Sequence[Answer], shown: Sequence[Item]) -> None:

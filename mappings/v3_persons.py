@@ -133,9 +133,9 @@ def _address(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature
         node = container[key]
         made: Json = {}
         uses = attribute(reading, node, "use").split()
-        known = next((found["code"] for one in uses if (found := concept_map("v3-address-use").find(one))), "")
-        if known:
-            made["use"] = known
+        use = next((found["code"] for one in uses if (found := concept_map("v3-address-use").find(one))), "")
+        if use:
+            made["use"] = use
         kind = "postal" if "PST" in uses else "physical" if "PHYS" in uses else ""
         if kind:
             made["type"] = kind
@@ -155,7 +155,11 @@ def _address(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature
                 {"url": f"{_NICTIZ}ext-AddressInformation.AddressType", "valueCodeableConcept": concept}
             ]
         country = child(node, "country")
-        if country.get("code") and "country" in made and (coded := read_concept(reading, country)):
+        coded = read_concept(reading, country) if "country" in made else None
+        known = concept_map("v3-country").find(made.get("country", "").lower())
+        if coded and "coding" not in coded and known:
+            coded = {"coding": [dict(known)]}
+        if coded and "coding" in coded:
             coded.pop("text", None)
             made["_country"] = {
                 "extension": [{"url": f"{_NICTIZ}ext-CodeSpecification", "valueCodeableConcept": coded}]
@@ -258,6 +262,26 @@ def _role(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     return convert
 
 
+def _responsible(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Name who answers for all results of a report.
+
+    Spec: nl-core-LaboratoryTestResult, performer with event-performerFunction RESP.
+    """
+    every = _role(arguments)
+    function = {"coding": [{"system": f"{_V3}ParticipationType", "code": "RESP", "display": "responsible party"}]}
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        made = every(reading, container, key)
+        if not made:
+            return None
+        return {
+            "extension": [{"url": f"{_EXTENSION}event-performerFunction", "valueCodeableConcept": function}],
+            **made,
+        }
+
+    return convert
+
+
 def role_key(node: Json) -> str:
     """Name somebody in a role by the numbers of the person and the organization."""
     places = (node, _one_of(node, _ORGANIZATIONS))
@@ -272,7 +296,9 @@ def _heritage(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     """
 
     def convert(reading: Reading, container: Any, key: Any) -> list[Json] | None:  # noqa: ANN401 - a node of any shape
-        node, made, words = container[key], [], []
+        node = container[key]
+        made: list[Json] = []
+        words: list[str] = []
         for name in arguments:
             for one in children(node, name):
                 concept = read_concept(reading, one) or {}
@@ -303,6 +329,7 @@ V3_PERSONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "v3-address": _address,
     "v3-telecom": _telecom,
     "v3-role": _role,
+    "v3-responsible": _responsible,
     "v3-person": _person,
     "v3-heritage": _heritage,
 }

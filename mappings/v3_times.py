@@ -49,7 +49,9 @@ def moment(reading: Reading, node: Json) -> str | None:
     if not text:
         return None
     made = date_time_of(text, reading.origin.zone)
-    if made is None:
+    if made is None and (made := date_of(text[:8]) if text[8:].isdigit() else None) is not None:
+        reading.note((node, "value"), "approximate", "the time cannot be read; the date is kept")
+    elif made is None:
         reading.note((node, "value"), "invalid", "not a date or time of HL7 v3")
     return made
 
@@ -57,13 +59,13 @@ def moment(reading: Reading, node: Json) -> str | None:
 def period(reading: Reading, node: Json) -> Json:
     """Read an IVL_TS as a Period; a width beside one bound gives the duration."""
     made: Json = {}
-    low, high, center = (moment(reading, child(node, name)) for name in ("low", "high", "center"))
+    low, high, center = (moment(reading, _either(node, name)) for name in ("low", "high", "center"))
     alone = moment(reading, node)
     if low or alone or center:
         made["start"] = low or alone or center
     if high:
         made["end"] = high
-    width = child(node, "width")
+    width = _either(node, "width")
     unit, amount = attribute(reading, width, "unit"), number(reading, width)
     if amount is not None and unit in _UNITS:
         made["extension"] = [{"url": _DURATION, "valueDuration": duration(amount, unit)}]
@@ -151,14 +153,14 @@ def timing(reading: Reading, node: Json) -> Json | None:
         kind = one.get("xsi_type", "")
         if "fhir_repeat" in one or "fhir_event" in one or "fhir_code" in one:
             made.update(fhir(reading, one, frozenset({"fhir_modifierExtension", "fhir_extension"})))
-        elif kind.startswith("PIVL") or "period" in one or "frequency" in one:
+        elif kind.startswith("PIVL") or one.keys() & {"period", "frequency", "nl_period", "nl_frequency"}:
             repeat.update(_recurrence(reading, one))
         elif kind.startswith("EIVL") or "event" in one:
             code = attribute(reading, child(one, "event"), "code")
             if code in _WHEN:
                 repeat.setdefault("when", []).append(code)
         elif bounds := period(reading, one):
-            repeat["boundsPeriod"] = bounds
+            repeat.update(_bounded(bounds))
     if repeat:
         made["repeat"] = {**repeat, **made.get("repeat", {})}
     bounds = made.get("repeat", {}).get("boundsDuration")
@@ -167,22 +169,38 @@ def timing(reading: Reading, node: Json) -> Json | None:
     return made or None
 
 
+def _bounded(bounds: Json) -> Json:
+    """Give a duration without a start or end as the length of the course, everything else as its period."""
+    if bounds.keys() == {"extension"}:
+        return {"boundsDuration": bounds["extension"][0]["valueDuration"]}
+    return {"boundsPeriod": bounds}
+
+
+def _either(node: Json, name: str) -> Json:
+    """Give a child of HL7 v3, or the same of its Dutch extension."""
+    return child(node, name) or child(node, f"nl_{name}")
+
+
 def _recurrence(reading: Reading, node: Json) -> Json:
+    """Read a PIVL: how often in how long, from its period or from the Dutch frequency.
+
+    Spec: HL7 v3 data types R1 PIVL; hl7nl (urn:hl7-nl:v3) PIVL_TS.frequency.
+    """
     made: Json = {}
-    rate = child(node, "frequency")
+    rate = _either(node, "frequency")
     if rate:
-        times, per = number(reading, child(rate, "numerator")), number(reading, child(rate, "denominator"))
-        unit = attribute(reading, child(rate, "denominator"), "unit")
+        times, per = number(reading, _either(rate, "numerator")), number(reading, _either(rate, "denominator"))
+        unit = attribute(reading, _either(rate, "denominator"), "unit")
         if times is not None and times == int(times) and times > 0 and per is not None and unit in _UNITS:
             made = {"frequency": int(times), "period": per, "periodUnit": unit}
-    every = child(node, "period")
+    every = _either(node, "period")
     if every:
         amount, unit = number(reading, every), attribute(reading, every, "unit")
         if amount is not None and amount >= 0 and unit in _UNITS:
             made = {"frequency": 1, "period": amount, "periodUnit": unit}
-    phase = child(node, "phase")
+    phase = _either(node, "phase")
     if phase and (bounds := period(reading, phase)):
-        made["boundsPeriod"] = bounds
+        made.update(_bounded(bounds))
     return made
 
 

@@ -48,6 +48,12 @@ def definitions(format: str) -> tuple[Definition, ...]:  # noqa: A002 - the word
     return tuple(sorted(found, key=lambda one: not one.when))
 
 
+def targets(format: str) -> frozenset[str]:  # noqa: A002 - the word of the line
+    """Name the resource types a format gives of a patient: not those that speak of the message itself."""
+    envelope = set(table("maps/hl7v2/messages.yaml")["envelope"]) if format == "hl7v2" else set()
+    return frozenset(one.target for one in definitions(format) if one.name not in envelope)
+
+
 @cache
 def stu3() -> Compiler:
     """Give the compiled STU3 maps; a type without a map of its own is read by what has the same name in R4."""

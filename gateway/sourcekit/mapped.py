@@ -10,7 +10,7 @@ from typing import Final
 from consent.categories import CATEGORIES, types_of_category
 from gateway.model import Json
 from mappings.definition import MapError
-from mappings.library import definitions
+from mappings.library import targets
 from mappings.model import Loss, NotMappable, Origin
 from mappings.translation import formats, translate
 from profiles.validation import validate
@@ -70,7 +70,7 @@ def makes(format: str) -> frozenset[str]:  # noqa: A002 - the word of the line
     if format not in formats():
         return frozenset()
     try:
-        return frozenset(one.target for one in definitions(format))
+        return targets(format)
     except (FileNotFoundError, MapError):
         return frozenset()
 

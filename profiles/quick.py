@@ -138,7 +138,7 @@ class Quick:
         made: Json = {}
         if rules := _errors(facts.get("rules", ()), native=False):
             made["rules"] = rules
-        if in_bundle and any(not _is_core(url) for url in facts.get("targets", ())):
+        if in_bundle and self._looks_at(facts.get("targets", ())):
             made["targets"] = facts["targets"]
         children = {
             name: kept
@@ -151,6 +151,10 @@ class Quick:
             if code != "Extension":
                 made = self._of_profiles(made, code, urls, in_bundle=in_bundle, depth=depth)
         return made | self._sparse_slices(facts, in_bundle=in_bundle, depth=depth)
+
+    def _looks_at(self, targets: list[str]) -> bool:
+        """Claim that a target must be looked at: some profile is asked of it, and its plain type would not do."""
+        return any(not _is_core(url) and CORE + (self._library.type_of(url) or "") not in targets for url in targets)
 
     def _of_profiles(self, made: Json, code: str, urls: list[str], *, in_bundle: bool, depth: int) -> Json:
         found = self._library.facts(urls[0]) if len(urls) == 1 else None

@@ -42,3 +42,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.outcome = "failed"
             report.longrepr = f"left out in CI: {reason}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a PostgreSQL server takes long: it has to be started."""
+    for item in items:
+        if "[" in item.name and "postgresql" in item.name.partition("[")[2]:
+            item.add_marker(pytest.mark.slow)

@@ -49,9 +49,20 @@ def _modules() -> Iterator[Path]:
         yield from sorted((ROOT / package).rglob("*.py"))
 
 
+_LOOKED_AT: Final = (
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Await, ast.Attribute,
+)  # fmt: skip
+
+
 @cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    """The nodes these tests look at; every module is walked once."""
+    return tuple(node for node in ast.walk(_tree(path)) if isinstance(node, _LOOKED_AT))
 
 
 def _name(path: Path) -> str:
@@ -60,7 +71,7 @@ def _name(path: Path) -> str:
 
 def _imports(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -84,7 +95,7 @@ def test_nine_of_ten_functions_are_short() -> None:
     lengths = sorted(
         (node.end_lineno or 0) - node.lineno + 1
         for path in _modules()
-        for node in ast.walk(_tree(path))
+        for node in _nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
     assert lengths[len(lengths) * 9 // 10] < LONG_FUNCTION
@@ -105,9 +116,7 @@ def test_protocols_stay_narrow() -> None:
 def test_names_say_something() -> None:
     folders = {path.parent.name for path in _modules()}
     files = {path.stem for path in _modules()}
-    classes = {
-        node.name.lower() for path in _modules() for node in ast.walk(_tree(path)) if isinstance(node, ast.ClassDef)
-    }
+    classes = {node.name.lower() for path in _modules() for node in _nodes(path) if isinstance(node, ast.ClassDef)}
     assert not (folders | files | classes) & FORBIDDEN_NAMES
     assert not [name for name in classes if name.endswith(("manager", "service", "handler", "processor", "helper"))]
 
@@ -123,9 +132,7 @@ def test_the_pure_packages_import_nothing_outside() -> None:
         if path.relative_to(ROOT).parts[0] in PURE:
             roots = {name.partition(".")[0] for name in _imports(path)}
             assert not roots & OUTSIDE, f"{_name(path)}: {roots & OUTSIDE}"
-            assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in ast.walk(_tree(path))), _name(
-                path
-            )
+            assert not any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in _nodes(path)), _name(path)
             assert "gateway" not in roots, _name(path)
 
 
@@ -138,7 +145,7 @@ def test_no_module_imports_fhir_resources() -> None:
 
 def test_clinical_json_is_read_in_one_place() -> None:
     """json.loads makes floats of decimals; only exact does not."""
-    readers = {_name(path) for path in _modules() for node in ast.walk(_tree(path))
+    readers = {_name(path) for path in _modules() for node in _nodes(path)
                if isinstance(node, ast.Attribute) and node.attr in {"loads", "load"}
                and isinstance(node.value, ast.Name) and node.value.id == "json"}  # fmt: skip
     assert readers <= {

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,8 @@ from tests.consent.worlds import (
     facts,
     statement,
 )
+
+pytestmark = pytest.mark.slow  # a world is large; each claim is tried on many
 
 RANK = {"permit": 0, "unavailable": 1, "deny": 2}
 

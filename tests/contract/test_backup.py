@@ -19,7 +19,7 @@ from gateway.storage.engines import engine_of
 from tests.contract.values import AMBULANCE, PATIENT, a_case, a_message, a_statement, an_entry, an_issued, an_item
 from tests.fakes import NOON, FixedClock, plain_seal, plain_unseal
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 LATER = NOON + timedelta(hours=2)
 NewUrl = Callable[[str], str]
 

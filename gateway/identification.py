@@ -46,7 +46,8 @@ def confirm(patient: Patient, answers: list[Answer], ports: Ports) -> list[Answe
     Raises:
         Invalid: `patient-ambiguous` when sources disagree on the birth date.
     """
-    dates = [date for answer in answers for text in answer.birth_dates if (date := parse(text)) is not None]
+    texts = dict.fromkeys(text for answer in answers for text in answer.birth_dates)
+    dates = [date for text in texts if (date := parse(text)) is not None]
     if any(same_day(one, other) is False for one, other in combinations(dates, 2)):
         raise Invalid("patient-ambiguous")
     given = parse(patient.birth_date) if patient.birth_date else None

@@ -36,24 +36,28 @@ def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
     kept: list[Item] = []
     supporting: dict[str, Item] = {}
     refused: dict[str, Told] = {}
+    asked, told, patient = standing.question.types, answer.told, standing.of.id
     for item in items:
         if _supports(item):
             supporting[f"{item.type}/{item.id}"] = item
-        elif item.type not in standing.question.types or item.category not in answer.told:
+        elif item.type not in asked or item.category not in told:
             continue
-        elif item.patient != standing.of.id:
+        elif item.patient != patient:
             answer.incidents.append(Incident("wrong-patient", answer.source, item.type))
         else:
             decision = standing.share_item(answer.custodian, item)
             if item.type == "Composition" and not _may_tell_all(item, answer, standing):
                 continue
-            if decision.permitted:
+            if not decision.permitted:
+                if told[item.category].state == "answered":
+                    refused[item.category] = Told("refused", decision)
+            elif decision.obligations:
                 kept.extend(_obliged(item, decision.obligations, answer, standing))
-            elif answer.told[item.category].state == "answered":
-                refused[item.category] = Told("refused", decision)
-    answer.told.update(
-        {category: told for category, told in refused.items() if not any(item.category == category for item in kept)}
-    )
+            else:
+                kept.append(item)
+    if refused:
+        shown = {item.category for item in kept}
+        told.update({category: one for category, one in refused.items() if category not in shown})
     answer.items.extend(kept)
     answer.items.extend(_supported(kept, supporting))
 
@@ -72,8 +76,6 @@ def _may_tell_all(item: Item, answer: Answer, standing: Standing) -> bool:
 
 def _obliged(item: Item, obligations: frozenset[str], answer: Answer, standing: Standing) -> list[Item]:
     """Do what the decision obliges to: apply the constraint of a scope, mask what is masked by default (rule E11)."""
-    if not obligations:
-        return [item]
     if "scope-constraint" in obligations and not satisfies(item.resource, standing.constraints(item.type)):
         return []
     if "mask" not in obligations:

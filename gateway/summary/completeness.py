@@ -11,7 +11,7 @@ from consent.disclosure import visibility
 from consent.model import Visibility
 from gateway.model import Answer, Item, Told
 from gateway.summary.safety import unsafe
-from gateway.summary.sections import SECTIONS, Section, claim, is_masked, section_of, section_of_type
+from gateway.summary.sections import FED_BY, SECTIONS, Section, claim, is_masked, section_of, section_of_type
 
 State = Literal["data", "none", "unknown", "withheld", "unavailable"]
 
@@ -68,6 +68,7 @@ class _Witness:
     """One answer, with the states already made of it: sections share them."""
 
     answer: Answer
+    asked: frozenset[str]  # keys of the sections it was asked anything for
     calm: bool  # every question was answered: the usual case needs no closer look
     made: dict[tuple[State, str], SourceState] = field(default_factory=dict)
 
@@ -78,6 +79,11 @@ class _Witness:
             found = SourceState(state, one.custodian.organization, one.custodian_name, one.source, one.fetched, reason)
             self.made[state, reason] = found
         return found
+
+
+def _witness(answer: Answer) -> _Witness:
+    asked = frozenset[str]().union(*[FED_BY[category] for category in answer.told if category in FED_BY])
+    return _Witness(answer, asked, all(told.state == "answered" for told in answer.told.values()))
 
 
 @dataclass(slots=True)
@@ -120,7 +126,7 @@ def complete(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> 
     `overrides` is the disclosure table of the region: facility type to visibility of a refusal.
     """
     parts = _sort(answers)
-    witnesses = [_Witness(one, all(told.state == "answered" for told in one.told.values())) for one in answers]
+    witnesses = [_witness(answer) for answer in answers]
     return tuple(
         _section_state(section, witnesses, parts[section.key], overrides)
         for section in SECTIONS
@@ -168,10 +174,10 @@ def _section_state(section: Section, witnesses: Sequence[_Witness], parts: Mappi
     hidden: set[State] = set()
     full: dict[str, bool] = {}  # by custodian
     for position, witness in enumerate(witnesses):
-        part = parts.get(position, _NOTHING)
-        asked = not witness.answer.told.keys().isdisjoint(section.categories)
-        if not asked and part.empty:
+        asked = section.key in witness.asked
+        if not asked and position not in parts:
             continue
+        part = parts.get(position, _NOTHING)
         sight = _ANSWERED if asked and witness.calm else _sight(section, witness.answer, overrides)
         hidden |= sight.hidden
         if not sight.visible and part.empty:

@@ -75,23 +75,22 @@ class _Draft:
     def written(self) -> Iterator[Json]:
         """Every entry as it goes out."""
         for reference, resource in self.entries:
-            body = msgspec.Raw(self._settled(resource)) if isinstance(resource, Item) else resource
+            body = msgspec.Raw(self._settled(reference, resource)) if isinstance(resource, Item) else resource
             yield {"fullUrl": f"{self.base}/fhir/{reference}", "resource": body}
 
-    def references_of(self, item: Item) -> list[str]:
-        """What an item refers to."""
-        key = f"{item.type}/{item.id}"
+    def references_of(self, key: str, item: Item) -> list[str]:
+        """What the item of this reference refers to itself."""
         found = self.references.get(key)
         if found is None:
             found = self.references[key] = [one.decode("ascii") for one in _REFERENCE.findall(item.raw)]
         return found
 
-    def _settled(self, item: Item) -> bytes:
+    def _settled(self, key: str, item: Item) -> bytes:
         """The bytes of an item; only a reference to what did not come along says so instead of leading nowhere.
 
         What was withheld leaves no id behind this way (rule A2), and no digit of the rest is touched.
         """
-        if self.seen.issuperset(self.references_of(item)):
+        if self.seen.issuperset(self.references_of(key, item)):
             return item.raw
         return _REFERENCE.sub(lambda found: found[0] if found[1].decode("ascii") in self.seen else _LOST, item.raw)
 
@@ -227,16 +226,15 @@ def _filled(template: Json, names: dict[str, str]) -> Json:
 def _support(draft: _Draft) -> None:
     """Bring along what the items refer to: products, professionals, places; nothing that is not referred to."""
     items = draft.summary.items
-    open_ = [items[reference] for reference in draft.seen if reference in items]
+    open_ = [reference for reference in draft.seen if reference in items]
     wanted = [reference["reference"] for reference in draft.summary.identity.resource.get("generalPractitioner", ())
               if "reference" in reference]  # fmt: skip
     while open_ or wanted:
-        wanted += [found for item in open_ for found in draft.references_of(item)]
-        fresh = dict.fromkeys(reference for reference in wanted if reference not in draft.seen)
-        found = (items[reference] for reference in fresh if reference in items)
-        open_, wanted = [item for item in found if item.type in SUPPORT and not unsafe(item)], []
-        for item in open_:
-            draft.splice(item)
+        wanted += [found for key in open_ for found in draft.references_of(key, items[key])]
+        fresh = dict.fromkeys(key for key in wanted if key in items and key not in draft.seen)
+        open_, wanted = [key for key in fresh if items[key].type in SUPPORT and not unsafe(items[key])], []
+        for key in open_:
+            draft.splice(items[key])
 
 
 def _gateway(draft: _Draft, material: Material) -> tuple[str, str]:

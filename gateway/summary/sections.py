@@ -60,8 +60,9 @@ class _Choice:
     usual: Section | None
 
     def of(self, item: Item) -> Section | None:
+        resource = item.resource
         for element, sections in self.coded.items():
-            for key in codings(item.resource.get(element)):
+            for key in codings(resource.get(element)):
                 if key in sections:
                     return sections[key]
         return self.national.get(item.category, self.usual)
@@ -106,6 +107,10 @@ INPATIENT: Final[frozenset[str]] = frozenset(_TABLE["directives"]["inpatient"])
 OLD_AFTER_DAYS: Final[int] = _TABLE["directives"]["old_after_days"]
 ABSENT_SYSTEM: Final[str] = _TABLE["absent_system"]
 _BY_KEY: Final = {section.key: section for section in SECTIONS}
+FED_BY: Final = {
+    category: frozenset(section.key for section in SECTIONS if category in section.categories)
+    for category in dict.fromkeys(category for section in SECTIONS for category in section.categories)
+}
 
 
 @cache

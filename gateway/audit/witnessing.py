@@ -90,7 +90,7 @@ class Witnessing:
                 async with asyncio.timeout(START_SECONDS):
                     await self._check(desk)
             except (WitnessError, TimeoutError) as error:
-                log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "kind": str(error)})
+                log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "code": str(error)})
                 silent.append(desk.witness.id)
         return silent
 
@@ -199,10 +199,10 @@ class Witnessing:
     def _failed(self, desk: _Desk, note: SignedNote, error: WitnessError) -> None:
         if error.objection is not None:
             if desk.objection != error.objection.why:  # once, not every second
-                log_.critical("a witness objects", extra={"source": desk.witness.id, "kind": error.objection.why})
+                log_.critical("a witness objects", extra={"source": desk.witness.id, "code": error.objection.why})
             desk.objection = error.objection.why
         elif desk.good:
-            log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "kind": str(error)})
+            log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "code": str(error)})
         desk.good = error.objection is not None
         if error.objection is None:
             desk.waiting.setdefault(note.log, note)

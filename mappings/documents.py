@@ -338,8 +338,8 @@ class Making:
         while stack:
             value = stack.pop()
             if isinstance(value, list):
-                stack.extend(value)
-            elif isinstance(value, dict):
+                stack.extend([one for one in value if isinstance(one, (dict, list))])
+            else:
                 target = value.get("reference")
                 if isinstance(target, str) and target.startswith(PENDING):
                     wanted = target.removeprefix(PENDING).split("\n")
@@ -350,7 +350,7 @@ class Making:
                         del value["reference"]
                 if isinstance(target, str) and target and not target.startswith("#"):
                     value.setdefault("type", target.partition("/")[0])
-                stack.extend(value.values())
+                stack.extend([one for one in value.values() if isinstance(one, (dict, list))])
 
 
 def _row(reading: Reading, kind: str, node: Json) -> Row | None:

@@ -190,8 +190,11 @@ def flattened(element: Any) -> str:  # noqa: ANN401 - lxml
 
 
 def _words(element: Any) -> str:  # noqa: ANN401 - lxml
-    parts = [element.text or "", *(child.tail or "" for child in element)]
-    return _SPACES.sub(" ", " ".join(parts)).strip()
+    parts = (
+        [element.text or ""] if len(element) == 0 else [element.text or "", *(child.tail or "" for child in element)]
+    )
+    text = " ".join(parts)
+    return "" if not text or text.isspace() else _SPACES.sub(" ", text).strip()
 
 
 def _code(element: Any) -> str:  # noqa: ANN401 - lxml

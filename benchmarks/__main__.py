@@ -1,4 +1,4 @@
-"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|mapping|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|mapping|documents|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, decision, mapping, peers, read, read_postgresql, start, summary, validate
+from benchmarks import audit, decision, documents, mapping, peers, read, read_postgresql, start, summary, validate
 
 BENCHMARKS = {
     "decision": decision,
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "start": start,
     "audit": audit,
     "mapping": mapping,
+    "documents": documents,
     "peers": peers,
     "validate": validate,
 }

@@ -1,0 +1,218 @@
+"""What of HL7 v3 and CDA becomes a resource of its own: products, roles, relatives, report lines, panels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mappings.model import NotMappable, Origin
+from mappings.translation import guess, translate
+from profiles import xml
+from profiles.exact import decode
+from tests.mappings.test_v3 import LOINC, PATIENT, SCT, batch, cda, message, observation, of, read
+
+PAIRS = Path(__file__).parents[2].parent / "shared" / "data" / "pairs"
+MP9, KEZO = "2.16.840.1.113883.2.4.3.11.60.20.77.10", "2.16.840.1.113883.2.4.3.11.60.66.10"
+ICPC, ORGANIZATIONS = "2.16.840.1.113883.2.4.4.31.1", "2.16.528.1.1007.3.3"
+AUTHOR = (
+    '<author><time value="20260105"/><assignedAuthor><id root="2.16.528.1.1007.3.1" extension="1111"/>'
+    '<code code="01.015" codeSystem="2.16.840.1.113883.2.4.15.111"/><assignedPerson><name><family>Arts</family></name>'
+    f'</assignedPerson><representedOrganization><id root="{ORGANIZATIONS}" extension="2222"/><name>Praktijk</name>'
+    "</representedOrganization></assignedAuthor></author>"
+)
+PRODUCT = (
+    '<consumable><manufacturedProduct><manufacturedMaterial><code code="6947" codeSystem="2.16.840.1.113883.2.4.4.10" '
+    'displayName="TABLET 10MG"><translation code="19429" codeSystem="2.16.840.1.113883.2.4.4.1"/></code>'
+    "</manufacturedMaterial></manufacturedProduct></consumable>"
+)
+DOSE = (
+    '<doseQuantity><center value="1" unit="1"><translation value="1" code="245" displayName="stuk" '
+    'codeSystem="2.16.840.1.113883.2.4.4.1.900.2"/></center></doseQuantity>'
+)
+
+
+def medicine(code: str, identity: str, inside: str) -> str:
+    return (
+        f'<substanceAdministration classCode="SBADM" moodCode="EVN"><id root="1.2" extension="{identity}"/>'
+        f'<code code="{code}" codeSystem="{SCT}"/><text>1 maal per dag 1 stuk</text>{PRODUCT}{AUTHOR}{inside}</substanceAdministration>'
+    )
+
+
+def within(inner: str, kind: str = "COMP") -> str:
+    return f'<entryRelationship typeCode="{kind}">{inner}</entryRelationship>'
+
+
+def extensions(resource: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["url"].rpartition("/")[2]: one for one in resource.get("extension", [])}
+
+
+def test_a_product_is_one_resource_and_every_block_of_a_treatment_points_to_it() -> None:
+    treatment = within(f'<procedure><templateId root="{MP9}.9084"/><id root="1.9" extension="T"/></procedure>')
+    agreed = within('<substanceAdministration><id root="1.2" extension="a"/><code code="33633005"/></substanceAdministration>', "REFR")  # fmt: skip
+    result = read(batch(message(medicine("33633005", "a", treatment), medicine("422979000", "u", agreed + treatment))), "hl7v3")  # fmt: skip
+    (product,) = of(result, "Medication")
+    (request,), (use,) = of(result, "MedicationRequest"), of(result, "MedicationStatement")
+    assert request["medicationReference"]["reference"] == use["medicationReference"]["reference"] == f"Medication/{product['id']}"  # fmt: skip
+    assert [one.get("userSelected") for one in product["code"]["coding"]] == [True, None]
+    assert use["derivedFrom"][0]["reference"] == f"MedicationRequest/{request['id']}"
+    for block in (request, use):
+        assert extensions(block)["ext-PharmaceuticalTreatment.Identifier"]["valueIdentifier"]["value"] == "T"
+    (role,) = of(result, "PractitionerRole")
+    assert request["requester"]["reference"] == f"PractitionerRole/{role['id']}"
+    assert role["organization"]["identifier"]["value"] == "2222"
+
+
+def test_the_dutch_frequency_and_a_width_alone_are_a_timing() -> None:
+    every = (
+        '<effectiveTime xsi:type="IVL_TS"><width value="14" unit="d"/></effectiveTime><effectiveTime xsi:type="nl:PIVL_TS" '
+        'xmlns:nl="urn:hl7-nl:v3"><nl:frequency><nl:numerator value="3"/><nl:denominator value="1" unit="d"/></nl:frequency></effectiveTime>'
+    )
+    inner = within(f"<substanceAdministration>{every}{DOSE}</substanceAdministration>")
+    (request,) = of(read(batch(message(medicine("16076005", "a", inner))), "hl7v3"), "MedicationRequest")
+    (dosage,) = request["dosageInstruction"]
+    repeat = dosage["timing"]["repeat"]
+    assert (repeat["frequency"], str(repeat["period"]), repeat["periodUnit"]) == (3, "1", "d")
+    assert str(repeat["boundsDuration"]["value"]) == "14"
+    quantity = dosage["doseAndRate"][0]["doseQuantity"]
+    assert (quantity["unit"], quantity["code"]) == ("stuk", "1")
+    assert quantity["extension"][0]["valueQuantity"]["code"] == "245"
+
+
+def test_the_lines_of_a_contact_report_are_sections_and_observations_with_their_icpc_code() -> None:
+    diagnosis = within(
+        f'<observation classCode="OBS" moodCode="EVN"><templateId root="{KEZO}.213"/><code code="282291009" codeSystem="{SCT}"/>'
+        f'<value xsi:type="CD" code="S74.01" codeSystem="{ICPC}" displayName="Tinea pedis"/></observation>',
+        "REFR",
+    )
+    lines = "".join(
+        within(
+            f'<act><templateId root="{KEZO}.208"/><code code="{code}" codeSystem="{LOINC}"/><text>{text}</text>{more}</act>'
+        )
+        for code, text, more in (("61150-9", "Jeuk", ""), ("51848-0", "Mycose", diagnosis))
+    )
+    concern = within('<act><id root="1.2" extension="c"/><code code="CONC"/></act>', "REFR")
+    report = f'<act><templateId root="{KEZO}.207"/><id root="1.2" extension="r"/><effectiveTime value="20260105"/>{AUTHOR}{lines}{concern}</act>'
+    (made,) = of(read(batch(message(report)), "hl7v3"), "Composition")
+    first, second = made["contained"]
+    assert [one["valueString"] for one in (first, second)] == ["Jeuk", "Mycose"]
+    assert second["component"][0]["valueCodeableConcept"]["coding"][0]["code"] == "S74.01"
+    assert [section["code"]["coding"][0]["code"] for section in made["section"]] == ["S", "E"]
+    assert made["section"][0]["entry"][0]["reference"] == f"#{first['id']}"
+    assert made["event"][0]["detail"][0]["identifier"]["value"] == "c"
+    assert "http://snomed.info/sct" not in str(second["component"]), "ICPC is kept, never guessed"
+
+
+def test_a_reaction_is_no_allergy_and_criticality_keeps_its_code() -> None:
+    def inner(code: str, value: str, more: str = "") -> str:
+        return f'<observation classCode="OBS" moodCode="EVN"><code code="{code}" codeSystem="1.3"/><value xsi:type="CD" code="{value}" codeSystem="{SCT}"/>{more}</observation>'
+
+    substance = '<participant typeCode="CSM"><participantRole><playingEntity><code code="1" codeSystem="1.2"/></playingEntity></participantRole></participant>'
+    reaction = within(inner("ASSERTION", "267036007", substance + within(inner("SEV", "255604002"), "SUBJ")), "MFST")
+    entry = inner("ASSERTION", "419511003", substance + reaction + within(inner("CRIT", "62482003"), "SUBJ"))
+    (allergy,) = of(read(cda(entry, code="48765-2")), "AllergyIntolerance")
+    assert (allergy["criticality"], allergy["reaction"][0]["severity"]) == ("low", "mild")
+    kept = allergy["_criticality"]["extension"][0]["valueCodeableConcept"]["coding"][0]
+    assert kept["code"] == "62482003"
+
+
+def test_what_a_relative_has_is_a_family_history_and_never_a_problem() -> None:
+    found = observation(f'<value xsi:type="CD" code="22298006" codeSystem="{SCT}"/>', f'<code code="64572001" codeSystem="{SCT}"/>')  # fmt: skip
+    entry = (
+        '<organizer classCode="CLUSTER" moodCode="EVN"><templateId root="2.16.840.1.113883.10.20.22.4.45"/><statusCode code="completed"/>'
+        f'<subject><relatedSubject><code code="9947008" codeSystem="{SCT}"/></relatedSubject></subject><component>{found}</component></organizer>'
+    )
+    result = read(cda(entry, code="10157-6"))
+    (history,) = of(result, "FamilyMemberHistory")
+    assert history["condition"][0]["code"]["coding"][0]["code"] == "22298006"
+    assert not of(result, "Condition")
+
+
+def test_a_panel_names_its_results_and_each_says_the_copy_and_the_edifact_number() -> None:
+    def mark(template: str, value: str) -> str:
+        return within(f'<observation><templateId root="{template}"/><code nullFlavor="OTH"/>{value}</observation>')
+
+    measured = '<observation classCode="OBS" moodCode="EVN"><id root="1.2" extension="o"/><code code="14683-7" codeSystem="2.16.840.1.113883.6.1"/><statusCode code="completed"/><value xsi:type="PQ" value="138" unit="mmol/L"/></observation>'  # fmt: skip
+    panel = f'<organizer classCode="BATTERY" moodCode="EVN"><code code="24321-2" codeSystem="{LOINC}"/><statusCode code="completed"/><component>{measured}</component></organizer>'
+    marks = mark(f"{MP9}.9200", '<value xsi:type="BL" value="true"/>') + mark("2.16.840.1.113883.2.4.3.11.60.121.10.53", '<value xsi:type="ST">888222</value>')  # fmt: skip
+    act = f"<act>{within(panel)}{marks}</act>"
+    body = batch(message(act)).replace(
+        b"<organizer>", f'<organizer><code code="26436-6" codeSystem="{LOINC}"/>'.encode()
+    )
+    group, result = of(read(body, "hl7v3"), "Observation")
+    assert group["hasMember"][0]["reference"] == f"Observation/{result['id']}"
+    kept = extensions(result)
+    assert kept["ext-CopyIndicator"]["valueBoolean"] is True
+    assert kept["ext-EdifactReferenceNumber"]["valueString"] == "888222"
+
+
+def test_a_time_that_cannot_be_read_keeps_its_date_and_says_so() -> None:
+    result = read(cda(observation('<effectiveTime value="2020011693946"/><value xsi:type="ST">x</value>')))
+    assert of(result, "Observation")[0]["effectiveDateTime"] == "2020-01-16"
+    assert any(loss.kind == "approximate" for loss in result.losses)
+
+
+GOOD = cda(observation('<value xsi:type="PQ" value="1"/>'))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>' + GOOD, id="external entity"),
+        pytest.param(b'<!DOCTYPE a [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>' + GOOD, id="entity bomb"),
+        pytest.param(cda("<act>" * 100_000 + "</act>" * 100_000), id="deep"),
+        pytest.param(GOOD + b" " * 50_000_000, id="50 MB"),
+        pytest.param(b'<foo xmlns="urn:hl7-org:v3"/>', id="wrong root"),
+        pytest.param(cda(patient=PATIENT + PATIENT.replace("999990019", "999990020")), id="two patients"),
+        pytest.param(b'<?xml version="1.0" encoding="UTF-8"?>' + GOOD.replace(b"Vries", b"Vri\xe9s"), id="charset"),
+        pytest.param(GOOD[:-40], id="cut off"),
+    ],
+)
+def test_bad_input_has_a_clear_outcome_without_its_content(body: bytes) -> None:
+    with pytest.raises(NotMappable) as caught:
+        translate(body, "cda", Origin("90000001", "region", "2026-01-05T10:16:00+01:00"))
+    assert "Vries" not in str(caught.value)
+
+
+def test_of_a_broken_batch_the_good_message_stays() -> None:
+    result = read(
+        batch(message("<act/>", patient=""), message(observation('<value xsi:type="PQ" value="1"/>'))), "hl7v3"
+    )
+    assert of(result, "Observation")
+    assert result.facts["outcome"] == "incomplete"
+
+
+def _facts(node: Any, kind: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        kind = node.get("resourceType", kind)
+        for name, value in node.items():
+            if name not in {"id", "fullUrl", "meta", "text", "reference", "display", "request", "search", "link", "div", "resourceType"}:  # fmt: skip
+                yield from _facts(value, kind)
+    elif isinstance(node, list):
+        for one in node:
+            yield from _facts(one, kind)
+    elif node is not None and kind not in {"", "Bundle"}:
+        yield kind, str(node).lower()
+
+
+@pytest.mark.real_inputs
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("collection", "least"),
+    [("ccda-r4-ms", 0.83), ("nl-mp93-medicatiegegevens-hl7v3-r4", 0.94), ("nl-mp93-voorschrift-hl7v3-r4", 0.94)],
+)
+def test_what_others_read_in_the_same_files_arrives(collection: str, least: float) -> None:
+    inputs = sorted((PAIRS / collection).glob("*.input.xml"))
+    if not inputs:
+        pytest.skip("the third-party files are not beside the project")
+    shares = []
+    for path in inputs:
+        body = path.read_bytes()
+        result = translate(body, guess(body), Origin("90000001", "region", "2026-01-05T10:16:00+01:00"))
+        found = next(path.parent.glob(path.name.replace(".input.xml", ".expected.*")))
+        wanted = decode(found.read_bytes()) if found.suffix == ".json" else xml.to_json(found.read_bytes())
+        facts = set(_facts(wanted))
+        shares.append(len(facts & set(_facts(list(result.resources)))) / len(facts))
+    assert sum(shares) / len(shares) >= least

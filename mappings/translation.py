@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from mappings.documents import translate_document
@@ -27,7 +28,9 @@ _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _STU3: Final = re.compile(
     rb'"http://hl7\.org/fhir/(?:v[23]/|observation-category"|condition-category")|fhir\.nl/fhir/StructureDefinition/nl-core-'
     rb'|nictiz\.nl/fhir/StructureDefinition/(?:BgZ-|code-specification"|practitionerrole-reference")'
-    rb'|"(?:assertedDate|notGiven|notDone|taken)"\s*:|"clinicalStatus"\s*:\s*"'
+    rb'|"(?:assertedDate|notGiven|notDone|taken|reasonNotTaken|vaccinationProtocol|codedDiagnosis|isBrand)"\s*:'
+    rb'|"(?:clinicalStatus|verificationStatus)"\s*:\s*"|"fhirVersion"\s*:\s*"3\.'
+    rb'|"resourceType"\s*:\s*"(?:ProcedureRequest|ReferralRequest|EligibilityRequest|EligibilityResponse|Sequence|BodySite)"'
 )
 _STU3_XML: Final = re.compile(
     rb'fhir\.nl/fhir/StructureDefinition/nl-core-|nictiz\.nl/fhir/StructureDefinition/(?:BgZ-|code-specification")'
@@ -127,6 +130,16 @@ def _is_record(start: bytes, format_: str) -> bool:
     return False
 
 
+def _fhir_r4_whole(body: bytes, origin: Origin) -> Translation:
+    """A file with nothing but an OperationOutcome is content here, and an answer of a source elsewhere."""
+    made = _fhir_r4(body, origin)
+    root = _root(body) if not made.resources and body.lstrip(_FRAMING)[:1] == b"{" else {}
+    if root.get("resourceType") != "OperationOutcome":
+        return made
+    root.setdefault("id", "outcome")
+    return replace(made, resources=(root,), keys=(f"OperationOutcome/{root['id']}",), losses=())
+
+
 def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one signature a format
     try:
         root = decode(body) if body.lstrip(_FRAMING)[:1] != b"<" else to_json(body)
@@ -194,7 +207,11 @@ def _json(body: bytes, origin: Origin) -> Translation:
 
 RECORDS: Final = frozenset({"csv", "json"})  # formats of which one file holds many clients
 _Translator = Callable[[bytes, Origin], Translation]
-_WHOLE: Final = {"hl7v2": _hl7v2_whole, "fhir-stu3": _fhir_stu3_whole}
+_WHOLE: Final[dict[str, _Translator]] = {
+    "fhir-r4": _fhir_r4_whole,
+    "hl7v2": _hl7v2_whole,
+    "fhir-stu3": _fhir_stu3_whole,
+}
 _TRANSLATORS: Final[dict[str, _Translator]] = {
     "fhir-r4": _fhir_r4,
     "fhir-stu3": _fhir_stu3,

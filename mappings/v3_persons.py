@@ -149,24 +149,28 @@ def _address(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature
             made["text"] = text
         if not made.keys() - {"use", "type"}:
             return None
-        if len(uses) == 1:
-            concept = {"coding": [{"system": f"{_V3}AddressUse", "code": uses[0]}]}
-            made["extension"] = [
-                {"url": f"{_NICTIZ}ext-AddressInformation.AddressType", "valueCodeableConcept": concept}
-            ]
-        country = child(node, "country")
-        coded = read_concept(reading, country) if "country" in made else None
-        known = concept_map("v3-country").find(made.get("country", "").lower())
-        if coded and "coding" not in coded and known:
-            coded = {"coding": [dict(known)]}
-        if coded and "coding" in coded:
-            coded.pop("text", None)
-            made["_country"] = {
-                "extension": [{"url": f"{_NICTIZ}ext-CodeSpecification", "valueCodeableConcept": coded}]
-            }
+        _address_extensions(reading, node, made, uses)
         return made
 
     return convert
+
+
+def _address_extensions(reading: Reading, node: Json, made: Json, uses: list[str]) -> None:
+    """Keep what kind of address it is and which country, as codes.
+
+    Spec: nl-core-AddressInformation, ext-AddressInformation.AddressType; ext-CodeSpecification.
+    """
+    if len(uses) == 1:
+        concept = {"coding": [{"system": f"{_V3}AddressUse", "code": uses[0]}]}
+        made["extension"] = [{"url": f"{_NICTIZ}ext-AddressInformation.AddressType", "valueCodeableConcept": concept}]
+    country = child(node, "country")
+    coded = read_concept(reading, country) if "country" in made else None
+    known = concept_map("v3-country").find(made.get("country", "").lower())
+    if coded and "coding" not in coded and known:
+        coded = {"coding": [dict(known)]}
+    if coded and "coding" in coded:
+        coded.pop("text", None)
+        made["_country"] = {"extension": [{"url": f"{_NICTIZ}ext-CodeSpecification", "valueCodeableConcept": coded}]}
 
 
 def _lines(reading: Reading, node: Json, made: Json) -> None:

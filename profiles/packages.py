@@ -92,12 +92,14 @@ def _decoded(label: str, raw: bytes) -> Json:
 
 
 def _files(place: Path) -> Iterator[tuple[str, bytes]]:
-    """Give the JSON files at the top of the package; examples and other folders are not definitions."""
+    """Give the JSON files at the top of the package, or one file; examples and other folders are not definitions."""
     try:
         if place.is_dir():
             folder = place / "package" if (place / "package").is_dir() else place
             for path in sorted(folder.glob("*.json")):
                 yield path.name, path.read_bytes()
+        elif place.suffix == ".json":
+            yield place.name, place.read_bytes()
         else:
             yield from _packed(place)
     except (OSError, tarfile.TarError, EOFError) as error:

@@ -60,3 +60,23 @@ def _goes_along(value: Any, name: str, one: str, other: str) -> bool:  # noqa: A
         return False
     urls = [extension.get("url") for extension in beside.get("extension", ())]
     return one not in urls or other in urls
+
+
+def refuse_unknown_expressions(facts: Any) -> None:  # noqa: ANN401 - the facts of a set, as JSON
+    """See to it that every invariant of a set can be run.
+
+    Raises:
+        InvalidExpression: one cannot; the text names its key.
+    """
+    stack = [facts]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            rules = node.get("rules")
+            for key, _, expression in rules if isinstance(rules, list) else ():
+                try:
+                    compile_expression(expression)
+                except InvalidExpression as error:
+                    message = f"{key}: {error}"
+                    raise InvalidExpression(message) from None
+            stack.extend(node.values())

@@ -290,7 +290,7 @@ class Notary:
         while tree.size < until:
             rows = await self.trees.rows(tree.log, tree.size, min(until, tree.size + PAGE))
             if not rows or rows[0][0] != tree.size + 1:
-                log_.error("records are missing that no checkpoint covers yet", extra={"waiting": until - tree.size})
+                log_.error("records are missing that no checkpoint covers yet", extra={"count": until - tree.size})
                 return
             tree.add(leaf_hash(entry(at, body)) for _, at, body in rows)
 

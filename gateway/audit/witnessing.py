@@ -78,10 +78,6 @@ class Witnessing:
             desk.waiting[note.log] = note
             desk.wake.set()
 
-    def objections(self) -> dict[str, str]:
-        """Witnesses that saw something else before, and what they say."""
-        return {desk.witness.id: desk.objection for desk in self._desks if desk.objection}
-
     async def check(self) -> list[str]:
         """Hold every log against what each witness last saw; give the names of those that could not be asked.
 
@@ -94,7 +90,7 @@ class Witnessing:
                 async with asyncio.timeout(START_SECONDS):
                     await self._check(desk)
             except (WitnessError, TimeoutError) as error:
-                log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "kind": str(error)})
+                log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "code": str(error)})
                 silent.append(desk.witness.id)
         return silent
 
@@ -202,10 +198,11 @@ class Witnessing:
 
     def _failed(self, desk: _Desk, note: SignedNote, error: WitnessError) -> None:
         if error.objection is not None:
+            if desk.objection != error.objection.why:  # once, not every second
+                log_.critical("a witness objects", extra={"source": desk.witness.id, "code": error.objection.why})
             desk.objection = error.objection.why
-            log_.critical("a witness objects to the log", extra={"source": desk.witness.id, "kind": desk.objection})
         elif desk.good:
-            log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "kind": str(error)})
+            log_.warning("a witness cannot be asked", extra={"source": desk.witness.id, "code": str(error)})
         desk.good = error.objection is not None
         if error.objection is None:
             desk.waiting.setdefault(note.log, note)

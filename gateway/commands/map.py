@@ -42,15 +42,23 @@ def run(options: argparse.Namespace) -> int:
         message = f"{options.file}: format '{format_ or 'unknown'}' cannot be mapped by this version; possible: {', '.join(formats())}"
         raise StartError(message, 1)
     try:
-        translation = translate(
-            body, format_, Origin("00000000", "file", instant(SystemClock().now())), options.map, whole=True
-        )
+        translation = _translated(body, format_, options)
     except NotMappable as error:
         message = f"{options.file}: {error.path + ': ' if error.path else ''}{error}"
         raise StartError(message, 1) from None
     sys.stdout.buffer.write(exact.encode(_collection(translation)) + b"\n")
     _report(translation, options.report_file)
     return 0
+
+
+def _translated(body: bytes, format_: str, options: argparse.Namespace) -> Translation:
+    """Translate the whole file. FHIR that does not say its version is read as the one of which more is valid."""
+    origin = Origin("00000000", "file", instant(SystemClock().now()))
+    made = translate(body, format_, origin, options.map, whole=True)
+    if options.format or options.map or format_ != "fhir-r4" or not any(loss.kind == "invalid" for loss in made.losses):
+        return made
+    older = translate(body, "fhir-stu3", origin, whole=True)
+    return older if len(older.resources) > len(made.resources) else made
 
 
 def _collection(translation: Translation) -> dict[str, object]:

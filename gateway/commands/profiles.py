@@ -13,8 +13,10 @@ from gateway.errors import StartError
 from gateway.model import Json
 from profiles import build as structure
 from profiles import exact
+from profiles.fhirpath import InvalidExpression
 from profiles.library import SHIPPED, SUFFIX, Library, SetUnreadable, read_library, shipped
 from profiles.packages import PackageUnreadable, read_package
+from profiles.rules import refuse_unknown_expressions
 from profiles.sets import compiled, differences, gathered, packed, pruned, read_pruned, write
 from profiles.snapshot import NoSnapshot
 
@@ -65,13 +67,15 @@ def run_build(options: argparse.Namespace) -> int:
     """Write the files of the shipped sets; the same packages give the same bytes."""
     try:
         made = gathered(SHIPPED, options.packages)
+        facts = compiled(SHIPPED, made)
+        refuse_unknown_expressions(facts)
         core = structure.compiled(structure.Sources.read(*(options.packages / name for name in _FOLDERS)))
         sizes = [
             structure.write(core, options.out / "r4.json.xz"),
-            write(packed(compiled(SHIPPED, made)), options.out / (SHIPPED + SUFFIX)),
+            write(packed(facts), options.out / (SHIPPED + SUFFIX)),
             write(packed(pruned(made)), options.out / (SHIPPED + _DEFINITIONS)),
         ]
-    except (PackageUnreadable, NoSnapshot) as error:
+    except (PackageUnreadable, NoSnapshot, InvalidExpression) as error:
         raise StartError(str(error), 1) from None
     except OSError as error:
         message = f"{error.filename}: {error.strerror}"
@@ -87,12 +91,13 @@ def run_add(options: argparse.Namespace) -> int:
     try:
         made = read_pruned(_definitions(options.on, options.store))
         for place in options.packages:
-            made.add(read_package(place))
+            made.add(read_package(place, name=place.stem, version="0"))
         facts = compiled(options.name, made)
+        refuse_unknown_expressions(facts)
         options.store.mkdir(parents=True, exist_ok=True)
         write(packed(facts, _QUICK), options.store / (options.name + SUFFIX))
         write(packed(pruned(made), _QUICK), options.store / (options.name + _DEFINITIONS))
-    except (PackageUnreadable, NoSnapshot) as error:
+    except (PackageUnreadable, NoSnapshot, InvalidExpression) as error:
         raise StartError(str(error), 1) from None
     except OSError as error:
         message = f"{error.filename}: {error.strerror}"

@@ -72,8 +72,9 @@ def _resource(type_: str) -> Json:
     made: Json = {
         "type": type_,
         "versioning": "versioned" if type_ in ("Consent", "Contract") else "no-version",
-        "interaction": [{"code": code} for code in sorted(codes)],
     }
+    if codes:  # a type that is only judged has operations and no interactions
+        made["interaction"] = [{"code": code} for code in sorted(codes)]
     if type_ in CLINICAL or type_ in PARAMETERS:
         made["searchParam"] = _parameters(type_)
     operations = sorted({row.operation for row in rows if row.operation})

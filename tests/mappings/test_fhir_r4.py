@@ -154,3 +154,11 @@ def test_guess_names_the_format() -> None:
     assert "fhir-r4" in formats()
     with pytest.raises(NotMappable):
         guess(b"a;b;c")
+
+
+def test_an_outcome_alone_is_content_only_in_a_whole_translation() -> None:
+    body = b'{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid"}]}'
+    for format_ in ("fhir-r4", "fhir-stu3"):
+        assert translate(body, format_, ORIGIN).resources == ()
+        (outcome,) = translate(body, format_, ORIGIN, whole=True).resources
+        assert outcome["issue"][0]["code"] == "invalid"

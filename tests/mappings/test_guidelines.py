@@ -142,3 +142,14 @@ def test_the_report_lists_every_loss(guide: Path) -> None:
     report = json.loads((guide / "losses.json").read_bytes())
     assert [(one["path"], one["kind"]) for one in report["losses"]] == [("ZVS-7", "unmapped"), ("ZZZ", "unmapped")]
     assert all(one["reason"] for one in report["losses"])
+
+
+def test_fhir_that_does_not_say_its_version_is_read_as_the_one_of_which_more_is_valid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "observation.json"
+    source.write_text('{"resourceType":"Observation","id":"o","status":"final","code":{"text":"t"},"comment":"rustig"}')
+    assert main(["map", str(source)], {}) == 0
+    told = capsys.readouterr()
+    assert "map fhir-stu3/zib2017" in told.err
+    assert json.loads(told.out)["entry"][0]["resource"]["note"] == [{"text": "rustig"}]

@@ -115,6 +115,17 @@ def test_a_set_is_made_listed_compared_and_used(tmp_path: Path, capsys: pytest.C
     assert main(["validate", str(file), "--set", "nowhere"], {}) == 3
 
 
+@pytest.mark.slow
+def test_an_invariant_nobody_can_run_is_an_error_at_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = {"key": "x-1", "severity": "error", "human": "x", "expression": "birthDate.inTheStars()"}
+    element = {"id": "Patient", "path": "Patient", "constraint": [rule]}
+    file = tmp_path / "stars.json"
+    file.write_text(json.dumps(SHORT | {"differential": {"element": [element]}}))
+    assert main(["profiles", "add", str(file), "--name", "stars", "--store", str(tmp_path)], {}) == 1
+    assert "x-1" in capsys.readouterr().err
+    assert not (tmp_path / "stars.json.xz").exists()
+
+
 def test_differences_are_lines_about_elements() -> None:
     old: Json = {
         "packages": [],

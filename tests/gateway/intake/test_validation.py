@@ -12,6 +12,8 @@ from gateway.intake.quality import QualityBook
 from gateway.metrics import Metrics
 from gateway.routes.fhir import FhirApp
 from profiles.exact import Json
+from profiles.judgement import judge
+from profiles.library import shipped
 from profiles.terminology import Question
 from tests.gateway.world import PHYSICIAN, World, run
 from tests.profiles.examples import OBSERVATION, PATIENT, changed
@@ -93,6 +95,19 @@ def test_the_type_of_the_path_and_the_mode_count() -> None:
     assert ("mode-delete", "") in said(world.post("Patient/$validate?mode=delete", PATIENT))
     dutch = world.post("Patient/$validate", changed(PATIENT, gender="x"), accept_language="nl")
     assert "waardelijst" in dutch.json["issue"][0]["details"]["text"]
+
+
+def test_the_statement_of_capabilities_is_valid_and_names_the_operation() -> None:
+    statement = World().get("metadata", None).json
+    errors = [issue for issue in judge(statement, shipped()).issues if issue.is_error]
+    # Backend Services have no authorize address, which the older extension for clients asks for all the same.
+    assert [issue.definition.rpartition(":")[2] for issue in errors] == ["authorize"]
+    types = {
+        row["type"]
+        for row in statement["rest"][0]["resource"]
+        if any(one["name"] == "validate" for one in row.get("operation", ()))
+    }
+    assert {"Patient", "Bundle", "Composition"} <= types
 
 
 class Server:

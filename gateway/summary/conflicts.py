@@ -67,8 +67,8 @@ def _same(items: Iterable[Item]) -> Iterator[list[Item]]:
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         concept_ = item.resource.get("code")
-        keys = {key for key in codings(concept_) if "|" in key} or {concept(concept_).casefold()}
-        for key in keys - {""}:
+        keys = [key for key in codings(concept_) if "|" in key] or [concept(concept_).casefold()]
+        for key in dict.fromkeys(filter(None, keys)):
             groups[key].append(item)
     seen: set[frozenset[str]] = set()
     for group in groups.values():

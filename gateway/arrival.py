@@ -308,9 +308,10 @@ def _clean_narrative(resource: Json) -> None:
 
 def _first(resource: Json, names: tuple[str, ...]) -> str:
     for name in names:
-        value = resource.get(name)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, dict) and isinstance(value.get("start"), str):
-            return str(value["start"])
+        if name in resource:
+            value = resource[name]
+            if isinstance(value, str):
+                return value
+            if isinstance(value, dict) and isinstance(value.get("start"), str):
+                return str(value["start"])
     return ""

@@ -67,8 +67,8 @@ def _same(items: Iterable[Item]) -> Iterator[list[Item]]:
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         concept_ = item.resource.get("code")
-        keys = {key for key in codings(concept_) if "|" in key} or {concept(concept_).casefold()}
-        for key in keys - {""}:
+        keys = [key for key in codings(concept_) if "|" in key] or [concept(concept_).casefold()]
+        for key in dict.fromkeys(filter(None, keys)):
             groups[key].append(item)
     seen: set[frozenset[str]] = set()
     for group in groups.values():
@@ -138,8 +138,10 @@ def _none_against_data(found: Conflicts, state: SectionState, names: Mapping[str
 
 def _only_once(found: Conflicts, state: SectionState, names: Mapping[str, str], words: Words) -> None:
     """Values a person has only one of, such as a blood group."""
-    single = [item for item in state.items
-              if item.type == "Observation" and not ONCE.isdisjoint(codings(item.resource.get("code")))]  # fmt: skip
+    observed = [item for item in state.items if item.type == "Observation"]
+    if len(observed) < 2:
+        return
+    single = [item for item in observed if not ONCE.isdisjoint(codings(item.resource.get("code")))]
     for group in _same(single):
         values = {item.id: value_of(item.resource, words) for item in group}
         if len({value.casefold() for value in values.values() if value}) > 1:

@@ -226,7 +226,7 @@ def _filled(template: Json, names: dict[str, str]) -> Json:
 def _support(draft: _Draft) -> None:
     """Bring along what the items refer to: products, professionals, places; nothing that is not referred to."""
     items = draft.summary.items
-    open_ = [reference for reference in draft.seen if reference in items]
+    open_ = [reference for reference, _ in draft.entries if reference in items]
     wanted = [reference["reference"] for reference in draft.summary.identity.resource.get("generalPractitioner", ())
               if "reference" in reference]  # fmt: skip
     while open_ or wanted:

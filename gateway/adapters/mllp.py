@@ -75,9 +75,10 @@ class Frames:
     def _collect(self, chunk: bytes, at: int) -> int:
         end = chunk.find(END, at)
         stop = len(chunk) if end < 0 else end
-        if chunk.find(START, at, stop) >= 0:
+        room = self._maximum - len(self._message)
+        if chunk.find(START, at, min(stop, at + room + 1)) >= 0:  # one beyond the bound is never reached
             raise FrameError("nested-start")
-        if len(self._message) + stop - at > self._maximum:
+        if stop - at > room:
             raise FrameError("too-large")
         self._message += chunk[at:stop]
         if end < 0:

@@ -77,6 +77,11 @@ def test_where_a_stream_is_split_changes_nothing(stream: bytes, cuts: list[int])
     assert read(*chunks) == read(stream)
 
 
+def test_a_start_beyond_the_bound_is_a_message_too_large_however_it_comes() -> None:
+    stream = b"\x0b" + b"x" * 1001 + b"\x0b"
+    assert read(stream) == read(stream[:1002], stream[1002:]) == ([], "too-large")
+
+
 class Intake:
     """Keeps what came in; answers with the length of each message."""
 

@@ -27,6 +27,7 @@ _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
 _SHARED: Final = frozenset({"Practitioner", "PractitionerRole", "Organization", "Medication", "RelatedPerson"})
+_EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
 _ROLES: Final = frozenset({"assignedAuthor", "assignedEntity", "participantRole"})  # who, and as what
 _PERSON: Final = frozenset({"patientPerson", "Person"})
 _FAILED: Final = frozenset({"AE", "AR", "CE", "CR", "QE"})
@@ -350,7 +351,22 @@ class Making:
                         del value["reference"]
                 if isinstance(target, str) and target and not target.startswith("#"):
                     value.setdefault("type", target.partition("/")[0])
+                for name in [one for one in value if one[0] == "_" and "extension" in (value[one] or ())]:
+                    self._sound(value[name], "extension")
+                    if not value[name]:
+                        del value[name]
+                for name in _EXTENSIONS & value.keys():
+                    self._sound(value, name)
                 stack.extend([one for one in value.values() if isinstance(one, (dict, list))])
+
+    def _sound(self, value: Json, name: str) -> None:
+        """Leave out an extension that has no name or no value: no reader of FHIR could take the resource then."""
+        found = [one for one in value[name] if isinstance(one, dict) and "url" in one and len(one) > 1]
+        if len(found) < len(value[name]):
+            self.losses.append(Loss(name, "invalid", "an extension without a name or value is left out"))
+        value[name] = found
+        if not found:
+            del value[name]
 
 
 def _row(reading: Reading, kind: str, node: Json) -> Row | None:

@@ -73,8 +73,8 @@ def _point_to_panels(resources: list[Json], renamed: dict[str, str]) -> None:
     """What referred to a joined result refers to its panel, once."""
     for resource in resources:
         if resource["resourceType"] == "DiagnosticReport" and "result" in resource:
-            targets = dict.fromkeys(renamed.get(one["reference"], one["reference"]) for one in resource["result"])
-            resource["result"] = [{"reference": target} for target in targets]
+            targets = dict.fromkeys(renamed.get(one["reference"], one["reference"]) for one in resource["result"] if "reference" in one)  # fmt: skip
+            resource["result"] = [{"reference": target} for target in targets] + [one for one in resource["result"] if "reference" not in one]  # fmt: skip
 
 
 def _panel(parts: list[Json]) -> Json:

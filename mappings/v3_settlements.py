@@ -189,6 +189,18 @@ def _spoken(section: Json) -> Json | None:
     return section if below or "text" in section else None
 
 
+def medication(reading: Reading, source: Json, made: Json) -> None:
+    """Leave out an ingredient that names no substance.
+
+    Spec: FHIR R4 Medication.ingredient.item[x] 1..1.
+    """
+    found = [one for one in made.pop("ingredient", []) if "itemCodeableConcept" in one]
+    if found:
+        made["ingredient"] = found
+    elif "ingredient" in source:
+        reading.note((source, "ingredient"), "invalid", "an ingredient without a substance is left out")
+
+
 def _without_text(made: Json, name: str) -> None:
     if name in made and "coding" not in made[name]:
         del made[name]
@@ -207,4 +219,5 @@ V3_SETTLEMENTS: Final[dict[str, Settlement]] = {
     "v3-agreement": agreement,
     "v3-sections": sections,
     "v3-soap": soap,
+    "v3-medication": medication,
 }

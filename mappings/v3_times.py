@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
@@ -14,6 +15,8 @@ Convert = Callable[[Reading, Any, Any], Any]
 
 _UNITS: Final = {"s": "seconde", "min": "minuut", "h": "uur", "d": "dag", "wk": "week", "mo": "maand", "a": "jaar"}
 _DURATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Duration"
+_HOUR: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?\Z")
+_DAYS: Final = frozenset({"mon", "tue", "wed", "thu", "fri", "sat", "sun"})
 _WHEN: Final = frozenset(
     "HS WAKE C CM CD CV AC ACM ACD ACV PC PCM PCD PCV MORN NOON AFT EVE NIGHT".split()  # noqa: SIM905 - a row of codes
 )
@@ -65,6 +68,9 @@ def period(reading: Reading, node: Json) -> Json:
         made["start"] = low or alone or center
     if high:
         made["end"] = high
+    if made.get("end", "9")[:10] < made.get("start", "")[:10] and len(made["end"]) >= 10:
+        reading.note((node, "high"), "invalid", "the end is before the start and is left out")
+        del made["end"]
     width = _either(node, "width")
     unit, amount = attribute(reading, width, "unit"), number(reading, width)
     if amount is not None and unit in _UNITS:
@@ -152,7 +158,7 @@ def timing(reading: Reading, node: Json) -> Json | None:
     for one in (*children(node, "effectiveTime"), *children(node, "fhir_effectiveTime")):
         kind = one.get("xsi_type", "")
         if "fhir_repeat" in one or "fhir_event" in one or "fhir_code" in one:
-            made.update(fhir(reading, one, frozenset({"fhir_modifierExtension", "fhir_extension"})))
+            made.update(_written(reading, one))
         elif kind.startswith("PIVL") or one.keys() & {"period", "frequency", "nl_period", "nl_frequency"}:
             repeat.update(_recurrence(reading, one))
         elif kind.startswith("EIVL") or "event" in one:
@@ -167,6 +173,30 @@ def timing(reading: Reading, node: Json) -> Json | None:
     if bounds and "unit" not in bounds and bounds.get("code") in _UNITS:
         bounds.update({"unit": _UNITS[bounds["code"]], "system": "http://unitsofmeasure.org"})
     return made or None
+
+
+def _written(reading: Reading, node: Json) -> Json:
+    """Read a Timing that was written as FHIR; one that no reader of FHIR could take is told as its text only.
+
+    INVARIANT: half a schedule is never given as if it were whole.
+    """
+    found = fhir(reading, node, frozenset({"fhir_modifierExtension", "fhir_extension"}))
+    repeat = found.get("repeat", {})
+    units = {repeat.get(name, "d") for name in ("periodUnit", "durationUnit")}
+    pairs = all((name in repeat) == (f"{name}Unit" in repeat) for name in ("period", "duration"))
+    hours = all(_HOUR.match(str(one)) for one in repeat.get("timeOfDay", []))
+    days = set(repeat.get("dayOfWeek", [])) <= _DAYS and set(repeat.get("when", [])) <= _WHEN
+    bounds = repeat.get("boundsDuration", {})
+    if (
+        units <= _UNITS.keys()
+        and pairs
+        and hours
+        and days
+        and (not bounds or {"value", "code"} <= bounds.keys() and bounds["code"] in _UNITS)
+    ):
+        return found
+    reading.note((node, "fhir_repeat"), "invalid", "the schedule is no Timing of FHIR; its words are kept")
+    return {}
 
 
 def _bounded(bounds: Json) -> Json:

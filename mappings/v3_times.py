@@ -192,7 +192,7 @@ def _written(reading: Reading, node: Json) -> Json:
         and pairs
         and hours
         and days
-        and (not bounds or {"value", "code"} <= bounds.keys() and bounds["code"] in _UNITS)
+        and (not bounds or ({"value", "code"} <= bounds.keys() and bounds["code"] in _UNITS))
     ):
         return found
     reading.note((node, "fhir_repeat"), "invalid", "the schedule is no Timing of FHIR; its words are kept")

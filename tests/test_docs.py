@@ -42,6 +42,7 @@ MILESTONES: Final = {  # letter of its rows: how many lines it asks for
     "K": 34,  # decision: tokens, agreements, purpose, consent
     "L": 64,  # the straight line
     "M": 28,  # mappings I
+    "N": 21,  # mappings II
     "R": 10,  # real inputs
     "T": 19,  # the audit log
     "V": 22,  # profiles

@@ -322,7 +322,7 @@ def test_the_command_says_what_a_change_opens(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"basis": "explicit"},
+        {"basis": "explict"},
         {"categories": ["Alergy"]},
         {"emergency": "yes"},
         {"roles": ["nurse"]},

@@ -40,7 +40,7 @@ types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy --no-error-summary
 
 imports: $(VENV)/.dev ## the import contracts of docs/architecture.md
-	$(BIN)/lint-imports --no-timings --no-cache > /dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports
 
 fast: $(VENV)/.dev ## the fast tests
 	$(BIN)/python -m pytest -m "not slow and not proof and not real_inputs" -q -x $(PARALLEL)

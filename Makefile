@@ -46,7 +46,7 @@ fast: $(VENV)/.dev ## the fast tests
 	$(BIN)/python -m pytest -m "not slow and not proof and not real_inputs" -q -x $(PARALLEL)
 
 prove: $(VENV)/.dev ## seeded samples of the long proofs (25 minutes)
-	$(BIN)/python -m pytest -m proof -q
+	$(BIN)/python -m pytest -m proof -q $(PARALLEL)
 
 prove-all: $(VENV)/.dev ## the long proofs in full (hours)
 	PROVE_ALL=1 $(BIN)/python -m pytest -m proof -q --timeout=0

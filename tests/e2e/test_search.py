@@ -17,7 +17,7 @@ Json = dict[str, Any]
 COUNTED = {
     "AllergyIntolerance": 4, "Condition": 5, "Consent": 3, "Encounter": 5, "Flag": 1, "MedicationRequest": 1,
     "MedicationStatement": 4, "Medication": 5, "Observation": 26, "Patient": 1, "RelatedPerson": 1,
-    "Immunization": 0, "Procedure": 0, "CarePlan": 0, "DiagnosticReport": 0, "DocumentReference": 0,
+    "Immunization": 0, "Procedure": 0, "CarePlan": 0, "DiagnosticReport": 1, "DocumentReference": 0,
 }  # fmt: skip
 
 

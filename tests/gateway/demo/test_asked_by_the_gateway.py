@@ -121,7 +121,7 @@ async def test_the_gp_post_answers_messages_and_knows_who_asked(asked: Asked) ->
     made = translate(payload.body, payload.format, Origin("90000501", "gp-post", payload.fetched))
     assert Counter(one["resourceType"] for one in made.resources) == {
         "Patient": 1, "Practitioner": 1, "Organization": 1, "EpisodeOfCare": 1, "Condition": 1, "Encounter": 1,
-        "Observation": 2, "MedicationRequest": 1, "Flag": 1, "AllergyIntolerance": 1,
+        "Observation": 2, "MedicationRequest": 1, "Medication": 1, "Flag": 1, "AllergyIntolerance": 1, "PractitionerRole": 1,
     }  # fmt: skip
     (entry,) = asked.region.organizations["gp-post"].access_log
     assert entry.asker == Asker("90000202", "900009011", "01.071", "spoed", "case-9")

@@ -61,7 +61,7 @@ def words(events: list[Json]) -> list[str]:
 
 
 def test_an_auditor_sees_what_its_organization_asked_newest_first() -> None:
-    found = look(lived())
+    found = look(lived.__wrapped__())  # a world nobody else has looked at
     asked = [word for word, event in zip(words(found), found, strict=True) if "-" not in event["id"]]
     assert asked == ["summary", "summary", "search-type"]
     assert [event["id"] for event in found if "-" in event["id"]] == ["1.1.4-1", "1.1.4-2", "1.1.4-3"]

@@ -54,6 +54,7 @@ async def _demo(options: argparse.Namespace, bound: Any, directory: Path) -> Non
         try:
             await gateway.start()
             await door.start()
+            await gateway.warm()
             shown = await _loaded(region, gateway, directory / CONFIGURATION)
             print(output.as_object(shown) if options.json else output.as_text(shown), flush=True)
             serving.settle()

@@ -25,6 +25,7 @@ MOST_WAITING: Final = 2_000
 MOST_ROWS: Final = 5_000
 MOST_REMEMBERED: Final = 50_000
 _LARGEST_BYTES: Final = 262_144
+_CALM_SECONDS: Final = 5.0
 _REST: Final = 19  # times as long as a look took: at most a twentieth of one core goes to looking
 _COUNTED: Final = ("error", "fatal", "warning")
 
@@ -57,6 +58,7 @@ class QualityBook:
         self._waiting: deque[Item] = deque()
         self._seen: OrderedDict[tuple[str, str], bool | None] = OrderedDict()
         self._wake = asyncio.Event()
+        self._offered = 0.0
         self.sources: dict[str, Source] = {}
         self.dropped = 0
 
@@ -72,6 +74,7 @@ class QualityBook:
                     continue
                 self._remember(key, None)
                 self._waiting.append(item)
+        self._offered = monotonic()
         if self._waiting:
             self._wake.set()
 
@@ -89,16 +92,22 @@ class QualityBook:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self.drain()
+            while self._waiting:
+                while monotonic() - self._offered < _CALM_SECONDS:  # the validator would hold up those who ask now
+                    await asyncio.sleep(1)
+                await self._look()
 
     async def drain(self) -> None:
         """Look at everything that waits now."""
         while self._waiting:
-            item = self._waiting.popleft()
-            began = monotonic()
-            verdict = await asyncio.to_thread(self._judged, item)
-            self._count(item, verdict)
-            await asyncio.sleep((monotonic() - began) * _REST)  # requests go first
+            await self._look()
+
+    async def _look(self) -> None:
+        item = self._waiting.popleft()
+        began = monotonic()
+        verdict = await asyncio.to_thread(self._judged, item)
+        self._count(item, verdict)
+        await asyncio.sleep((monotonic() - began) * _REST)  # requests go first
 
     def _judged(self, item: Item) -> Verdict:
         return judge_resource(exact.decode(item.raw), now=self._clock.now())

@@ -93,9 +93,10 @@ class QualityBook:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                while monotonic() - self._offered < _CALM_SECONDS:  # the validator would hold up those who ask now
+                if monotonic() - self._offered < _CALM_SECONDS:  # the validator would hold up those who ask now
                     await asyncio.sleep(1)
-                await self._look()
+                else:
+                    await self._look()
 
     async def drain(self) -> None:
         """Look at everything that waits now."""

@@ -115,6 +115,13 @@ TABLE: Final[dict[str, Row]] = {
     "token-invalid": Row(
         401, "login", "the access token is not valid: {why}", "het toegangstoken is ongeldig: {why}", "invalid_token"
     ),
+    "login-again": Row(
+        401,
+        "login",
+        "log in again for this: the login is more than a few minutes old",
+        "log hiervoor opnieuw in: de aanmelding is meer dan enkele minuten oud",
+        "invalid_request",
+    ),
     "scope-insufficient": Row(
         403, "forbidden", "the token lacks scope {needed}", "het token mist scope {needed}", "insufficient_scope"
     ),

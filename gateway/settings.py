@@ -162,6 +162,7 @@ class ClientTable(Table, frozen=True):
     audience: str = "token-endpoint"  # what `aud` must be: "token-endpoint" | "issuer"
     algorithms: tuple[str, ...] = ("RS384", "ES384", "PS256", "ES256", "Ed25519")
     key_file: str = ""  # private key at hand, for `gateway token` only
+    issuer: str = ""  # of the OpenID provider whose people come in as this client; it has no keys then
 
 
 class ConsentTable(Table, frozen=True):

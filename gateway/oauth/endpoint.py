@@ -34,7 +34,7 @@ class TokenAnswer:
     caller: Caller | None = None
     error: str = ""  # code of `gateway.errors`, empty when a token was issued
     why: str = ""  # the sentence of the error
-    interaction: str = "token"  # "token" | "introspection" | "revocation"
+    interaction: str = "token"  # "token" | "login" | "introspection" | "revocation"
     retry_after: int | None = None
 
 
@@ -103,31 +103,46 @@ async def _issued(form: dict[str, str], named: Named, ports: Ports, keys: Client
     if _required(form, "grant_type") != "client_credentials":
         raise Invalid("oauth-grant")
     client, said = await proven_client(form, named, ports, keys)
-    scopes = _scopes(form.get("scope", ""), client)
+    wanted = scopes(form.get("scope", ""), client)
     now = ports.now().timestamp()
-    caller = replace(claims.caller(said, client, ports.policy, scopes, now), token_id=new_id())
+    caller = replace(claims.caller(said, client, ports.policy, wanted, now), token_id=new_id())
+    return given(caller, client, now, ports)
+
+
+def given(caller: Caller, client: ClientTable, now: float, ports: Ports) -> TokenAnswer:
+    """The answer that carries a fresh access token of this caller.
+
+    Raises:
+        Invalid: `oauth-request`, it would be too large.
+    """
+    if ports.tokens is None:
+        raise Unavailable("internal")
     access_token, seconds = ports.tokens.issue(caller, now)
     body = {
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": seconds,
-        "scope": " ".join(sorted(scopes)),
+        "scope": " ".join(sorted(caller.scopes)),
     }
     if caller.launch:
         body["patient"] = caller.launch
     return TokenAnswer(200, body, client=client.id, caller=replace(caller, expires=int(now) + seconds))
 
 
-def _scopes(wanted: str, client: ClientTable) -> frozenset[str]:
-    """What is asked for and registered; asking for nothing is asking for all that is registered."""
+def scopes(wanted: str, client: ClientTable) -> frozenset[str]:
+    """What is asked for and registered; asking for nothing is asking for all that is registered.
+
+    Raises:
+        Invalid: `oauth-scope`, nothing of it is registered.
+    """
     registered = frozenset(client.scopes)
     asked = frozenset(wanted.split(" ")) if wanted else registered
     if len(asked) > _MAXIMUM_SCOPES:
         raise Invalid("oauth-request", why=f"more than {_MAXIMUM_SCOPES} scopes; ask fewer")
-    scopes = granted(asked, registered)
-    if not scopes:
+    found = granted(asked, registered)
+    if not found:
         raise Invalid("oauth-scope")
-    return scopes
+    return found
 
 
 def fields(form: bytes, content_type: str) -> dict[str, str]:

@@ -49,11 +49,14 @@ class ClientKeys:
             StartError: a client without usable keys; names the client and the way out. Exit code 1.
         """
         for client in clients:
-            ways = [name for name in ("jwks", "jwks_file", "jwks_uri") if getattr(client, name)]
+            ways = [name for name in ("jwks", "jwks_file", "jwks_uri", "issuer") if getattr(client, name)]
             if len(ways) != 1:
-                message = f"clients '{client.id}': give exactly one of jwks, jwks_file, jwks_uri"
+                message = (
+                    f"clients '{client.id}': give exactly one of jwks, jwks_file, jwks_uri (or issuer: for people)"
+                )
                 raise StartError(message, 1)
-            self._check(client)
+            if not client.issuer:  # else people log in as it, and it proves itself nowhere
+                self._check(client)
 
     async def find(self, client: ClientTable, kid: str | None, now: float) -> jose.PublicKeys:
         """The keys this client may sign with; `kid` is the one it claims to have used.

@@ -229,6 +229,21 @@ class TerminologyTable(Table, frozen=True):
     deadline: Duration = Duration(seconds=2)  # for all codes of one resource together
 
 
+class LoginTable(Table, frozen=True):
+    """Where people log in to use the pages (OpenID Connect), and how long a session lives."""
+
+    issuer: str = ""  # of the OpenID provider; empty = nobody logs in and there are no pages
+    client_id: str = "roaz-gateway"  # the name of this gateway at the provider
+    secret_file: str = ""  # file with the secret of this gateway at the provider; empty = none, PKCE alone
+    scopes: tuple[str, ...] = ("openid", "profile")
+    assurance: dict[str, str] = {}  # `acr` of the provider -> "low" | "substantial" | "high"; others count as low
+    second_factor: tuple[str, ...] = ("mfa", "otp", "hwk", "swk", "sc", "fpt", "face")  # values of `amr` that prove one
+    claims: dict[str, str] = {}  # claims of the ID token by what they tell: organization, person, roles, responsible
+    idle: Duration = Duration(minutes=15)  # a session nobody uses ends after this
+    lifetime: Duration = Duration(hours=8)  # and every session after this
+    first_look: Duration = Duration(milliseconds=1200)  # a page with script does not wait longer for a slow source
+
+
 class Settings(Table, frozen=True):
     """Everything that can be set, see docs/settings.md."""
 
@@ -242,6 +257,7 @@ class Settings(Table, frozen=True):
     consent: ConsentTable = ConsentTable()
     audit: AuditTable = AuditTable()
     terminology: TerminologyTable = TerminologyTable()
+    login: LoginTable = LoginTable()
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:

@@ -91,6 +91,7 @@ def test_modules_stay_small() -> None:
     assert not long
 
 
+@pytest.mark.slow
 def test_nine_of_ten_functions_are_short() -> None:
     lengths = sorted(
         (node.end_lineno or 0) - node.lineno + 1
@@ -121,6 +122,7 @@ def test_names_say_something() -> None:
     assert not [name for name in classes if name.endswith(("manager", "service", "handler", "processor", "helper"))]
 
 
+@pytest.mark.slow
 def test_imports_keep_their_contracts() -> None:
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)

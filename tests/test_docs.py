@@ -140,6 +140,7 @@ def _calls(*names: str) -> Iterator[tuple[Path, ast.Call]]:
     return ((path, node) for path, node in _call_nodes() if isinstance(node.func, ast.Name) and node.func.id in names)
 
 
+@pytest.mark.slow
 def test_every_error_is_raised_with_the_words_its_text_needs() -> None:
     found = 0
     for path, call in _calls("Invalid", "Refused", "Unavailable"):
@@ -268,6 +269,7 @@ def test_every_rule_has_a_row_and_every_line_too() -> None:
     assert set(keys) == {*RULES, *asked}
 
 
+@pytest.mark.slow
 def test_a_row_is_open_partly_or_done_and_names_what_exists() -> None:
     for row in _conformance():
         key, what, status, modules, tests = row

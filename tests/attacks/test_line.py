@@ -42,6 +42,7 @@ INCLUDES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameter", INCLUDES)
 def test_033_034_035_037_038_051_no_way_around_the_patient(parameter: str) -> None:
     world = World()
@@ -324,6 +325,7 @@ def test_069_the_host_header_decides_nothing(host: bytes) -> None:
     assert b"evil" not in reply.body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wanted",
     ["application/fhir+xml2", "text/turtle", "application/pdf", "text/plain", "application/fhir+ndjson", "text/html"],
@@ -344,6 +346,7 @@ def test_070_another_representation_is_refused_not_unfiltered(wanted: str) -> No
         assert World().search(accept=fine).status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameter", ["pateint={p}", "subjct={p}", "Patient={p}", "patient%20={p}", "_patient={p}", "patient:x={p}"]
 )

@@ -81,6 +81,7 @@ BROKEN: list[Json] = [
 LONG_ID = 5  # an id that is too long gets another; the item is sound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", range(len(BROKEN)))
 def test_080_a_malformed_resource_costs_itself_only(position: int) -> None:
     world = World(charts=CHARTS | {"hospital": [person("h1"), BROKEN[position], observation("good", "h1")]})
@@ -107,6 +108,7 @@ def test_081_the_same_id_twice_is_shown_deterministically() -> None:
     assert at_hospital(person("h1"), *[observation("o1", "h1")] * 3).search("Observation").remarks == []
 
 
+@pytest.mark.slow
 def test_082_a_body_cut_anywhere_gives_nothing_of_it() -> None:
     whole = bundle([person("h1"), observation("o1", "h1")])
     world = at_hospital()
@@ -118,6 +120,7 @@ def test_082_a_body_cut_anywhere_gives_nothing_of_it() -> None:
     assert len(world.search("Observation").items) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "down", [names for size in range(4) for names in itertools.combinations(("gp", "hospital", "mental"), size)]
 )
@@ -205,6 +208,7 @@ def test_106_a_number_is_nine_ascii_digits(value: str) -> None:
     assert world.asked() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["<script>alert(1)</script>", '<img src="x" onerror="alert(1)"/>', '<a href="javascript:alert(1)">x</a>',
                                     '<svg onload="alert(1)"></svg>', '<iframe src="//evil.example"></iframe>', '<img src="http://evil.example/t.gif"/>',
                                     "<style>*{background:url(//evil.example)}</style>", '<form action="//evil.example"></form>'])  # fmt: skip

@@ -148,6 +148,7 @@ def fetched(answer: Answer, *, seconds: float = 2.0, limit_bytes: int = 8 * 1024
     return asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_82_a_body_cut_anywhere_is_a_failure_never_an_answer() -> None:
     whole = joined(response(searchset(ALLERGY)))
     chunked = (
@@ -202,6 +203,7 @@ SLOW: dict[str, Callable[[], Script]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SLOW)
 def test_83_a_slow_source_costs_its_deadline_and_nobody_else(how: str) -> None:
     async def main() -> None:
@@ -349,6 +351,7 @@ def test_88_an_endless_answer_is_cut_at_the_bound() -> None:
     assert grown_kilobytes(lambda: _expect(fetched(lambda _: endless()), "too-large")) <= 32 * 1024
 
 
+@pytest.mark.slow
 def test_88_too_many_entries_are_too_large() -> None:
     def filled(count: int) -> bytes:
         entries = ",".join(['{"resource":{"resourceType":"Basic"}}'] * count)
@@ -439,6 +442,7 @@ def test_92_plain_http_to_another_machine_is_refused() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_97_a_flapping_source_is_left_alone_but_for_one_probe_a_second() -> None:
     sick = True
 

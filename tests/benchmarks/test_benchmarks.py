@@ -64,6 +64,7 @@ def test_runs(name: str, targets: set[str], tmp_path: Path) -> None:
     assert f"== {name} (" in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_missed_target_stays_visible() -> None:
     report = Report("read", {"rounds": 3})
     report.add("share", "%", [24.0, 20.0, 30.0], at_least=25)

@@ -296,6 +296,7 @@ _elements = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(_elements, _json, max_size=3))
 def test_garbage_in_a_provision_never_raises(bent: dict[str, Any]) -> None:
     resource = consent(provision={"type": "permit", **bent})

@@ -131,6 +131,7 @@ def test_granted_keeps_the_spelling_where_nothing_was_taken_away() -> None:
     assert granted(frozenset({"nonsense"}), frozenset({"nonsense"})) == frozenset()
 
 
+@pytest.mark.slow
 @given(sets, sets)
 def test_granted_is_within_both(requested: frozenset[str], registered: frozenset[str]) -> None:
     result = granted(requested, registered)
@@ -151,6 +152,7 @@ def test_one_scope_more_never_takes_away(some: frozenset[str], one: str) -> None
             assert covers(some | {one}, kind, action) >= covers(some, kind, action)
 
 
+@pytest.mark.slow
 @given(noise)
 def test_any_text_is_understood_or_not_but_never_raises(text: str) -> None:
     scope = parse(text)

@@ -110,6 +110,7 @@ async def test_two_processes_race_and_each_number_has_one_owner(url: str) -> Non
         assert {tuple(first["log"]), tuple(second["log"])} == set(await stores.audit.heads())
 
 
+@pytest.mark.slow
 async def test_what_one_process_wrote_the_other_reads_at_once(url: str) -> None:
     async with serving(url) as (_, one), serving(url) as (_, other):
         for version in range(1, 6):
@@ -286,6 +287,7 @@ class Forgetting:
         return 0
 
 
+@pytest.mark.slow
 async def test_of_two_serving_processes_one_does_the_background_jobs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "PURGE_SECONDS", 0.01)
     at_work: list[int] = []

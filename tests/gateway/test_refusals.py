@@ -254,6 +254,7 @@ def test_101_103_104_105_a_body_that_is_not_one_exact_json_object(path: str, nam
     refused(world, world.post(path, BODIES[name], content_type="application/fhir+json"), 400, "malformed-json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5_000, "1e999999999"])
 def test_102_a_huge_number_does_not_break_the_door(number: str) -> None:
     body = f'{{"resourceType":"Parameters","parameter":[{{"name":"x","valueDecimal":{number}}}]}}'

@@ -82,6 +82,7 @@ def pair(
     return without, within
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", [nothing, down, one_down, refusing, one_refusing])
 @pytest.mark.parametrize("name", ASKS)
 def test_a2_a_silent_custodian_that_refuses_changes_nothing(name: str, rest: Callable[[World], None]) -> None:

@@ -69,6 +69,7 @@ def test_c1_a_directive_is_not_a_privacy_consent() -> None:
     assert world.post("Consent", both, custodian(GP)).status == 422
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "expression"),
     [
@@ -137,6 +138,7 @@ def test_an_objection_recorded_elsewhere_binds_that_custodian_only() -> None:
     assert [item["meta"]["tag"][-1]["code"] for item in world.search().items] == [HOSPITAL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scopes", [{"system/*.rs"}, {"system/Task.cruds"}, {"system/Consent.rsud"}])
 def test_72_a_reading_scope_does_not_write(scopes: set[str]) -> None:
     world = World()

@@ -305,6 +305,7 @@ def test_any_bytes_give_a_refusal_at_most(noise: bytes) -> None:
         control_id(body)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6), st.sampled_from(["NM", "SN"]))
 def test_decimal_text_in_is_decimal_text_out(number: Decimal, kind: str) -> None:

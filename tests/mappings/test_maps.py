@@ -31,6 +31,7 @@ def run(elements: dict[str, Any], source: dict[str, Any], **more: Any) -> tuple[
     return made, reading.losses("X", frozenset(found.ignored))
 
 
+@pytest.mark.slow
 def test_all_maps_lint_clean() -> None:
     assert check_maps() == []
 

@@ -203,6 +203,7 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
     return b"\r".join(lines)
 
 
+@pytest.mark.slow
 def test_damaged_messages_give_valid_resources_or_a_refusal() -> None:
     chance, bodies = random.Random(7), [one.read_bytes() for one in sorted(EXAMPLES.glob("*.input.hl7"))]
     read = 0

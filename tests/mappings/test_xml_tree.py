@@ -151,6 +151,7 @@ def test_every_truncation_is_refused(body: bytes, format_: str) -> None:
         refused(body[:end], format_)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 6000))
 def test_any_bytes_give_a_refusal_at_most(noise: bytes, place: int) -> None:

@@ -106,6 +106,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text("xyz", max_size=3), _JSON, max_size=5))
 def test_what_is_written_is_read_again(value: dict[str, object]) -> None:
     assert decode(encode(value)) == value

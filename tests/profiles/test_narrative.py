@@ -135,6 +135,7 @@ def test_characters_that_steer_direction_are_made_visible() -> None:
     assert clean(div("a\u202eb")) == div("a[U+202E]b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "narrative",
     [
@@ -164,6 +165,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12))
 def test_the_quick_claim_implies_the_examination(pieces: list[str]) -> None:
@@ -172,6 +174,7 @@ def test_the_quick_claim_implies_the_examination(pieces: list[str]) -> None:
         assert _examined(narrative) == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([*PIECES, *ATTACKS]), max_size=8))
 def test_what_is_shown_is_valid_and_stays_the_same(pieces: list[str]) -> None:

@@ -38,6 +38,7 @@ def test_ordinary_resources_need_no_full_check(name: str) -> None:
     assert surely_valid(ALL[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_yes_of_the_fast_tier_is_yes_of_the_full_check(name: str) -> None:
     for mutant in mutants(ALL[name], seed=9, count=150):
@@ -72,6 +73,7 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_two_tiers_agree_on_any_change(data: st.DataObject) -> None:

@@ -66,6 +66,7 @@ def _plain(expression: str) -> str:
     return re.sub(r"\.ofType\((\w)(\w*)\)", lambda match: match[1].upper() + match[2], expression)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_mutants_are_rejected_where_they_are_broken(name: str) -> None:
     for mutant in mutants(ALL[name], seed=4, count=120):

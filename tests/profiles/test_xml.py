@@ -280,6 +280,7 @@ def _names(draw: st.DrawFn) -> Json:
     return name
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(_names(), min_size=1, max_size=3), _DECIMALS, st.booleans(), st.none() | _BESIDE)
 def test_what_is_made_of_known_elements_comes_back(

@@ -58,6 +58,7 @@ def test_the_question_holds_every_attribute_of_the_guide() -> None:
     assert root.findtext(".//{http://www.w3.org/2005/08/addressing}Action") == "XACMLAuthorizationDecisionQueryRequest"
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         ClosedQuestion,

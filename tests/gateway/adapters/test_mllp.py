@@ -70,6 +70,7 @@ def test_the_framing_is_strict(stream: bytes, messages: list[bytes], end: str) -
 PART = st.sampled_from([b"\x0b", b"\x1c", b"\r", b"\x1c\r", framed(MESSAGE), framed(OTHER), b"MSH|", b"\n", b"x" * 990])
 
 
+@pytest.mark.slow
 @given(st.lists(PART, max_size=8).map(b"".join), st.lists(st.integers(0, 4000), max_size=12))
 def test_where_a_stream_is_split_changes_nothing(stream: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]

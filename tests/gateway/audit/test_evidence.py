@@ -255,6 +255,7 @@ async def test_a_witness_that_is_down_stops_no_care_and_gets_it_later(place: Pla
     assert tree_in((await worm.history(f"{BASE}/1.1"))[0].text)[1] == 2
 
 
+@pytest.mark.slow
 async def test_checkpoints_are_thinned_and_what_is_old_still_proves(place: Place) -> None:
     async with place.serving() as (stores, evidence):
         for _ in range(200):

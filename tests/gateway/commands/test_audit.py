@@ -158,6 +158,7 @@ def test_a_record_that_was_changed_is_not_proven(place: Place, capsys: pytest.Ca
     assert command(place, "prove", "unknown") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id_", ["1.1.2", "r1"])
 def test_f5_replay_tells_what_was_and_what_was_not_on_screen(
     place: Place, id_: str, capsys: pytest.CaptureFixture[str]
@@ -195,6 +196,7 @@ def held(place: Place, capsys: pytest.CaptureFixture[str], arguments: Sequence[s
     return code, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_holds_are_placed_listed_and_lifted(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     line = "D12\t90000002\t-\t2026-01-01\t9000-01-01\n"
     assert held(place, capsys, ["place", "D12", "--organization", "90000002", "--since", "2026-01-01"]) == (0, line)

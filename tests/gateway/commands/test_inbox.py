@@ -95,6 +95,7 @@ async def region(tmp_path: Path) -> AsyncIterator[Region]:
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_show_gives_a_line_a_message_without_content(region: Region, capsys: pytest.CaptureFixture[str]) -> None:
     kept, dead = await region.take(resident(BSN, penicillin())), await region.take(b"{nonsense")
     assert await region.command("show") == 0
@@ -238,6 +239,7 @@ async def test_remap_goes_on_where_it_was_broken_off(
     assert len(seen) == 4, "a run that was done begins at the beginning"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["--again", "other day", "half a file"])
 async def test_another_job_begins_at_the_beginning(region: Region, tmp_path: Path, change: str) -> None:
     for bsn in (BSN, OTHER_BSN):

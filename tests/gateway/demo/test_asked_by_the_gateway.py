@@ -64,6 +64,7 @@ def told(parts: list[Payload | Failure]) -> Counter[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "types"),
     [

@@ -98,6 +98,7 @@ async def test_a_token_ends_after_five_minutes() -> None:
         assert (await search(asked, "/Flag/_search", {"patient.identifier": FIRST}, token)).status_code == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "form", "found"),
     [

@@ -216,6 +216,7 @@ async def test_loading_posts_everything_with_the_token_of_its_custodian_consents
     assert tokens == {role: f"demo-{role}" for role in ("physician", "coordinator", "ambulance", "auditor", "system")}
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_refuses_is_an_error_that_names_the_client() -> None:
     gateway = Taking(refuse=True)
     await gateway.start()

@@ -64,6 +64,7 @@ def test_a_message_says_itself_for_whom_it_is(body: bytes, format_: str, expecte
     assert addressees(body, format_) == expected
 
 
+@pytest.mark.slow
 def test_an_addressee_reads_it_and_anybody_else_needs_what_a_live_source_needs(tmp_path: Path) -> None:
     pull, *push = AGREEMENTS
     world = DeskWorld(tmp_path, agreements=[{**pull, "custodians": [*pull["custodians"], AMBULANCE]}, *push])

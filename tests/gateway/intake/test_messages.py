@@ -38,6 +38,7 @@ def test_a_document_of_any_format_has_the_same_guarantees(world: DeskWorld) -> N
     assert world.records[0].organization == world.table().custodian
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"\xff\xfe{\x00", b'{"resourceType":"Bundle"}' * 2, b"<xml/>", b"a;b;c\n1;2;3\n", b"\x00" * 50],

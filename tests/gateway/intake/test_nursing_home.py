@@ -79,6 +79,7 @@ MOVED = COLUMNS.replace("clientnummer;bsn", "bsn;clientnummer")
 GOOD = csv_file(allergy_row(ADA, "a1", "Penicilline"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

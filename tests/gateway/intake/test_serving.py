@@ -24,6 +24,7 @@ from tests.gateway.world import custodian
 pytestmark = [pytest.mark.anyio, pytest.mark.network]
 
 
+@pytest.mark.slow
 async def test_dropped_and_posted(tmp_path: Path) -> None:
     (tmp_path / "region.toml").write_text(CONFIG)
     (tmp_path / "drop").mkdir()

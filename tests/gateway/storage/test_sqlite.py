@@ -41,6 +41,7 @@ def test_another_url_is_refused_with_the_way_out(url: str) -> None:
     assert raised.value.exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_second_process_is_told_who_serves(database: Database, url: str) -> None:
     second = await asyncio.to_thread(

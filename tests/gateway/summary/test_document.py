@@ -92,6 +92,7 @@ def every_reference(node: Any) -> list[str]:
     return [found for child in node for found in every_reference(child)] if isinstance(node, list) else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("profile", ["", EPS, NL_PS])
 def test_every_document_is_valid_and_complete(world: str, profile: str) -> None:

@@ -75,6 +75,7 @@ def expressions() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(expressions()), st.dictionaries(NAMES, ANYTHING, max_size=6), st.sampled_from(sorted(INPUTS)))
 def test_any_resource_gives_nodes_or_the_own_error(text: str, focus: Json, like: str) -> None:
@@ -116,6 +117,7 @@ HOSTILE: Final = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_expressions_are_bounded(kind: str) -> None:
     before = time.perf_counter()

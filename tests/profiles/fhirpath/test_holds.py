@@ -97,6 +97,7 @@ def test_common_shapes_are_quick() -> None:
     assert len(unsure) <= 8
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(sorted(SHAPES)), st.dictionaries(NAMES, ANYTHING, max_size=6))
 def test_quick_and_thorough_agree_on_anything(kind: str, focus: dict[str, Any]) -> None:

@@ -122,6 +122,18 @@ TABLE: Final[dict[str, Row]] = {
         "log hiervoor opnieuw in: de aanmelding is meer dan enkele minuten oud",
         "invalid_request",
     ),
+    "login-refused": Row(
+        401,
+        "login",
+        "the login did not succeed: {why}",
+        "het inloggen is niet gelukt: probeer het opnieuw, met een tweede factor ({why})",
+    ),
+    "form-expired": Row(
+        403,
+        "forbidden",
+        "this form is too old or was not sent from a page of this session; open the page again",
+        "dit formulier is te oud of komt niet van een pagina van deze sessie; open de pagina opnieuw",
+    ),
     "scope-insufficient": Row(
         403, "forbidden", "the token lacks scope {needed}", "het token mist scope {needed}", "insufficient_scope"
     ),
@@ -209,6 +221,13 @@ TABLE: Final[dict[str, Row]] = {
     ),
     "store-unavailable": Row(
         503, "transient", "the store is not available", "de opslag is niet beschikbaar", "temporarily_unavailable"
+    ),
+    "login-unavailable": Row(
+        503,
+        "transient",
+        "the login provider cannot be reached; try again in a minute",
+        "de inlogdienst is niet bereikbaar; probeer het over een minuut opnieuw",
+        "temporarily_unavailable",
     ),
     "sources-unavailable": Row(504, "timeout", "none of the sources answered", "geen van de bronnen antwoordde"),
     # --- OAuth only (RFC 6749 5.2) -------------------------------------------------------------

@@ -27,6 +27,7 @@ _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
 _SHARED: Final = frozenset({"Practitioner", "PractitionerRole", "Organization", "Medication", "RelatedPerson"})
+_NOBODYS: Final = _SHARED - {"RelatedPerson"} | {"Patient"}  # named by their number alone, whoever the patient is
 _EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
 _ROLES: Final = frozenset({"assignedAuthor", "assignedEntity", "participantRole"})  # who, and as what
 _PERSON: Final = frozenset({"patientPerson", "Person"})
@@ -310,7 +311,11 @@ class Making:
         if known and definition.target == "PractitionerRole":
             return digest(f"{reading.origin.source}\x1f{role_key(node)}".encode())
         if known:
-            return digest(f"{reading.origin.source}\x1f{definition.target}\x1f{(local or known)[0]}".encode())
+            # A sender that numbers from one for every person must not make two persons share an item.
+            whose = "" if definition.target in _NOBODYS else self._patient
+            return digest(
+                f"{reading.origin.source}\x1f{definition.target}\x1f{whose}\x1f{(local or known)[0]}".encode()
+            )
         content = flat(node)
         if definition.target == "Patient":
             # Somebody nobody knows is the patient of this trip or document; two unknown patients never share a key.

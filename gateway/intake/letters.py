@@ -97,8 +97,8 @@ async def letter_of(posting: Posting, body: bytes, ports: Ports) -> Letter:
 
 async def _understood(posting: Posting, body: bytes, translation: Translation, ports: Ports) -> Letter:
     source, now = posting.source, posting.received
-    message = _message(posting, body, translation, ports)
     patient = _patient(translation, ports)
+    message = _message(posting, body, translation, patient, ports)
     if patient is None:
         return Letter(replace(message, state="quarantined", reason=NO_PATIENT))
     place = Place(Custodian(source.custodian, ports.policy.facility_type(source.custodian)), "", source, frozenset())
@@ -135,11 +135,11 @@ def entries_of(items: list[Item] | tuple[Item, ...], message: Message) -> list[I
     ]  # fmt: skip
 
 
-def _message(posting: Posting, body: bytes, translation: Translation, ports: Ports) -> Message:
+def _message(posting: Posting, body: bytes, translation: Translation, patient: Patient | None, ports: Ports) -> Message:
     source, facts = posting.source, translation.facts
     contact = contact_of(translation, source.custodian, ports.keys)
     digest = hashlib.sha256(body).hexdigest()
-    thread = _thread(facts) if posting.format == "cda" else ""
+    thread = _thread(facts, patient.id if patient else "") if posting.format == "cda" else ""
     dated = _moment(facts.get("written") or facts.get("created") or "") or posting.dated
     day = f"{posting.dated:%Y%m%d%H%M}-" if posting.dated else ""
     delivery = Delivery(
@@ -248,10 +248,15 @@ def _basis(custodian: str, now: datetime, ports: Ports) -> str:
     return "observation"
 
 
-def _thread(facts: Mapping[str, str]) -> str:
-    """Of what a document is a version: a set, else the one report of its type about a trip, else the one it replaces."""
+def _thread(facts: Mapping[str, str], patient: str) -> str:
+    """Of what a document is a version: a set, else the one report of its type about a trip, else the one it replaces.
+
+    INVARIANT: never of a document about somebody else, also where a sender counts its sets from one for every person.
+    """
     trip = f"{facts['trip']} {facts.get('type', '')}" if "trip" in facts else ""
-    return facts.get("set") or trip or facts.get("replaces") or facts.get("document", "")
+    of = f"{facts.get('set-root', '')}|{facts['set']}" if "set" in facts else facts.get("set-root", "")
+    name = of or trip or facts.get("replaces") or facts.get("document", "")
+    return f"{name}|{patient}" if name else ""
 
 
 def _key(named: str, custodian: str, ports: Ports) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import guess, translate
 from profiles.exact import decode
 from profiles.validation import validate
-from tests.slack import slack
 
 ORIGIN = Origin("90000001", "region", "2026-01-05T10:16:00+01:00")
 EXAMPLES = Path(__file__).parent / "data"
@@ -347,7 +345,6 @@ def test_real_inputs_run(collection: str, format_: str, least: int) -> None:
     made, refused, losses = 0, Counter[str](), Counter[str]()
     files = sorted((SHARED / collection).glob("*.input.xml"))
     for file in files:
-        started = time.perf_counter()
         try:
             result = read(whole(file.read_bytes()), format_)
         except NotMappable as error:
@@ -355,6 +352,5 @@ def test_real_inputs_run(collection: str, format_: str, least: int) -> None:
         else:
             made += len(result.resources)
             losses.update(loss.kind for loss in result.losses)
-        assert time.perf_counter() - started < 2 * slack()
     print(f"{collection}: {len(files)} in, {made} out, lost {dict(losses)}, refused {dict(refused)}")
     assert made >= least

@@ -186,6 +186,24 @@ def test_a_cancelled_trip_does_not_touch_another(world: DeskWorld) -> None:
     assert world.codes("Observation", OTHER_BSN) == ["8867-4"]
 
 
+def test_a_set_that_two_persons_share_replaces_for_each_only_their_own(world: DeskWorld) -> None:
+    in_set = b'<setId root="2.16.840.1.113883.2.4.6.6.90000003.3" extension="1"/><recordTarget>'
+
+    def sent(value: str, bsn: str, document: str, written: str) -> None:
+        body = transfer(entry(value), document=document, written=written, trip=f"T-{bsn[-2:]}", bsn=bsn)
+        assert posted(world, body.replace(b"<recordTarget>", in_set)).status == 201
+
+    sent("60", BSN, "D1", "20260302110000+0100")
+    sent("70", OTHER_BSN, "D2", "20260302120000+0100")
+    sent("80", OTHER_BSN, "D3", "20260302130000+0100")
+    found = {bsn: world.get(f"Observation?patient={world.patient_id(bsn)}").items for bsn in (BSN, OTHER_BSN)}
+    assert {bsn: [str(one["valueQuantity"]["value"]) for one in items] for bsn, items in found.items()} == {
+        BSN: ["60"],
+        OTHER_BSN: ["80"],
+    }
+    assert found[BSN][0]["id"] != found[OTHER_BSN][0]["id"]
+
+
 def test_the_end_of_the_trip_starts_the_term(world: DeskWorld) -> None:
     posted(world, transfer(entry(), end='<high value="20260302113000+0100"/>'))
     assert [slip.expires for slip in world.slips()] == [world.clock.now() + timedelta(hours=72)]

@@ -7,11 +7,16 @@ from collections.abc import Generator
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
 
 LOOPBACK: Final = ["127.0.0.1", "::1"]
 _MAY_CONNECT: Final = ("network", "slow", "proof")
 _MUST_RUN: Final = ("browser", "chromium")  # words in the reason of a skip that CI does not accept
+
+# How long an example takes says how busy the machine is; the first one of a clean clone also makes the table of characters.
+settings.register_profile("roaz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("roaz")
 
 
 @pytest.fixture

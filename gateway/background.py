@@ -88,7 +88,9 @@ class Background:
         dead = [log for log in await trees.logs() if log not in live | self._recovered]
         until = {log: await trees.newest(log) if log != trees.own else self._own_until for log in dead}
         for logged in await self._stores.queries.open_intents(until):
-            await self._stores.audit.append(encode(unknown(decode(logged.body), self._ports.now())))
+            intent = decode(logged.body)
+            sent = [decode(one.body) for one in await self._stores.queries.fragments(intent.request)]
+            await self._stores.audit.append(encode(unknown(intent, self._ports.now(), sent)))
         self._recovered.update(dead)
 
     async def close(self) -> None:

@@ -13,12 +13,12 @@ from importlib.resources import files
 from typing import Any, Final
 
 from consent.roles import role_of
-from gateway.audit.record import Asked, Record
+from gateway.audit.record import BEGUN, Asked, Record
 from gateway.audit.view import fate
 from gateway.model import Json
 from gateway.policy import Policy
 
-_ASKS: Final = frozenset({"search-type", "read", "summary", "match"})
+_ASKS: Final = frozenset({"search-type", "read", "summary", "match", "everything", "lastn", "docref", "document"})
 _TASKS: Final = {"create": "case-opened", "update": "case-closed", "read-owned": "case-read"}
 _CONSENTS: Final = {"create": "consent-recorded", "update": "consent-changed", "read-owned": "consent-read"}
 # Interactions that say by themselves what happened, when they succeed.
@@ -28,6 +28,7 @@ _ALIKE: Final = {
     "emergency-access": "emergency",
     "review": "reviewed",
 }
+_PAGES: Final = frozenset({"page", "print", "export"})
 EMERGENCY: Final = "spoed-noodtoegang"
 
 
@@ -96,12 +97,12 @@ class Telling:
 def report(records: Iterable[Record], ended: Iterable[Record], telling: Telling) -> Report:
     """Tell what the records of one patient say; `ended` are those that end a registration of theirs.
 
-    INVARIANT: every record of the patient but intents becomes exactly one line.
+    INVARIANT: every record of the patient that is not followed by its outcome becomes exactly one line.
     """
     made = Report()
     until = {record.object.partition("/_history")[0]: record.at for record in ended if record.kind == "outcome"}
     for record in sorted(records, key=lambda one: one.at):
-        if record.kind == "intent":
+        if record.kind in BEGUN:
             continue
         line = _available(record, until, telling) or _event(record, telling)
         (made.available if isinstance(line, Available) else made.events).append(line)  # type: ignore[arg-type]
@@ -163,8 +164,10 @@ def _did(record: Record, gave: Sequence[Asked]) -> str:
         return "report" if record.type == "audit report" else "other"
     if record.type == "AuditEvent":
         return "log" if record.kind == "outcome" else "refused"
-    if record.interaction in _ASKS:
+    if record.interaction in _ASKS or (record.interaction == "page" and gave):
         return _asked(record, gave)
+    if record.interaction in _PAGES and record.kind == "outcome":
+        return record.interaction
     if record.interaction in _ALIKE and record.kind == "outcome":
         return _ALIKE[record.interaction]
     if record.kind != "outcome":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +25,7 @@ class Recorded:
         "answers",
         "caller",
         "case",
+        "count",
         "error",
         "incoming",
         "interaction",
@@ -48,6 +50,7 @@ class Recorded:
         self.caller: Caller | None = None
         self.patient: Patient | None = None
         self.case = ""
+        self.count = 0  # entries of a batch
         self.status = 0
         self.error = ""
         self.reasons: tuple[str, ...] = ()
@@ -76,6 +79,10 @@ class Recorded:
         """Make durable, before the first source is asked, that these (custodian, source) will be asked."""
         asked = tuple(Asked(custodian, source) for custodian, source in places)
         await self.ports.audit.append(encode(self.record("intent", asked)))
+
+    async def fragment(self, answers: Sequence[Answer]) -> None:
+        """Make durable, before a part of a page is sent, what is in it; the outcome at the end tells all of it again."""
+        await self.ports.audit.append(encode(self.record("fragment", tuple([_asked(answer) for answer in answers]))))
 
     def custodians(self) -> tuple[Asked, ...]:
         """What became of each source."""
@@ -127,6 +134,7 @@ class Recorded:
             error=self.error,
             reasons=self.reasons,
             custodians=custodians,
+            count=self.count,
             object=self.object,
         )
 
@@ -180,13 +188,17 @@ def _asked(answer: Answer) -> Asked:
         states={category: _state(told) for category, told in answer.told.items()},
         rule=decided.agreement if decided else "",
         consent=decided.statement if decided else "",
-        shown=tuple([Shown(item.type, item.id, item.version) for item in answer.items]),
+        shown=tuple([Shown(item.type, item.id, item.version, _digest(item.raw)) for item in answer.items]),
         incidents=tuple(
             [f"{incident.code} {incident.type} {incident.detail}".strip() for incident in answer.incidents]
         ),
         losses=answer.losses,
         told=answer.told_requester,
     )
+
+
+def _digest(raw: bytes) -> str:
+    return blake2b(raw, digest_size=16).hexdigest()
 
 
 def _state(told: Told) -> str:

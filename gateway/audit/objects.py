@@ -124,4 +124,6 @@ def domain(what: Json) -> Json:
 
 def _given(shown: Shown) -> Json:
     entity = domain({"reference": f"{shown.type}/{shown.id}"})
-    return entity | {"detail": [{"type": "version", "valueString": shown.version}]} if shown.version else entity
+    facts = (("version", shown.version), ("digest", shown.digest))
+    details: list[Json] = [{"type": name, "valueString": text} for name, text in facts if text]
+    return entity | {"detail": details} if details else entity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal
 
@@ -11,6 +12,7 @@ from gateway.model import instant
 
 Kind = Literal[
     "intent",
+    "fragment",
     "outcome",
     "refusal",
     "token",
@@ -28,12 +30,20 @@ Kind = Literal[
 ]
 
 
+# Written before the outcome, which tells all of it again.
+BEGUN: Final = frozenset({"intent", "fragment"})
+
+
 class Shown(msgspec.Struct, frozen=True, array_like=True):
-    """One line of the disclosure manifest (rule F5): which version of which item was given, no content."""
+    """One line of the disclosure manifest (rule F5): which version of which item was given, no content.
+
+    Both digests are BLAKE2b of 16 bytes, in hex: `b2sum -l 128` makes them too.
+    """
 
     type: str
     id: str
-    version: str
+    version: str  # digest of what the source sent
+    digest: str = ""  # of the item as it was given: with ids and origin of the gateway, without what was masked
 
 
 class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,7 +94,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
     reasons: tuple[str, ...] = ()
     custodians: tuple[Asked, ...] = ()
-    count: int = 0  # for kind "sum": how many refusals of this address and minute
+    count: int = 0  # kind "sum": refusals of this address and minute; interaction "batch": entries
     object: str = ""  # "Type/id/_history/version" of what was written
     layout: int = 1  # of the stored bytes; grows when a field changes its meaning, never when one is added
 
@@ -113,9 +123,15 @@ def outcome_of(record: Record) -> str:
     return "4" if record.status >= 400 or record.kind in {"refusal", "sum"} else "0"
 
 
-def unknown(intent: Record, now: datetime) -> Record:
-    """The outcome of a request whose process died: what became of it is not known, so nobody may say nothing was shown."""
+def unknown(intent: Record, now: datetime, fragments: Iterable[Record] = ()) -> Record:
+    """The outcome of a request whose process died: what became of it is not known, so nobody may say nothing was shown.
+
+    `fragments`: what was sent of a page before it died; that is known.
+    """
     reasons = (*intent.reasons, "the gateway stopped before the outcome was recorded")
+    sent = [asked for fragment in fragments for asked in fragment.custodians]
+    told = {(asked.custodian, asked.source) for asked in sent}
+    rest = [asked for asked in intent.custodians if (asked.custodian, asked.source) not in told]
     return msgspec.structs.replace(
-        intent, kind="outcome", at=instant(now), status=500, error="unknown", reasons=reasons
+        intent, kind="outcome", at=instant(now), status=500, error="unknown", reasons=reasons, custodians=(*sent, *rest)
     )

@@ -11,12 +11,12 @@ from typing import Final
 from gateway.audit import objects, participants
 from gateway.audit import vocabulary as words
 from gateway.audit.participants import Recorder
-from gateway.audit.record import Asked, Record, outcome_of
+from gateway.audit.record import BEGUN, Asked, Record, outcome_of
 from gateway.audit.view import BEFORE, UNKNOWN_OUTCOME, Seen, fate
 from gateway.model import Json
 
 _OUTCOMES: Final = {"answered": "0", "asked": "0", "partly": "4", "withheld": "4", "failed": "8"}
-_EACH: Final = frozenset({"summary"})  # an event for each custodian beside the one of the request
+_EACH: Final = frozenset({"summary", "document", "everything"})  # an event for each custodian beside the one of the request
 _ACTIONS: Final = {"Read": "R", "Query": "E", "Create": "C", "Update": "U", "Delete": "D"}
 
 
@@ -31,7 +31,7 @@ def events(id_: str, seen: Seen, recorder: Recorder) -> list[Json]:
         found = [_disclosure(record, one, seen.side, recorder) for one in record.custodians]
     else:
         found = [_request(record, recorder)]
-        if record.interaction in _EACH or record.kind in BEFORE:
+        if record.interaction in _EACH or record.kind in BEFORE or record.kind == "fragment":
             found += [_disclosure(record, one, seen.side, recorder) for one in record.custodians]
     return [{"resourceType": "AuditEvent", "id": _id(id_, number)} | one for number, one in enumerate(found)]
 
@@ -69,8 +69,9 @@ def _objects_of(record: Record, family: str) -> list[Json]:
         return [objects.target(record)]
     if record.object:
         return [objects.target(record)]
+    asked = [objects.question(record)] if record.query else []  # which page
     details = [("count", str(record.count))] if record.count else []
-    if record.kind not in {"outcome", "refusal", "intent"}:
+    if record.kind not in {"outcome", "refusal", *BEGUN}:
         details += [("note", reason) for reason in record.reasons]
     made = objects.given(record.custodians)
     if details:
@@ -81,7 +82,7 @@ def _objects_of(record: Record, family: str) -> list[Json]:
                 "detail": [{"type": name, "valueString": text} for name, text in details],
             }
         )
-    return made
+    return asked + made
 
 
 def _claims(family: str, patient: bool, record: Record) -> list[str]:

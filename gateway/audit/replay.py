@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from gateway.audit.record import Asked, Record, Shown
+from gateway.audit.record import Asked, Record, Shown, unknown
+from gateway.audit.view import UNKNOWN_OUTCOME
 
 _NOT: Final = {
     "refused": "not shown: refused",
@@ -44,17 +46,20 @@ def replay(records: Iterable[Record]) -> Replay | None:
     """What the records of one request say was on screen; None when they are about no answer."""
     ended: Record | None = None
     begun: Record | None = None
+    sent: list[Record] = []
     for record in records:
         if record.kind in {"outcome", "refusal"}:
             ended = record
         elif record.kind == "intent":
             begun = record
-    last = ended or begun
+        elif record.kind == "fragment":
+            sent.append(record)
+    last = ended or (unknown(begun, datetime.fromisoformat(begun.at), sent) if begun else None)
     if last is None:
         return None
     given = ended is not None and ended.kind == "outcome" and ended.status < 400
-    unknown = ended is None or ended.error == "unknown"
-    return Replay(last, given, unknown, tuple(_source(asked) for asked in last.custodians))
+    died = ended is None or ended.error == UNKNOWN_OUTCOME
+    return Replay(last, given, died, tuple(_source(asked) for asked in last.custodians))
 
 
 def state_text(state: str) -> str:
@@ -92,7 +97,11 @@ def as_tree(found: Replay) -> dict[str, Any]:
             {
                 "custodian": one.custodian,
                 "source": one.source,
-                "shown": [{"type": item.type, "id": item.id, "version": item.version} for item in one.shown],
+                "shown": [
+                    {"type": item.type, "id": item.id, "version": item.version}
+                    | ({"digest": item.digest} if item.digest else {})
+                    for item in one.shown
+                ],
                 "states": dict(one.states),
                 "rule": one.rule,
                 "consent": one.consent,

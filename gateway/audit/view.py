@@ -84,7 +84,7 @@ def seen(record: Record, by: Viewer) -> Seen | None:
 
 def fate(asked: Asked, record: Record) -> Fate:
     """What became of one source of a record, in one word; that it was asked, where no more is known."""
-    if record.kind in BEFORE or record.error == UNKNOWN_OUTCOME:
+    if record.kind in BEFORE or (record.error == UNKNOWN_OUTCOME and not asked.states):
         return "asked"
     states = {state.partition(":")[0] for state in asked.states.values()} or {"answered"}
     if len(states) > 1:

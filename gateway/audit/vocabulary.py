@@ -64,7 +64,8 @@ def concept(*codings: Json) -> Json:
 def kind_of(record: Record) -> EventKind:
     """What a record is as an event; the last subtype is always the word of the gateway itself."""
     table = _table()
-    row = table["interaction"].get(record.interaction)
+    about = table["interaction"].get(f"{record.interaction} {record.type}")
+    row = about or table["interaction"].get(record.interaction)
     if record.kind == "command":
         row = table["command"].get(record.type.partition(" ")[0])
     row = row or table["kind"].get(record.kind, table["kind"]["other"])

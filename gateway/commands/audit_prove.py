@@ -140,12 +140,12 @@ def _source(one: SourceReplay, found: Replay) -> Iterator[str]:
         part for part in (one.rule and f"agreement {one.rule}", one.consent and f"consent {one.consent}") if part
     )
     yield f"custodian {one.custodian}, source {one.source}" + (f" ({basis})" if basis else "")
-    if found.unknown:
+    if found.unknown and not one.states:
         return
     if one.shown:
         yield "  on screen: " + ", ".join(f"{count} {type_}" for type_, count in counted(one.shown))
         for item in one.shown:
-            yield f"    {item.type}/{item.id} version {item.version}"
+            yield f"    {item.type}/{item.id} version {item.version} digest {item.digest}".removesuffix(" digest ")
     else:
         yield "  on screen: nothing"
     for category, state in sorted(one.states.items()):

@@ -13,6 +13,7 @@ from typing import Final, TextIO
 from gateway.audit import export
 from gateway.audit.citizen import Telling, registrations, report
 from gateway.audit.reading import Line, lines
+from gateway.audit.record import BEGUN
 from gateway.audit.rendering import events
 from gateway.audit.view import Viewer, fate
 from gateway.commands.audit_at import At, bounds, patients_of, query_of, runner, viewer_of, within
@@ -72,7 +73,7 @@ async def _list(options: argparse.Namespace, at: At) -> int:
     more = False
     limit = max(1, min(options.limit, _LONGEST))
     async for one in lines(at.queries, query, viewer_of(options, at)):
-        if isinstance(one, str) or one.seen.record.kind == "intent" or not within(one.seen.record, query):
+        if isinstance(one, str) or one.seen.record.kind in BEGUN or not within(one.seen.record, query):
             continue
         if len(found) == limit:
             more = True

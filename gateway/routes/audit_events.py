@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from gateway.audit.journal import Recorded, recorded
 from gateway.audit.participants import Recorder
 from gateway.audit.reading import BATCH, line, lines
+from gateway.audit.record import BEGUN
 from gateway.audit.rendering import events
 from gateway.audit.view import Viewer, viewer
 from gateway.authentication import authenticate
@@ -121,7 +122,7 @@ async def _page(asked: LogSearch, start: _Position, by: Viewer, ports: Ports) ->
             continue
         given = start.given if skipping else 0
         skipping = ""
-        if one.seen.record.kind == "intent" or not asked.admits(one.seen.record):
+        if one.seen.record.kind in BEGUN or not asked.admits(one.seen.record):
             page.end = _Position(one.after, one.id, _ALL)
             continue
         for number, event in enumerate(events(one.id, one.seen, own)[given:], given + 1):

@@ -39,6 +39,9 @@ _OPEN: Final = (
     "AND interaction <> 'command' AND NOT EXISTS (SELECT 1 FROM audit_lookup ended WHERE ended.request = "
     "audit_lookup.request AND ended.kind IN ('outcome', 'refusal')) ORDER BY seq"
 )
+_FRAGMENTS: Final = (
+    "SELECT log, epoch, seq FROM audit_lookup WHERE request = ? AND kind = 'fragment' ORDER BY at, log, epoch, seq"
+)
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})-(\d{1,18})")
 _EMPTY: Final = ("DELETE FROM audit_lookup", "DELETE FROM audit_about", "DELETE FROM audit_filled")
 
@@ -86,6 +89,12 @@ class AuditLookup:
                 rows = await self._database.rows(_OPEN, (*log, last, newest[0] - _HOUR))
                 found += [one for (seq,) in rows if (one := await self.get(RecordId(*log, seq)))]
         return found
+
+    async def fragments(self, request: str) -> list[Logged]:
+        """What was sent of a page before its outcome, in order."""
+        rows = await self._database.rows(_FRAGMENTS, (request,))
+        ids = [RecordId(*row) for row in rows]
+        return [one for id_ in ids if (one := await self.get(id_))]
 
     async def fill(self) -> int:
         """Take a batch of records of every log into the table; give how many."""

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from gateway.audit import vocabulary as words
 from gateway.audit.citizen import Telling, report
 from gateway.audit.participants import Recorder
 from gateway.audit.record import Asked, Kind, Record, Shown, unknown
@@ -37,10 +38,7 @@ SUMMARY = Record(
     responsible="uzi|900000002", assurance="high", token="t1", purpose="behandeling", case="case-1",
     patient=WORLD.patient, policy="abc", address="10.0.0.1", status=200, custodians=(ANSWERED, WITHHELD, FAILED),
 )  # fmt: skip
-INTERACTIONS = (
-    "search-type", "match", "summary", "read", "read-owned", "create", "update", "delete", "introspection", "revocation",
-    "login", "logout", "print", "export", "inbox-push", "inbox-cancel", "inbox-show", "inbox-erase", "unknown",
-)  # fmt: skip
+INTERACTIONS = (*sorted({name.partition(" ")[0] for name in words._table()["interaction"]}), "unknown")  # fmt: skip
 
 
 def rendered(record: Record, side: Side = "all") -> list[Json]:
@@ -67,6 +65,7 @@ def kinds() -> Iterator[Record]:
         yield with_(interaction=interaction)
         yield with_(interaction=interaction, status=403, error="consent-refused", kind="refusal", custodians=())
         yield with_(interaction=interaction, type="Condition", patient="", token="", client="", custodians=())
+        yield with_(interaction=interaction, type="AuditEvent", patient="", custodians=(), query="page=accesses")
     for kind in get_args(Kind):
         yield with_(kind=kind, interaction="")
         yield Record(kind=kind, at="2026-03-02T12:00:00.000Z", request="gateway", reasons=("restored-from abc",))

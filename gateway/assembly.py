@@ -36,7 +36,7 @@ def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, po
     asked = understand(type_, question.parameters, lenient=question.lenient)
     bundle.refuse_silence(answers, ports.policy.disclosure)
     found = (
-        _patients(patient, answers, ports)
+        one_patient(patient, answers, ports)
         if type_ == "Patient"
         else [item for answer in answers for item in answer.items if item.type == type_]
     )
@@ -45,7 +45,7 @@ def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, po
     scope = f"{type_}?{used}"
     shown = bundle.page(matching, asked, standing.caller.requester.client, scope, ports.keys)
     outcomes = bundle.remarks(answers, asked, standing, ports.policy.disclosure, incoming.language)
-    _only(answers, shown.items)
+    only_given(answers, shown.items)
     return Outgoing(200, bundle.searchset(shown, f"{base}/fhir/{type_}", used, outcomes, base))
 
 
@@ -58,7 +58,7 @@ def read(standing: Standing, answers: Sequence[Answer], incoming: Incoming, port
     del incoming
     question, patient = standing.question, standing.of
     if question.types[0] == "Patient" and question.patient is not None:
-        found = _patients(patient, answers, ports)
+        found = one_patient(patient, answers, ports)
         bundle.refuse_silence(answers, ports.policy.disclosure)
     else:
         found = [item for answer in answers for item in answer.items if item.id == question.item]
@@ -66,7 +66,7 @@ def read(standing: Standing, answers: Sequence[Answer], incoming: Incoming, port
             bundle.refuse_silence(answers, ports.policy.disclosure)
     if not found:
         raise Invalid("item-expired")
-    _only(answers, found)
+    only_given(answers, found)
     return Outgoing(200, found[0].raw)
 
 
@@ -74,7 +74,7 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
     """A certain match or nothing (rule E2): the identifier and the birth date, at a source that knows both."""
     patient = standing.of
     certain = any(date and date == patient.birth_date for answer in answers for date in answer.birth_dates)
-    found = _patients(patient, answers, ports) if certain else []
+    found = one_patient(patient, answers, ports) if certain else []
     base = ports.settings.gateway.base
     grade = {"url": "http://hl7.org/fhir/StructureDefinition/match-grade", "valueCode": "certain"}
     entries: list[Json] = [
@@ -85,7 +85,7 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
         }
         for item in found
     ]
-    _only(answers, found)
+    only_given(answers, found)
     outcomes = bundle.remarks(answers, None, standing, ports.policy.disclosure, incoming.language)
     entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
     made: Json = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
@@ -137,7 +137,7 @@ def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, p
     )
 
 
-def _patients(patient: Patient, answers: Sequence[Answer], ports: Ports) -> list[Item]:
+def one_patient(patient: Patient, answers: Sequence[Answer], ports: Ports) -> list[Item]:
     """The one Patient of the gateway, when a source knows this person."""
     known = [answer for answer in answers if any(item.type == "Patient" for item in answer.items)]
     if not known:
@@ -181,7 +181,7 @@ def _is_told(item: Item) -> bool:
     return item.type in SUPPORT or section_of(item) is not None
 
 
-def _only(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
+def only_given(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
     """The manifest of the record names what is given, not what was found (rule F5).
 
     The one Patient of the gateway is made of those of the sources, so these are what was given.

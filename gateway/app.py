@@ -34,10 +34,12 @@ from gateway.errors import StartError, Unavailable
 from gateway.intake.files import take_file
 from gateway.intake.messages import bury, push
 from gateway.intake.quality import QualityBook
+from gateway.intake.sources import SourceWatch
 from gateway.metrics import Metrics
 from gateway.model import instant
 from gateway.oauth.registered import ClientKeys
 from gateway.oauth.tokens import AccessTokens
+from gateway.office import Office
 from gateway.policy import Policy, build
 from gateway.ports import Clock, National, Ports, Source
 from gateway.routes.fhir import FhirApp
@@ -205,8 +207,11 @@ async def _wired(
     if twice:
         message = f"client '{min(twice)}' is both in the configuration and in the database; remove one"
         raise StartError(message, 1)
+    watch = SourceWatch(clock, stores.sources)
+    quality = QualityBook(clock, stores.sources, watch)
+    erasures = Erasures(directory / settings.database.erasures, stores.inbox, database_url(settings, directory))
     sources: dict[str, Source] = {
-        row.id: asked
+        row.id: watch.watched(row.id, asked)
         for row in settings.sources
         if (asked := source_of(row, http, keys, settings.gateway.base, clock)) is not None
     }
@@ -229,7 +234,8 @@ async def _wired(
         contracts=stores.contracts,
         reviews=stores.reviews,
         terminology=_terminology(settings, http),
-        quality=QualityBook(clock),
+        quality=quality,
+        office=Office(watch, quality, stores.clients, stores.policies, erasures),
         national=_national(settings, directory, http),
         sources=sources,
         tokens=AccessTokens(keys, settings, policy),
@@ -252,7 +258,7 @@ async def _wired(
         metrics=metrics,
         web=Web(ports, client_keys),
         fhir=FhirApp(ports, metrics),
-        background=_background(ports, stores, directory),
+        background=_background(ports, stores, directory, erasures),
         evidence=_evidence(ports, stores, keys, http, directory),
         listeners=listeners,
     )
@@ -261,7 +267,7 @@ async def _wired(
     return gateway
 
 
-def _background(ports: Ports, stores: Stores, directory: Path) -> Background:
+def _background(ports: Ports, stores: Stores, directory: Path, erasures: Erasures) -> Background:
     """The jobs, with a drop directory for every source that has one."""
 
     async def take_in(source: SourceTable, body: bytes, dated: datetime | None, written: datetime) -> str:
@@ -276,7 +282,6 @@ def _background(ports: Ports, stores: Stores, directory: Path) -> Background:
         for row in settings.sources
         if row.kind == "inbox" and row.inbox
     ]
-    erasures = Erasures(directory / settings.database.erasures, stores.inbox, database_url(settings, directory))
     return Background(ports, stores, inboxes, erasures)
 
 

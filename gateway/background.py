@@ -37,6 +37,7 @@ RESERVE_BYTES: Final = 67_108_864  # tens of thousands of records
 INTENTS_SECONDS: Final = 40.0  # a lease of the log ends after 30
 THIN_SECONDS: Final = 120.0
 RETIRE_SECONDS: Final = 21_600.0
+FIGURES_SECONDS: Final = 5.0  # what a crash may cost of the figures about sources
 LEASE_SECONDS: Final = 30.0  # beyond the time between two turns: so late another process takes a job over
 
 
@@ -66,6 +67,7 @@ class Background:
                 for inbox in self.inboxes
             ),
             *([asyncio.create_task(self._ports.quality.work())] if self._ports.quality is not None else ()),
+            asyncio.create_task(_repeat("figures", FIGURES_SECONDS, self._keep_figures)),
             self._alone("erase", ERASE_SECONDS, self.erase),
             self._alone("audit-lookup", LOOKUP_SECONDS, self._fill),
             asyncio.create_task(_repeat("space", SPACE_SECONDS, self._watch_space)),
@@ -99,6 +101,8 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tasks:
+            with suppress(Unavailable):
+                await self._keep_figures()
             with suppress(Unavailable):  # the leases end by themselves
                 await self._stores.jobs.give_back()
 
@@ -174,6 +178,12 @@ class Background:
         if full and not self._ports.refusals.full:
             log.error("the disk is almost full; callers who are not known are refused", extra={"state": "reserve"})
         self._ports.refusals.full = full
+
+    async def _keep_figures(self) -> None:
+        """Make durable what was seen of sources since the last time."""
+        if (office := self._ports.office) is not None:
+            await office.sources.keep()
+            await office.quality.keep()
 
     async def _thin(self) -> None:
         """Forget checkpoints that others stand for."""

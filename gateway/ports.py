@@ -11,6 +11,7 @@ from consent.model import Case, Custodian, Requester, Statement
 from gateway.episodes import Episodes
 from gateway.logged import AuditQueries
 from gateway.model import Answer, Caller, Failure, IndexEntry, Payload, SourceQuestion
+from gateway.office import Office
 from gateway.policy import Policy
 from gateway.pushed import Desk, Inbox
 from gateway.settings import ClientTable, Settings
@@ -360,6 +361,7 @@ class Ports:
     quality: Quality | None = field(default=None, kw_only=True)  # None = items of sources are not checked
     national: National | None = field(default=None, kw_only=True)  # None = the region does not ask it
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
+    office: Office | None = field(default=None, kw_only=True)  # None = the region is kept by command only
 
     def now(self) -> datetime:
         """The current time."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
 from gateway.authorization import authorize
+from gateway.errors import Unavailable
 from gateway.intake.judging import judge_resource, profile_set
+from gateway.intake.sources import SourceWatch
 from gateway.model import Answer, Incoming, Item, Json, Outgoing, Question, instant
+from gateway.office import Findings, SourceBook, SourceQuality
 from gateway.ports import Clock, Ports
 from profiles import exact
 
@@ -30,47 +32,33 @@ _REST: Final = 19  # times as long as a look took: at most a twentieth of one co
 _COUNTED: Final = ("error", "fatal", "warning")
 
 
-@dataclass(slots=True)
-class Row:
-    """One finding of one source: how often, and when last."""
-
-    severity: str
-    count: int = 0
-    last: str = ""
-
-
-@dataclass(slots=True)
-class Source:
-    """What was looked at of one source."""
-
-    custodian: str
-    checked: int = 0
-    invalid: int = 0
-    not_judged: int = 0
-    rows: dict[tuple[str, str, str, str], Row] = field(default_factory=dict)  # type, rule, expression, definition
-
-
 class QualityBook:
-    """The quality table of this process; items wait in a bounded queue and each version is looked at once (port `Quality`)."""
+    """Items wait in a bounded queue and a process looks at each version once (port `Quality`).
 
-    def __init__(self, clock: Clock) -> None:
+    What was found is kept in `kept` when there is one: `sources` is then what is not kept yet.
+    """
+
+    def __init__(self, clock: Clock, kept: SourceBook | None = None, watch: SourceWatch | None = None) -> None:
         self._clock = clock
+        self._kept = kept
+        self._watch = watch
         self._waiting: deque[Item] = deque()
         self._seen: OrderedDict[tuple[str, str], bool | None] = OrderedDict()
         self._wake = asyncio.Event()
         self._offered = 0.0
-        self.sources: dict[str, Source] = {}
-        self.dropped = 0
+        self.sources: dict[str, SourceQuality] = {}
 
     def offer(self, answers: Sequence[Answer]) -> None:
         """Take the items of answers; those beyond the bound are counted and not looked at."""
+        if self._watch is not None:
+            self._watch.arrived(answers)
         for answer in answers:
             for item in answer.items:
                 key = (item.id, item.version)
                 if key in self._seen:
                     continue
                 if len(self._waiting) >= MOST_WAITING or len(item.raw) > _LARGEST_BYTES:
-                    self.dropped += 1
+                    self._of(item).not_looked_at += 1
                     continue
                 self._remember(key, None)
                 self._waiting.append(item)
@@ -113,45 +101,84 @@ class QualityBook:
     def _judged(self, item: Item) -> Verdict:
         return judge_resource(exact.decode(item.raw), now=self._clock.now())
 
+    def _of(self, item: Item) -> SourceQuality:
+        return self.sources.setdefault(item.source, SourceQuality(item.custodian, since=self._clock.now()))
+
     def _count(self, item: Item, verdict: Verdict) -> None:
-        source = self.sources.setdefault(item.source, Source(item.custodian))
+        source, now = self._of(item), self._clock.now()
         source.checked += 1
         source.invalid += not verdict.is_valid
         source.not_judged += bool(verdict.questions)
         self._remember((item.id, item.version), verdict.is_valid)
-        now = instant(self._clock.now())
         for issue in verdict.issues:
             if issue.severity not in _COUNTED:
                 continue
             key = (item.type, issue.rule, _generic(issue.expression), issue.definition)
             if key not in source.rows and len(source.rows) >= MOST_ROWS:
-                self.dropped += 1
+                source.not_looked_at += 1
                 continue
-            row = source.rows.setdefault(key, Row(issue.severity))
+            row = source.rows.setdefault(key, Findings(issue.severity))
             row.count, row.last = row.count + 1, now
 
-    def table(self, custodian: str = "") -> Json:
-        """Give the table, most frequent first; of one custodian when that is named. It holds no value of any resource."""
-        return {
-            "profileSet": profile_set(),
-            "notLookedAt": self.dropped,
-            "sources": [
-                {
-                    "source": name,
-                    "custodian": one.custodian,
-                    "checked": one.checked,
-                    "invalid": one.invalid,
-                    "notJudged": one.not_judged,
-                    "findings": [
-                        dict(zip(("type", "rule", "expression", "definition"), key, strict=True))
-                        | {"severity": row.severity, "count": row.count, "last": row.last}
-                        for key, row in sorted(one.rows.items(), key=lambda pair: (-pair[1].count, pair[0]))
-                    ],
-                }
-                for name, one in sorted(self.sources.items())
-                if not custodian or one.custodian == custodian
-            ],
-        }
+    async def keep(self) -> None:
+        """Add what was found since the last time to what is kept.
+
+        Raises:
+            Unavailable: it cannot be written now; it waits for the next time.
+        """
+        if self._kept is None or not self.sources:
+            return
+        found, self.sources = self.sources, {}
+        try:
+            await self._kept.add_quality(found)
+        except Unavailable:
+            for name, one in self.sources.items():
+                found[name] = merged(found[name], one) if name in found else one
+            self.sources = found
+            raise
+
+    async def found(self, custodian: str = "") -> dict[str, SourceQuality]:
+        """What was found of every source so far, of one custodian when that is named; over every process where it is kept."""
+        if self._kept is not None:
+            await self.keep()
+            return await self._kept.quality(custodian)
+        return {name: one for name, one in self.sources.items() if not custodian or one.custodian == custodian}
+
+
+def merged(one: SourceQuality, other: SourceQuality) -> SourceQuality:
+    """Two counts of one source as one."""
+    rows = dict(one.rows)
+    for key, row in other.rows.items():
+        before = rows.get(key, Findings(row.severity))
+        rows[key] = Findings(row.severity, before.count + row.count, row.last)
+    return SourceQuality(
+        other.custodian, one.checked + other.checked, one.invalid + other.invalid, one.not_judged + other.not_judged,
+        one.not_looked_at + other.not_looked_at, one.since, rows,
+    )  # fmt: skip
+
+
+def table(found: Mapping[str, SourceQuality]) -> Json:
+    """The table as JSON, most frequent first. It holds no value of any resource."""
+    return {
+        "profileSet": profile_set(),
+        "notLookedAt": sum(one.not_looked_at for one in found.values()),
+        "sources": [
+            {
+                "source": name,
+                "custodian": one.custodian,
+                "checked": one.checked,
+                "invalid": one.invalid,
+                "notJudged": one.not_judged,
+                **({"since": instant(one.since)} if one.since else {}),
+                "findings": [
+                    dict(zip(("type", "rule", "expression", "definition"), key, strict=True))
+                    | {"severity": row.severity, "count": row.count, "last": instant(row.last) if row.last else ""}
+                    for key, row in sorted(one.rows.items(), key=lambda pair: (-pair[1].count, pair[0]))
+                ],
+            }
+            for name, one in sorted(found.items())
+        ],
+    }
 
 
 def _generic(expression: str) -> str:
@@ -170,6 +197,6 @@ async def shown(incoming: Incoming, ports: Ports) -> Outgoing:
         record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
         await authorize(caller, SUPERVISION, ports)
         book = ports.quality
-        table = book.table(caller.requester.organization) if isinstance(book, QualityBook) else {"sources": []}
+        found = await book.found(caller.requester.organization) if isinstance(book, QualityBook) else {}
         record.status = 200
-        return Outgoing(200, exact.encode(table), "application/json")
+        return Outgoing(200, exact.encode(table(found)), "application/json")

@@ -8,6 +8,7 @@
  - `audit_trees`, `witness_store`, `audit_lookup`: what keeps the log from being altered unseen, and answers questions about it;
  - `replay_store`, `revocation_store`, `client_store`, `policy_store`, `contract_store`: who may call, and under which policy;
  - `review_store`: emergency accesses somebody must look at;
+ - `source_store`: how each source does, and what profiles have against its items;
  - `job_store`: which process does a background job;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
  - `inbox_desk` with `inbox_rows` and `settlement`: what was pushed, until its time is over; `erasures`, `scrubbing`: after that;
@@ -41,6 +42,7 @@ from gateway.storage.replay_store import ReplayStore
 from gateway.storage.review_store import ReviewStore
 from gateway.storage.revocation_store import RevocationStore
 from gateway.storage.sealing import Seal
+from gateway.storage.source_store import SourceStore
 from gateway.storage.witness_store import WitnessStore
 from gateway.storage.writer import Log
 
@@ -67,6 +69,7 @@ class Stores:
     contracts: ContractStore
     reviews: ReviewStore
     jobs: JobStore
+    sources: SourceStore
 
 
 def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log | None = None) -> Stores:
@@ -88,4 +91,5 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         contracts=ContractStore(database, clock),
         reviews=ReviewStore(database, seal, unseal),
         jobs=JobStore(database, clock),
+        sources=SourceStore(database),
     )

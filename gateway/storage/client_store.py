@@ -1,14 +1,15 @@
-"""Clients registered by command."""
+"""Clients registered by command, or by two persons of the office."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from gateway.errors import Invalid
+from gateway.office import EXECUTED, OFFERED, REJECTED, ClientOffer, Registration
 from gateway.ports import Clock
 from gateway.settings import ClientTable
 from gateway.storage.database import Database
@@ -20,16 +21,16 @@ _FIND: Final = "SELECT body FROM client WHERE id = ? AND disabled IS NULL"
 _ALL: Final = "SELECT body, added, disabled FROM client ORDER BY id"
 _IDS: Final = "SELECT id FROM client"
 _DISABLE: Final = "UPDATE client SET disabled = ? WHERE id = ? AND disabled IS NULL"
+_TAKEN: Final = "SELECT 1 FROM client WHERE id = ?"
+_OFFER: Final = (
+    "INSERT INTO client_offer (id, client, body, reason, person, offered, state, decided_by, decided) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, '', 0) ON CONFLICT DO NOTHING"
+)
+_COLUMNS: Final = "id, body, reason, person, offered, state, decided_by, decided"
+_OFFERS: Final = f"SELECT {_COLUMNS} FROM client_offer ORDER BY offered DESC, id LIMIT 200"  # noqa: S608 - a constant
+_WAITING: Final = f"SELECT {_COLUMNS} FROM client_offer WHERE id = ? AND decided = 0"  # noqa: S608 - a constant
+_DECIDE: Final = "UPDATE client_offer SET state = ?, decided_by = ?, decided = ? WHERE id = ? AND decided = 0"
 _decoder: Final = msgspec.json.Decoder(ClientTable)
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A client with the dates of its registration."""
-
-    client: ClientTable
-    added: datetime
-    disabled: datetime | None
 
 
 class ClientStore:
@@ -71,6 +72,49 @@ class ClientStore:
             for body, added, disabled in rows
         )
 
+    async def offer(self, offer: ClientOffer) -> None:
+        """Keep an offer.
+
+        Raises:
+            Invalid: `conflict` when the client is registered or offered already.
+        """
+        body = msgspec.json.encode(offer.client)
+        row = (offer.id, offer.client.id, body, offer.reason, offer.person, to_micros(offer.offered), OFFERED)
+
+        def insert(cursor: Cursor) -> None:
+            taken = cursor.execute(_TAKEN, (offer.client.id,)).fetchone() is not None
+            if taken or cursor.execute(_OFFER, row).rowcount == 0:
+                raise Invalid("conflict", why=f"client '{offer.client.id}' is registered or offered already")
+
+        await self._database.write(insert)
+
+    async def offers(self) -> tuple[ClientOffer, ...]:
+        """What waits, and what was decided, the newest first."""
+        return tuple(_offer(row) for row in await self._database.rows(_OFFERS))
+
+    async def decide(self, offer_id: str, person: str, *, accept: bool) -> ClientOffer | None:
+        """Decide on an offer, and register its client in the same step; None when none waits for this person.
+
+        INVARIANT: never accepted by the person who made it; that person may take it back.
+
+        Raises:
+            Invalid: `conflict` when the client was registered in the meantime.
+        """
+        now = to_micros(self._clock.now())
+        state = EXECUTED if accept else REJECTED
+
+        def decide(cursor: Cursor) -> ClientOffer | None:
+            row = cursor.execute(_WAITING, (offer_id,)).fetchone()
+            found = _offer(tuple(row)) if row is not None else None
+            if found is None or (accept and found.person == person):
+                return None
+            if accept and cursor.execute(_ADD, (found.client.id, row[1], now)).rowcount == 0:
+                raise Invalid("conflict", why=f"client '{found.client.id}' is registered already")
+            cursor.execute(_DECIDE, (state, person, now, offer_id))
+            return replace(found, state=state, decided_by=person, decided=from_micros(now))
+
+        return await self._database.write(decide)
+
     async def ids(self) -> frozenset[str]:
         """Every id ever registered; one of these in region.toml too is an error."""
         return frozenset(row[0] for row in await self._database.rows(_IDS))
@@ -78,3 +122,10 @@ class ClientStore:
 
 def _or_none(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
+
+
+def _offer(row: tuple[Any, ...]) -> ClientOffer:
+    id_, body, reason, person, offered, state, decided_by, decided = row
+    return ClientOffer(
+        id_, _decoder.decode(body), reason, person, from_micros(offered), state, decided_by, _or_none(decided or None)
+    )

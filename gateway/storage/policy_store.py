@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from gateway.office import PolicyRevision
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.writer import Cursor
@@ -15,16 +15,8 @@ _KEEP: Final = "INSERT INTO policy_revision (number, revision, loaded, body) VAL
 _FIND: Final = (
     "SELECT number, revision, loaded, body FROM policy_revision WHERE revision = ? ORDER BY number DESC LIMIT 1"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyRevision:
-    """One loading of the configuration: `body` is the JSON that decisions rested on from `loaded` on."""
-
-    number: int
-    revision: str
-    loaded: datetime
-    body: bytes
+_HISTORY: Final = "SELECT number, revision, loaded FROM policy_revision ORDER BY number DESC LIMIT 500"
+_NUMBERED: Final = "SELECT number, revision, loaded, body FROM policy_revision WHERE number = ?"
 
 
 class PolicyStore:
@@ -53,6 +45,15 @@ class PolicyStore:
     async def find(self, revision: str) -> PolicyRevision | None:
         """A revision a decision names, as it was loaded last."""
         return _revision(await self._database.row(_FIND, (revision,)))
+
+    async def history(self) -> tuple[PolicyRevision, ...]:
+        """Every revision, the newest first, without its body."""
+        rows = await self._database.rows(_HISTORY)
+        return tuple(PolicyRevision(number, revision, from_micros(loaded), b"") for number, revision, loaded in rows)
+
+    async def numbered(self, number: int) -> PolicyRevision | None:
+        """One revision with its body."""
+        return _revision(await self._database.row(_NUMBERED, (number,)))
 
 
 def _revision(row: tuple[Any, ...] | None) -> PolicyRevision | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.intake.quality import QualityBook
+from gateway.intake.quality import QualityBook, table
 from gateway.metrics import Metrics
 from gateway.routes.fhir import FhirApp
 from profiles.exact import Json
@@ -162,7 +162,7 @@ def test_the_table_shows_only_the_sources_of_ones_own_organization() -> None:
     run(book.drain())
     custodians = {source.custodian for source in book.sources.values()}
     for ura in custodians:
-        assert {row["custodian"] for row in book.table(ura)["sources"]} == {ura}
-    assert book.table("99999999")["sources"] == []
-    text = repr(book.table())
+        assert {row["custodian"] for row in table(run(book.found(ura)))["sources"]} == {ura}
+    assert table(run(book.found("99999999")))["sources"] == []
+    text = repr(table(run(book.found())))
     assert world.patient not in text

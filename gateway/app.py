@@ -232,6 +232,7 @@ async def _wired(
         queries=stores.queries,
         revocations=stores.revocations,
         contracts=stores.contracts,
+        relations=stores.relations,
         reviews=stores.reviews,
         terminology=_terminology(settings, http),
         quality=quality,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from consent.agreement import in_force
 from consent.basis import BASES
 from consent.categories import NATIONAL
-from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Statement
+from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Relation, Statement
 from gateway.audit.emergency import suspended
 from gateway.errors import TABLE, Refused, Unavailable
 from gateway.model import Caller, Patient, Place, Question
@@ -63,9 +63,21 @@ async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
     standing.facts = Facts(
         standing.facts.now, ports.policy.agreements, statements, known, ports.policy.case_roles, ports.policy.revision
     )
+    if ports.policy.asks_relations:
+        standing.facts = replace(standing.facts, relations=await told_relations(patient.id, ports))
     if standing.case is None and standing.caller.requester.role in ports.policy.case_roles:
         standing.case = await _open_case(standing.caller, patient.id, ports)
     standing.decisions = ports.episodes.decisions(standing.caller, patient.id, standing.case, standing.facts)
+
+
+async def told_relations(patient: str, ports: Ports) -> tuple[Relation, ...]:
+    """Who treats this patient, read at the newest revision; a register that cannot be read names nobody."""
+    if ports.relations is None:
+        return ()
+    try:
+        return await ports.relations.of(patient)
+    except (Unavailable, ValueError):
+        return ()
 
 
 async def consult(standing: Standing, places: Sequence[Place], ports: Ports) -> None:
@@ -143,9 +155,11 @@ async def informed_again(standing: Standing, ports: Ports) -> bool:
         known = True
     if ports.national is not None:  # what it said just now was said about this moment
         found = (*(one for one in facts.statements if one.source == "mitz"), *found)
-    if known == facts.statements_known and (found is facts.statements or found == facts.statements):
+    told = await told_relations(standing.of.id, ports) if ports.policy.asks_relations else ()
+    same = known == facts.statements_known and (found is facts.statements or found == facts.statements)
+    if same and told == facts.relations:
         return False
-    standing.facts = replace(facts, statements=found, statements_known=known)
+    standing.facts = replace(facts, statements=found, statements_known=known, relations=told)
     standing.decisions = {}
     return True
 

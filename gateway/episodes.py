@@ -48,6 +48,7 @@ class Episodes:
             episode is not None
             and facts.now < episode.until
             and facts.statements == episode.facts.statements
+            and facts.relations == episode.facts.relations
             and facts.agreements is episode.facts.agreements
         ):
             return episode.decisions
@@ -61,6 +62,7 @@ class Episodes:
 def _boundaries(case: Case | None, facts: Facts) -> Iterator[datetime]:
     yield facts.now + LONGEST
     moments = [moment for agreement in facts.agreements for moment in (agreement.start, agreement.end)]
+    moments += [moment for relation in facts.relations for moment in (relation.start, relation.end) if moment]
     moments += [moment for statement in facts.statements for moment in (statement.start, statement.end) if moment]
     if case is not None:
         moments += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, TypeVar
@@ -23,7 +23,8 @@ from gateway.settings import AgreementTable, ClientTable, OrganizationTable, Set
 ZONE: Final = ZoneInfo("Europe/Amsterdam")
 Row = TypeVar("Row")
 _VISIBILITY: Final[dict[str, Visibility]] = {"named": "named", "anonymous": "anonymous", "silent": "silent"}
-_RELATIONS: Final = frozenset({"care-team", "referral", "contact", "case"})
+_RELATIONS: Final = frozenset({"care-team", "referral", "contact", "own-contact", "case"})
+_TOLD: Final = frozenset({"care-team", "contact", "own-contact"})  # those that are registered as such
 _EMERGENCY: Final = frozenset({"none", "absent_only", "override_objection"})
 
 
@@ -43,6 +44,7 @@ class Policy:
     identifier_systems: dict[str, str] = field(default_factory=dict)  # system -> custodian URA
     disclosure: dict[str, Visibility] = field(default_factory=dict)  # facility type -> visibility (A2)
     case_roles: frozenset[str] = frozenset()
+    asks_relations: bool = False  # an agreement asks who treats the patient
     filed: tuple[Agreement, ...] = ()  # agreements of the configuration
     filed_revision: str = ""
 
@@ -52,6 +54,7 @@ class Policy:
         if revision == self.revision:
             return False
         self.agreements, self.revision = (*self.filed, *decided), revision
+        self.asks_relations = _asks_relations(self.agreements)
         return True
 
     def facility_type(self, ura: str) -> str:
@@ -96,11 +99,16 @@ def build(settings: Settings, partial: Mapping[str, frozenset[str]] | None = Non
         sources=sources,
         sources_of=by_custodian,
         agreements=agreements,
+        asks_relations=_asks_relations(agreements),
         clients=clients,
         identifier_systems={row.system: row.custodian for row in settings.identifier_systems},
         disclosure=_disclosure(settings),
         case_roles=frozenset(settings.consent.case_roles),
     )
+
+
+def _asks_relations(agreements: Iterable[Agreement]) -> bool:
+    return any(one.relations & _TOLD for one in agreements)
 
 
 def _with_partial(row: SourceTable, partial: Mapping[str, frozenset[str]]) -> SourceTable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from consent.model import Case, Custodian, Requester, Statement
+from consent.model import Case, Custodian, Relation, Requester, Statement
 from gateway.episodes import Episodes
 from gateway.logged import AuditQueries
 from gateway.model import Answer, Caller, Failure, IndexEntry, Payload, SourceQuestion
@@ -106,6 +106,28 @@ class Cases(Protocol):
 
     async def open_for(self, client: str, person: str | None, patient: str, now: datetime) -> tuple[Case, ...]:
         """The open cases this person has for this patient."""
+        ...
+
+
+class Relations(Protocol):
+    """Who treats whom, as it was told (rule C8)."""
+
+    async def put(
+        self, id_: str, expected: int | None, raw: bytes, patient: str, relations: Sequence[Relation]
+    ) -> int:
+        """Create (expected None) or replace version `expected`; give the new version.
+
+        Raises:
+            Invalid: `conflict` when the kept version is another.
+        """
+        ...
+
+    async def get(self, id_: str) -> tuple[int, bytes, str] | None:
+        """Version, exact bytes and patient id."""
+        ...
+
+    async def of(self, patient: str) -> tuple[Relation, ...]:
+        """Every relation told of a patient, read at the newest revision."""
         ...
 
 
@@ -360,6 +382,7 @@ class Ports:
     terminology: Terminology | None = field(default=None, kw_only=True)  # None = codes nobody knows stay not judged
     quality: Quality | None = field(default=None, kw_only=True)  # None = items of sources are not checked
     national: National | None = field(default=None, kw_only=True)  # None = the region does not ask it
+    relations: Relations | None = field(default=None, kw_only=True)  # None = nobody tells who treats whom
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
     office: Office | None = field(default=None, kw_only=True)  # None = the region is kept by command only
 

@@ -17,7 +17,7 @@ from consent.scopes import covers
 from consent.trace import Trace, trace
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
-from gateway.authorization import authorize, consult, inform
+from gateway.authorization import authorize, consult, inform, told_relations
 from gateway.errors import Invalid, Refused
 from gateway.fhir.preflight import asked
 from gateway.fhir.reading import patient_by
@@ -208,7 +208,10 @@ async def _facts(patient: str | None, ports: Ports) -> Facts:
         case_required_roles=ports.policy.case_roles,
         policy_revision=ports.policy.revision,
     )
-    return replace(facts, statements=await ports.consents.statements(patient)) if patient else facts
+    if not patient:
+        return facts
+    relations = await told_relations(patient, ports)
+    return replace(facts, statements=await ports.consents.statements(patient), relations=relations)
 
 
 def told(found: Trace, request: AccessRequest, ports: Ports) -> Json:

@@ -140,7 +140,7 @@ class AgreementTable(Table, frozen=True):
     disclosure: str = ""  # how visible a refusal is, where that is less than the region's table says
     signed: date | None = None  # in force no earlier than this
     signers: tuple[str, ...] = ()  # who signed, for the record
-    relations: tuple[str, ...] = ()  # one is needed: "care-team", "referral", "contact", "case"; none = not asked
+    relations: tuple[str, ...] = ()  # one of these is needed: care-team, referral, contact, own-contact, case
     patient_asked: bool = False  # a yes a patient just gave a coordinator counts (B2)
     facility_types: tuple[str, ...] = ("*",)  # of the requester
     excluded: tuple[str, ...] = ()  # categories it never opens
@@ -165,12 +165,22 @@ class ClientTable(Table, frozen=True):
     issuer: str = ""  # of the OpenID provider whose people come in as this client; it has no keys then
 
 
+class RelationTable(Table, frozen=True):
+    """How long a treatment relation that was told counts."""
+
+    unended: Duration  # from when it began or was told last, while it has no end
+    after: Duration = Duration(0)  # after its end
+
+
 class ConsentTable(Table, frozen=True):
     """Defaults a region can change without touching code (A2, B5)."""
 
     disclosure: dict[str, str] = {}  # facility type -> "named" | "anonymous" | "silent"
     case_roles: tuple[str, ...] = ("zorgcoordinator", "triagist")  # roles that need a case (B1)
     case_hours: int = 24
+    care_team: RelationTable = RelationTable(Duration(days=365))
+    contact: RelationTable = RelationTable(Duration(days=30), Duration(days=30))
+    own_contact: RelationTable = RelationTable(Duration(days=1))  # told by who asks; counts where an agreement says so
     basis_regime: str = "opt-in-2026"  # "mitz-required": only the national yes counts where the register is asked
     national: str = ""  # base URL of the national consent register; empty = it is not asked
     national_ca_file: str = ""

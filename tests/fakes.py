@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from consent.model import Case, Statement
+from consent.model import Case, Relation, Statement
 from gateway.errors import Invalid, Unavailable
 from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
 from gateway.ports import Issued, KeptContract, Review, Withdrawn
@@ -245,6 +245,33 @@ class MemoryConsents(_Breakable):
     async def revision(self, patient: str) -> int:
         self._check()
         return sum(who == patient for versions in self.kept.values() for _, who, _ in versions)
+
+
+@dataclass
+class MemoryRelations(_Breakable):
+    """Treatment relations in every version."""
+
+    kept: dict[str, list[tuple[bytes, str, tuple[Relation, ...]]]] = field(default_factory=dict)
+
+    async def put(self, id_: str, expected: int | None, raw: bytes, patient: str, relations: Sequence[Relation]) -> int:
+        self._check()
+        versions = self.kept.get(id_, [])
+        if (len(versions) or None) != expected:
+            raise Invalid("conflict", why="the kept version is another")
+        if versions and versions[-1][1] != patient:
+            raise Invalid("conflict", why="what was told of one patient cannot move to another")
+        self.kept.setdefault(id_, []).append((raw, patient, tuple(relations)))
+        return (expected or 0) + 1
+
+    async def get(self, id_: str) -> tuple[int, bytes, str] | None:
+        self._check()
+        versions = self.kept.get(id_)
+        return (len(versions), versions[-1][0], versions[-1][1]) if versions else None
+
+    async def of(self, patient: str) -> tuple[Relation, ...]:
+        self._check()
+        newest = (versions[-1] for _, versions in sorted(self.kept.items()))
+        return tuple(one for _, who, relations in newest if who == patient for one in relations)
 
 
 @dataclass

@@ -70,6 +70,9 @@ VALIDATED: Final = (
     *("AuditEvent", "CommunicationRequest", "DeviceRequest", "DocumentManifest", "ImmunizationRecommendation"),
 )
 
+# What a treatment relation is told by.
+RELATION_TYPES: Final = ("CareTeam", "EpisodeOfCare", "Encounter")
+
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
@@ -160,11 +163,14 @@ TABLE: Final = (
     Interaction("create", "POST", "Contract", "c", ("Contract",), "Propose an agreement"),
     Interaction("read-owned", "GET", "Contract/{id}", "r", ("Contract",), "Read an agreement"),
     Interaction("update", "PUT", "Contract/{id}", "u", ("Contract",), "Decide on an agreement, or end it"),
+    Interaction("create", "POST", "{type}", "c", RELATION_TYPES, "Tell who treats a patient"),
+    Interaction("update", "PUT", "{type}/{id}", "u", RELATION_TYPES, "Change or end who treats a patient"),
     Interaction("create", "POST", "List", "c", ("List",), "Register that a custodian holds data (NVI shape)"),
     Interaction("delete", "DELETE", "List/{id}", "d", ("List",), "Withdraw a registration"),
 )
 
 
+_READ_RELATION: Final = Interaction("read-owned", "GET", "{type}/{id}", "r", RELATION_TYPES, "Read who treats a patient")
 _READ_CONSENT: Final = Interaction("read-owned", "GET", "Consent/{id}", "r", ("Consent",), "Read a privacy consent")
 
 
@@ -213,4 +219,6 @@ def route(method: str, path: str) -> Route:
         )
     if row.name == "read" and identifier.startswith("consent-"):
         row = _READ_CONSENT  # a privacy consent is the gateway's own; a treatment directive is a clinical item
+    if row.name == "read" and segments[0] in RELATION_TYPES and identifier.startswith("relation-"):
+        row = _READ_RELATION  # who treats whom is the gateway's own; a contact that a source knows is a clinical item
     return Route(row, segments[0], identifier)

@@ -8,7 +8,7 @@ from consent.scopes import covers
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
 from gateway.errors import Refused
-from gateway.intake import cases, consents, contracts, registrations
+from gateway.intake import cases, consents, contracts, registrations, relations
 from gateway.intake.write import Keeper, Write
 from gateway.model import Incoming, Outgoing
 from gateway.ports import Ports
@@ -24,6 +24,9 @@ _KEEPERS: Final[dict[tuple[str, str], tuple[str, str, Keeper]]] = {
     ("create", "Contract"): ("C", "c", contracts.create),
     ("read-owned", "Contract"): ("R", "r", contracts.read),
     ("update", "Contract"): ("U", "u", contracts.update),
+    **{("create", one): ("C", "c", relations.create) for one in relations.TYPES},
+    **{("read-owned", one): ("R", "r", relations.read) for one in relations.TYPES},
+    **{("update", one): ("U", "u", relations.update) for one in relations.TYPES},
     ("create", "List"): ("C", "c", registrations.register),
     ("delete", "List"): ("D", "d", registrations.withdraw),
 }

@@ -7,6 +7,7 @@
  - `audit_store`, `issued_store`: the log and the ids handed out with its records;
  - `audit_trees`, `witness_store`, `audit_lookup`: what keeps the log from being altered unseen, and answers questions about it;
  - `replay_store`, `revocation_store`, `client_store`, `policy_store`, `contract_store`: who may call, and under which policy;
+ - `relation_store`: who treats whom;
  - `review_store`: emergency accesses somebody must look at;
  - `source_store`: how each source does, and what profiles have against its items;
  - `job_store`: which process does a background job;
@@ -38,6 +39,7 @@ from gateway.storage.issued_store import IssuedStore
 from gateway.storage.job_store import JobStore
 from gateway.storage.migrate import check_version, upgrade
 from gateway.storage.policy_store import PolicyStore
+from gateway.storage.relation_store import RelationStore
 from gateway.storage.replay_store import ReplayStore
 from gateway.storage.review_store import ReviewStore
 from gateway.storage.revocation_store import RevocationStore
@@ -67,6 +69,7 @@ class Stores:
     witnessed: WitnessStore
     revocations: RevocationStore
     contracts: ContractStore
+    relations: RelationStore
     reviews: ReviewStore
     jobs: JobStore
     sources: SourceStore
@@ -89,6 +92,7 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         witnessed=WitnessStore(database),
         revocations=RevocationStore(database),
         contracts=ContractStore(database, clock),
+        relations=RelationStore(database, seal, unseal, clock),
         reviews=ReviewStore(database, seal, unseal),
         jobs=JobStore(database, clock),
         sources=SourceStore(database),

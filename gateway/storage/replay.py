@@ -23,6 +23,10 @@ _STEPS: Final = (
         "INSERT INTO consent (id, version, patient, newest, kept, resource, statements) VALUES (?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
     ),
     (
+        "SELECT id, version, patient, kept, resource, relations FROM relation",
+        "INSERT INTO relation (id, version, patient, newest, kept, resource, relations) VALUES (?, ?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+    ),
+    (
         "SELECT withdrawn, ends, id, custodian FROM index_entry WHERE withdrawn IS NOT NULL OR ends IS NOT NULL",
         "UPDATE index_entry SET withdrawn = ?, ends = ? WHERE id = ? AND custodian = ? AND withdrawn IS NULL",
     ),
@@ -40,8 +44,12 @@ _STEPS: Final = (
     ),
 )
 # In two steps: at no moment are two versions of a consent the newest.
-_NONE_NEWEST: Final = "UPDATE consent SET newest = 0 WHERE newest = 1"
-_LAST_NEWEST: Final = "UPDATE consent SET newest = 1 WHERE version = (SELECT MAX(other.version) FROM consent other WHERE other.id = consent.id)"
+_NEWEST: Final = (
+    "UPDATE consent SET newest = 0 WHERE newest = 1",
+    "UPDATE consent SET newest = 1 WHERE version = (SELECT MAX(other.version) FROM consent other WHERE other.id = consent.id)",
+    "UPDATE relation SET newest = 0 WHERE newest = 1",
+    "UPDATE relation SET newest = 1 WHERE version = (SELECT MAX(other.version) FROM relation other WHERE other.id = relation.id)",
+)
 _EPOCHS: Final = "SELECT slot, epoch FROM log_slot"
 _EPOCH: Final = (
     "INSERT INTO log_slot (slot, epoch, holder, until) VALUES (?, ?, '', 0) ON CONFLICT (slot) DO UPDATE "
@@ -54,5 +62,5 @@ def replay(read: Read, cursor: Cursor) -> None:
     for select, take in (*_STEPS, (_EPOCHS, _EPOCH)):
         for page in read(select):
             cursor.executemany(take, page)
-    cursor.execute(_NONE_NEWEST)
-    cursor.execute(_LAST_NEWEST)
+    for statement in _NEWEST:
+        cursor.execute(statement)

@@ -37,6 +37,7 @@ from tests.fakes import (
     MemoryInbox,
     MemoryIndex,
     MemoryIssued,
+    MemoryRelations,
     MemoryReplay,
     MemoryReviews,
     MemoryRevocations,
@@ -228,6 +229,7 @@ class World:
         self.index = MemoryIndex(self.clock)
         self.consents, self.cases, self.inbox = MemoryConsents(), MemoryCases(), MemoryInbox(self.index)
         self.revocations, self.contracts, self.reviews = MemoryRevocations(), MemoryContracts(), MemoryReviews()
+        self.relations = MemoryRelations()
         self.charts = {name: Chart(list(held), self.events, name) for name, held in charts.items()}
         self.keys = ring()
         self.tokens = AccessTokens(self.keys, self.settings, self.policy)
@@ -237,6 +239,7 @@ class World:
             inbox=self.inbox, issued=MemoryIssued(self.audit), sources=dict(self.charts) | dict(sources or {}),
             refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), tokens=self.tokens,
             revocations=self.revocations, contracts=self.contracts, reviews=self.reviews,
+            relations=self.relations,
         )  # fmt: skip
         self.app = FhirApp(self.ports, Metrics())
         self.patient = self.patient_id()

@@ -15,7 +15,7 @@ from mappings.panels import assemble_blood_pressure
 from mappings.profile_claims import claim
 from mappings.reading import SKIPPED, Reading
 from mappings.tables import table
-from mappings.v3_functions import PENDING
+from mappings.v3_functions import PENDING, identifier
 from mappings.v3_persons import role_key
 from mappings.v3_settlements import V3_SETTLEMENTS
 from mappings.v3_times import child, flat
@@ -183,6 +183,11 @@ def _header(document: Json, nodes: Nodes, reading: Reading) -> None:
         for parent in related.get("parentDocument", []):
             facts["replaces"] = next((one.get("extension") or one.get("root", "") for one in parent.get("id", [])), "")
             reading.take(document, "relatedDocument")
+    addressed = [one for part in document.get("informationRecipient", []) for kind, node in _nodes(part) if kind == "receivedOrganization" for one in node.get("id", [])]  # fmt: skip
+    known = (identifier(reading, one) for one in addressed if one.get("root") and not one.get("nullFlavor"))
+    named = next((one for one in known if one), None)
+    if named:
+        facts["recipient"] = f"{named.get('system', '')}|{named['value']}"
     stated = [*document.get("sdtc_statusCode", [])]
     stated += [code for name, one in nodes if name == "encompassingEncounter" for code in one.get("statusCode", [])]
     if _GONE & {one.get("code") for one in stated}:

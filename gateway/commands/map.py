@@ -9,10 +9,11 @@ from pathlib import Path
 from gateway.adapters.guidelines import use_guidelines
 from gateway.clock import SystemClock
 from gateway.errors import StartError
-from gateway.model import instant
+from gateway.model import Json, instant
 from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import formats, guess, translate
 from profiles import exact
+from profiles.identifiers import URA_SYSTEM
 
 FORMATS = ("hl7v2", "cda", "hl7v3", "fhir-stu3", "fhir-r4", "csv", "json")
 
@@ -25,6 +26,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--guidelines", type=Path, default=Path("guidelines"), metavar="DIR", help="where this gateway reads guidelines"
     )
+    parser.add_argument(
+        "--as",
+        dest="form",
+        choices=("collection", "az-referral"),
+        default="collection",
+        help="az-referral: the transaction (AZ-IG) by which an ambulance refers to a GP post; written only when it is whole",
+    )
+    parser.add_argument("--receiver", metavar="URA", help="the GP post; default: to whom the document is addressed")
+    parser.add_argument("--receiver-name", metavar="NAME", help="its name")
     parser.add_argument("--report-file", type=Path, help="where the losses go as JSON; default: a summary on stderr")
     parser.set_defaults(run=run)
 
@@ -43,10 +53,11 @@ def run(options: argparse.Namespace) -> int:
         raise StartError(message, 1)
     try:
         translation = _translated(body, format_, options)
+        made = _collection(translation) if options.form == "collection" else _referral(translation, options)
     except NotMappable as error:
         message = f"{options.file}: {error.path + ': ' if error.path else ''}{error}"
         raise StartError(message, 1) from None
-    sys.stdout.buffer.write(exact.encode(_collection(translation)) + b"\n")
+    sys.stdout.buffer.write(exact.encode(made) + b"\n")
     _report(translation, options.report_file)
     return 0
 
@@ -73,6 +84,28 @@ def _collection(translation: Translation) -> dict[str, object]:
     ]
     bundle: dict[str, object] = {"resourceType": "Bundle", "type": "collection"}
     return bundle | {"entry": entries} if entries else bundle
+
+
+def _referral(translation: Translation, options: argparse.Namespace) -> Json:
+    """Write a referral, held against the rules of its guide.
+
+    Raises:
+        StartError: a rule is broken; what may not be sent is not written.
+    """
+    from mappings.referral import findings, referral  # noqa: PLC0415 - only who refers loads FHIRPath
+
+    post: Json | None = None
+    if options.receiver:
+        post = {"resourceType": "Organization", "identifier": [{"system": URA_SYSTEM, "value": options.receiver}]}
+        post |= {"name": options.receiver_name} if options.receiver_name else {}
+    made = referral(translation, instant(SystemClock().now()), post)
+    found = findings(made)
+    for one in found:
+        print(f"gateway: {one.severity}: {one.on}: {one.text}", file=sys.stderr)
+    if any(one.severity == "error" for one in found):
+        message = f"{options.file}: no referral can be made of this"
+        raise StartError(message, 1)
+    return made
 
 
 def _report(translation: Translation, path: Path | None) -> None:

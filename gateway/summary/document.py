@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
@@ -29,6 +29,7 @@ _EMPTY_REASON: Final = "http://terminology.hl7.org/CodeSystem/list-empty-reason"
 _PARTICIPANT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _EMPTY: Final = {"none": "nilknown", "withheld": "withheld", "unavailable": "unavailable"}
 _REFERENCE: Final = re.compile(rb'"reference"\s*:\s*"([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})"')
+_CLAIM: Final = re.compile(rb'"(http://nictiz\.nl/fhir/StructureDefinition/nl-core-[A-Za-z.\-]{1,64})"')
 _LOST: Final = (
     b'"_reference":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason",'
     b'"valueCode":"unknown"}]}'
@@ -90,16 +91,25 @@ class _Draft:
 
         What was withheld leaves no id behind this way (rule A2), and no digit of the rest is touched.
         """
+        raw = item.raw
+        if self.summary.profile.canonicals:
+            raw = _CLAIM.sub(lambda found: _beside(found, self.summary.profile.canonicals), raw)
         if self.seen.issuperset(self.references_of(key, item)):
-            return item.raw
-        return _REFERENCE.sub(lambda found: found[0] if found[1].decode("ascii") in self.seen else _LOST, item.raw)
+            return raw
+        return _REFERENCE.sub(lambda found: found[0] if found[1].decode("ascii") in self.seen else _LOST, raw)
+
+
+def _beside(found: re.Match[bytes], canonicals: Mapping[str, str]) -> bytes:
+    """What the asked profile calls a claim of the source, in front of the claim itself."""
+    own = canonicals.get(found[1].decode("ascii"))
+    return found[0] if own is None else b'"%s",%s' % (own.encode("ascii"), found[0])
 
 
 def document(material: Material) -> bytes:
     """Write the summary as a document Bundle (IPS, or the profile the caller named).
 
     INVARIANT: the bytes depend on the material only; each item stands in it exactly as `Item.raw`, but for references
-    to what did not come along.
+    to what did not come along, and claims that the asked profile has names of its own for.
 
     Raises:
         Invalid: `patient-ambiguous`; `invalid-parameter` for an unknown profile.
@@ -109,7 +119,7 @@ def document(material: Material) -> bytes:
     summary = assemble(material, LANGUAGE)
     # Never the patient or the sources: ids of a document must not tell who or what is in it.
     draft = _Draft(summary, material.base.rstrip("/"), uuid5(NAMESPACE_URL, f"urn:roaz:request:{material.request_id}"))
-    patient = draft.add(summary.identity.resource)
+    patient = draft.add(_named(summary.identity.resource, summary.profile.canonicals))
     author, custodian = _gateway(draft, material)
     for ura in sorted({row.custodian for view in summary.sections for row in view.state.states} - {""}):
         draft.add(_organization(draft, ura, material))
@@ -131,6 +141,13 @@ def document(material: Material) -> bytes:
     if not bundle["meta"]:
         del bundle["meta"]
     return exact.encode(bundle)
+
+
+def _named(patient: Json, canonicals: Mapping[str, str]) -> Json:
+    """The patient, with what the asked profile calls the profiles it claims in front of them."""
+    claimed = patient.get("meta", {}).get("profile", [])
+    own = [canonicals[one] for one in claimed if one in canonicals]
+    return {**patient, "meta": {**patient["meta"], "profile": [*own, *claimed]}} if own else patient
 
 
 def _composition(draft: _Draft, patient: str, author: str, custodian: str, sections: list[Json]) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal
@@ -49,6 +49,7 @@ class DocumentProfile:
     bundle: str
     requires: frozenset[str]
     forbids: frozenset[str]
+    canonicals: Mapping[str, str] = field(default_factory=dict)  # what it calls a profile that a source claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,11 @@ def document_profile(canonical: str) -> DocumentProfile:
     for row in _TABLE["profiles"]:
         if not wanted or (wanted in (row["composition"], row["bundle"])):
             return DocumentProfile(
-                row["composition"], row["bundle"], frozenset(row["requires"]), frozenset(row.get("forbids", []))
+                row["composition"],
+                row["bundle"],
+                frozenset(row["requires"]),
+                frozenset(row.get("forbids", [])),
+                row.get("canonicals", {}),
             )
     known = ", ".join(row["composition"] for row in _TABLE["profiles"])
     raise Invalid("invalid-parameter", name="profile", why=f"known are: {known}")

@@ -92,6 +92,22 @@ def every_reference(node: Any) -> list[str]:
     return [found for child in node for found in every_reference(child)] if isinstance(node, list) else []
 
 
+def test_the_dutch_summary_names_its_own_profiles_beside_those_of_the_sources() -> None:
+    claimed = "http://nictiz.nl/fhir/StructureDefinition/nl-core-AllergyIntolerance"
+    native = {"code": coded("764146007", "Penicilline"), "patient": SUBJECT, "meta": {"profile": [claimed]}}
+    made = material(answer("gp", person("pa"), item("AllergyIntolerance", "a", native)))
+
+    def claims(profile: str) -> list[str]:
+        asked = Material(
+            made.patient, made.caller, made.answers, made.policy, made.base, made.now, "r", profile=profile
+        )
+        found = [one["resource"] for one in exact.decode(document(asked))["entry"]]
+        return next(one["meta"]["profile"] for one in found if one["resourceType"] == "AllergyIntolerance")
+
+    assert claims("") == [claimed]
+    assert claims(NL_PS) == ["http://nictiz.nl/gbb/StructureDefinition/nl-core-AllergyIntolerance", claimed]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("profile", ["", EPS, NL_PS])

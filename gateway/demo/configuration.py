@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.demo.identity_provider import Someone
 from gateway.demo.organizations import region_tables
 from gateway.oauth.client import new_client_key
 
@@ -42,6 +43,8 @@ def new_clients(directory: Path) -> tuple[Client, ...]:
     directory.mkdir(parents=True, exist_ok=True)
     made = []
     for row in region_tables()["clients"]:
+        if "pages" in row:
+            continue
         private, public = new_client_key()
         path = directory / f"{row['id']}.jwk.json"
         path.touch(mode=0o600)
@@ -52,9 +55,12 @@ def new_clients(directory: Path) -> tuple[Client, ...]:
     return tuple(made)
 
 
-def settings_tree(gateway_base: str, sources: Mapping[str, str], clients: tuple[Client, ...], today: date) -> Json:
+def settings_tree(
+    gateway_base: str, sources: Mapping[str, str], clients: tuple[Client, ...], today: date, issuer: str
+) -> Json:
     """The content of `region.toml`; `sources` gives where each source is: the URL it answers at, or its directory."""
     tables = region_tables()
+    keyed = [row for row in tables["clients"] if "pages" not in row]
     return {
         "gateway": {
             "name": "ROAZ FHIR gateway (demo)",
@@ -75,8 +81,23 @@ def settings_tree(gateway_base: str, sources: Mapping[str, str], clients: tuple[
         ],
         "sources": [_source(source, row, sources) for source, row in tables["sources"].items()],
         "agreements": [_agreement(row, today) for row in tables["agreements"]],
-        "clients": [_client(row, client) for row, client in zip(tables["clients"], clients, strict=True)],
+        "clients": [
+            *(_client(row, client) for row, client in zip(keyed, clients, strict=True)),
+            *(_pages_client(row, issuer) for row in tables["clients"] if "pages" in row),
+        ],
+        "login": {
+            "issuer": issuer,
+            "assurance": {f"http://eidas.europa.eu/LoA/{level}": level for level in ("low", "substantial", "high")},
+        },
     }
+
+
+def people() -> tuple[Someone, ...]:
+    """Who can log in."""
+    return tuple(
+        Someone(row["key"], row["person"], row["name"], _ura(row["organization"]), tuple(row["roles"]))
+        for row in region_tables()["people"]
+    )
 
 
 def written(tree: Json) -> str:
@@ -132,6 +153,19 @@ def _agreement(row: Json, today: date) -> Json:
         "system_access": row.get("system_access") == "true",
         "start": today - timedelta(days=365),
         "end": today + timedelta(days=365),
+    }
+
+
+def _pages_client(row: Json, issuer: str) -> Json:
+    """Whom people of one organization come in as; it has no key of its own."""
+    return {
+        "id": row["id"],
+        "organization": _ura(row["organization"]),
+        "issuer": issuer,
+        "scopes": row["scopes"],
+        "roles": row["roles"],
+        "purposes": row["purposes"],
+        "person": row["person"],
     }
 
 

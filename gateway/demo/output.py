@@ -17,6 +17,10 @@ from profiles.identifiers import BSN_SYSTEM
 Json = dict[str, Any]
 
 PAGES: Final = {
+    "pages": "/pages",
+    "coordinator": "/pages/cases",
+    "auditor": "/pages/audit",
+    "admin": "/pages/admin",
     "live": "/health/live",
     "ready": "/health/ready",
     "metadata": "/fhir/metadata",

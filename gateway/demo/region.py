@@ -21,6 +21,7 @@ from gateway.demo.context import AccessLog, AccessLogEntry, Door
 from gateway.demo.facts import Person
 from gateway.demo.fhir_server import FhirServer, Manner
 from gateway.demo.hosting import Hosted
+from gateway.demo.identity_provider import IdentityProvider
 from gateway.demo.oauth_server import TokenEndpoint
 from gateway.demo.organizations import charts, records, region_tables
 from gateway.demo.persons import persons, scenario_persons
@@ -80,6 +81,7 @@ class Region:
         self.persons: tuple[Person, ...] = (*persons(self.started), *scenario_persons(scenario, self.started))
         self.organizations: dict[str, Organization] = {}
         self.clients: tuple[Client, ...] = ()
+        self._login: Hosted | None = None
         self._directory = directory
         self._temporary: Path | None = None
         self._manners = dict(manners or {})
@@ -93,6 +95,10 @@ class Region:
             for source, row in region_tables()["sources"].items():
                 if row["kind"] not in HELD_KINDS:
                     await self._open(source, row)
+            self._login = Hosted()
+            back = f"{self.gateway_base}/pages/callback"
+            provider = IdentityProvider(self.issuer, back, configuration.people(), self.clock)
+            await self._login.start(provider.application())
         except BaseException:
             await self._close()
             raise
@@ -108,7 +114,12 @@ class Region:
         """The content of `region.toml` for the gateway in front of this region."""
         bases = {source: organization.server.base for source, organization in self.organizations.items()}
         bases |= {source: str(path) for source, path in self.inboxes.items()}
-        return configuration.settings_tree(self.gateway_base, bases, self.clients, self.started.date())
+        return configuration.settings_tree(self.gateway_base, bases, self.clients, self.started.date(), self.issuer)
+
+    @property
+    def issuer(self) -> str:
+        """Where people log in, once it answers."""
+        return self._login.base if self._login else ""
 
     def index_entries(self) -> list[Registration]:
         """What the custodians register at the gateway's index."""
@@ -166,6 +177,7 @@ class Region:
         await hosted.start(server.application(*more))
 
     async def _close(self) -> None:
-        await asyncio.gather(*(organization.hosted.stop() for organization in self.organizations.values()))
+        hosts = [self._login, *(organization.hosted for organization in self.organizations.values())]
+        await asyncio.gather(*(hosted.stop() for hosted in hosts if hosted is not None))
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

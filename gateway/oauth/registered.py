@@ -37,7 +37,7 @@ class ClientKeys:
     """Public keys by client; an address is asked for them seldom, one request at a time."""
 
     def __init__(self, directory: Path, fetch: JwksFetcher | None = None) -> None:
-        self._directory = directory  # what `jwks_file` is relative to
+        self.directory = directory  # what files of the configuration are relative to
         self._fetch = fetch
         self._registered: dict[str, tuple[ClientTable, jose.PublicKeys]] = {}
         self._fetched: dict[tuple[str, str], _Fetched] = {}
@@ -94,7 +94,7 @@ class ClientKeys:
     def _read(self, client: ClientTable) -> jose.PublicKeys:
         jwks: Any = client.jwks
         if client.jwks_file:
-            with (self._directory / client.jwks_file).open("rb") as file:
+            with (self.directory / client.jwks_file).open("rb") as file:
                 jwks = exact.decode(file.read(MAXIMUM_JWKS_BYTES))
         return jose.public_keys(_as_set(jwks))
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from gateway.oauth.registered import ClientKeys
 from gateway.ports import Ports
-from gateway.routes import admin, inbox, oauth, tokens, witness
+from gateway.routes import admin, inbox, oauth, pages, tokens, witness
 
 
 def application(ports: Ports, client_keys: ClientKeys) -> FastAPI:
@@ -19,4 +19,5 @@ def application(ports: Ports, client_keys: ClientKeys) -> FastAPI:
     web.include_router(inbox.router)
     web.include_router(admin.router)
     web.include_router(witness.router)
+    pages.open_pages(web, ports, client_keys.directory)
     return web

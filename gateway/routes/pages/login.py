@@ -1,0 +1,210 @@
+"""HTTP of logging in and out, the language, the role, and the files every page needs."""
+
+from __future__ import annotations
+
+import secrets
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from gateway.audit.pages import noted
+from gateway.errors import Invalid, Refused, Unavailable
+from gateway.oauth.login import Errand, Identity, leave
+from gateway.routes.pages.desks import desk_of
+from gateway.routes.pages.frame import answer, begun, cookie, local
+from gateway.routes.pages.provider import PENDING, Provider
+from gateway.routes.pages.sessions import Session
+from gateway.routes.pages.visit import ROOT, Reply, Visit, go
+
+router = APIRouter(prefix=ROOT, include_in_schema=False)
+
+LOGIN_COOKIE: Final = "login"
+_STATIC: Final = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+
+
+@router.get("")
+@router.get("/")
+async def first(request: Request) -> Response:
+    """The page of one's own work; who is not logged in reads how to."""
+    return await answer(request, _first)
+
+
+async def _first(visit: Visit) -> Reply:
+    session = visit.session
+    if session is None:
+        return visit.page("welcome.html.j2", visit.words["welcome_title"], ready=visit.state.provider is not None)
+    desk, _ = desk_of(session.identity, session.role, visit.ports)
+    if desk is not None:
+        return go(desk.home)
+    roles = [role for role in session.identity.roles if desk_of(session.identity, role, visit.ports)[0]]
+    if not roles:
+        raise Refused("role-refused", role=session.role or "?", why="the pages have nothing for this role")
+    return visit.page(
+        "role.html.j2", visit.words["role_title"], roles=[(role, visit.role_name(role)) for role in roles]
+    )
+
+
+@router.get("/role")
+async def roles(request: Request) -> Response:
+    """Choose another role of one's own."""
+    return await answer(request, _roles)
+
+
+async def _roles(visit: Visit) -> Reply:
+    if visit.session is None:
+        return go(ROOT)
+    identity = visit.session.identity
+    open_ = [role for role in identity.roles if desk_of(identity, role, visit.ports)[0]]
+    return visit.page(
+        "role.html.j2", visit.words["role_title"], roles=[(role, visit.role_name(role)) for role in open_]
+    )
+
+
+@router.post("/role")
+async def role(request: Request) -> Response:
+    """Work in a role of one's own."""
+    return await answer(request, _role)
+
+
+async def _role(visit: Visit) -> Reply:
+    session, wanted = visit.logged, visit.fields.get("role", "")
+    if wanted not in session.identity.roles:
+        raise Refused("role-refused", role="?", why="it is not a role of the person who logged in")
+    session.role = wanted
+    return go(ROOT)
+
+
+@router.get("/login")
+async def login(request: Request) -> Response:
+    """Leave for the provider."""
+    return await answer(request, _login)
+
+
+async def _login(visit: Visit) -> Reply:
+    browser, secure = secrets.token_urlsafe(24), visit.state.secure
+    url = await _provider(visit).leave(browser, local(visit.fields.get("to", ROOT)), again="again" in visit.fields)
+    return go(url, cookie(LOGIN_COOKIE, browser, secure=secure, seconds=int(PENDING.total_seconds())))
+
+
+@router.get("/callback")
+async def callback(request: Request) -> Response:
+    """Come back from the provider."""
+    return await answer(request, _callback)
+
+
+async def _callback(visit: Visit) -> Reply:
+    gone = cookie(LOGIN_COOKIE, "", secure=visit.state.secure, seconds=0)
+    try:
+        state, code = visit.fields.get("state", ""), visit.fields.get("code", "")
+        identity, to = await _provider(visit).back(state, code, visit.cookies.get(LOGIN_COOKIE, ""))
+    except Refused as error:
+        await noted(visit.incoming, visit.ports, "login", page="login", status=error.row.status, error=error.code,
+                    reasons=(error.code,))  # fmt: skip
+        raise
+    session = await _opened(visit, identity)
+    return go(to, begun(session, visit.state.cookie, secure=visit.state.secure), gone)
+
+
+async def _opened(visit: Visit, identity: Identity) -> Session:
+    """A session, once the login is on the record: no record, no session."""
+    before = visit.session
+    known = [role for role in identity.roles if desk_of(identity, role, visit.ports)[0]]
+    role = known[0] if len(known) == 1 else ""
+    session = visit.sessions.open(identity, role, visit.now, before)
+    visit.session = session
+    try:
+        await _first_token(visit, session.role or next(iter(known), next(iter(identity.roles), "")))
+    except BaseException:
+        visit.sessions.close(session)
+        visit.session = None
+        raise
+    return session
+
+
+async def _first_token(visit: Visit, role: str) -> None:
+    """The token every page of the desk is read with; asking it puts the login on the record, also when it is refused.
+
+    Raises:
+        Barred: the person may not come in: no client for the organization, a role or level nobody registered.
+        Unavailable: `audit-unavailable`.
+    """
+    _, purpose = desk_of(visit.logged.identity, role, visit.ports)
+    await visit.enter(Errand(purpose=purpose, role=role))
+
+
+@router.post("/logout")
+async def logout(request: Request) -> Response:
+    """End the session here; its tokens are refused everywhere."""
+    return await answer(request, _logout)
+
+
+async def _logout(visit: Visit) -> Reply:
+    session = visit.logged
+    callers = [caller for _, caller in session.tokens.values()]
+    visit.sessions.close(session)  # first: whatever fails after this, nobody goes on in it
+    for caller in callers:
+        await leave(caller, visit.ports)
+    await noted(visit.incoming, visit.ports, "logout", caller=callers[-1] if callers else None, page="logout")
+    visit.session = None
+    gone = cookie(visit.state.cookie, "", secure=visit.state.secure, seconds=0)
+    shown = visit.page("ended.html.j2", visit.words["ended_title"], left=True)
+    return Reply(shown.body, cookies=(gone,), headers={"clear-site-data": '"cache", "storage"'})
+
+
+@router.get("/ended")
+async def ended(request: Request) -> Response:
+    """Say that the session ended; nothing of a patient stays on the screen."""
+    return await answer(request, _ended)
+
+
+async def _ended(visit: Visit) -> Reply:
+    if visit.session is not None:
+        return go(ROOT)
+    return visit.page("ended.html.j2", visit.words["ended_title"], left=False)
+
+
+@router.post("/stay")
+async def stay(request: Request) -> Response:
+    """Go on with the session; the page asks it when the person says so."""
+    return await answer(request, _stay)
+
+
+async def _stay(visit: Visit) -> Reply:
+    return Reply(status=204) if visit.session else Reply(status=401)
+
+
+@router.get("/language/{language}")
+async def language(language: str, request: Request) -> Response:
+    """Read the pages in another language."""
+
+    async def chosen(visit: Visit) -> Reply:
+        if language not in ("nl", "en"):
+            raise Invalid("not-found", what="this language")
+        back = local(visit.fields.get("back", ROOT))
+        return go(back, cookie("language", language, secure=visit.state.secure, seconds=31_536_000))
+
+    return await answer(request, chosen)
+
+
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    """The style sheet and the script; they hold nothing of anybody."""
+    if name not in _STATIC:
+        return Response(status_code=404)
+    headers = {"cache-control": "public, max-age=3600", "x-content-type-options": "nosniff",
+               "cross-origin-resource-policy": "same-origin"}  # fmt: skip
+    return Response(_file(name), headers=headers, media_type=_STATIC[name])
+
+
+@cache
+def _file(name: str) -> bytes:
+    return files("gateway.routes.pages").joinpath("static", name).read_bytes()
+
+
+def _provider(visit: Visit) -> Provider:
+    provider: Provider | None = visit.state.provider
+    if provider is None:
+        raise Unavailable("login-unavailable")
+    return provider

@@ -47,7 +47,7 @@ from gateway.routes.health import HealthApp
 from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
 from gateway.storage.erasures import Erasures
-from gateway.throttle import Counts
+from gateway.throttle import Allowances, Counts, Quota
 
 log: Final = logging.getLogger("gateway.app")
 
@@ -235,6 +235,7 @@ async def _wired(
         relations=stores.relations,
         reviews=stores.reviews,
         terminology=_terminology(settings, http),
+        allowances=allowances(settings),
         quality=quality,
         office=Office(watch, quality, stores.clients, stores.policies, erasures),
         national=_national(settings, directory, http),
@@ -311,6 +312,24 @@ def _national(settings: Settings, directory: Path, http: HttpClient) -> National
 
     files = (row.national_ca_file, row.national_certificate, row.national_key)
     return MitzRegister(http, row.national, tls_context(*(str(directory / name) if name else "" for name in files)))
+
+
+def allowances(settings: Settings) -> Allowances:
+    """What each client may ask, as the configuration says it."""
+
+    def quotas(minute: int, day: int) -> list[Quota]:
+        rows = (Quota("minute", minute, 60), Quota("day", day, 86_400))
+        return [quota for quota in rows if quota.requests]
+
+    limits = settings.limits
+    own = {
+        row.id: quotas(
+            row.requests_per_minute or limits.requests_per_minute, row.requests_per_day or limits.requests_per_day
+        )
+        for row in settings.clients
+        if row.requests_per_minute or row.requests_per_day
+    }
+    return Allowances(quotas(limits.requests_per_minute, limits.requests_per_day), own)
 
 
 def _terminology(settings: Settings, http: HttpClient) -> TerminologyServer | None:

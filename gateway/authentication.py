@@ -11,7 +11,7 @@ async def authenticate(authorization: bytes, ports: Ports) -> Caller:
     """The caller behind the raw value of the one Authorization header; empty when there was none.
 
     Raises:
-        Refused: `token-missing` or `token-invalid`.
+        Refused: `token-missing` or `token-invalid`; `too-many-requests` beyond the quota of the client.
         Unavailable: this process has nothing to verify tokens with, or cannot see what was revoked.
     """
     tokens, now = ports.tokens, ports.clock.now().timestamp()
@@ -19,4 +19,7 @@ async def authenticate(authorization: bytes, ports: Ports) -> Caller:
         raise Unavailable("internal")
     if ports.revocations is not None and tokens.stale(now):
         await tokens.refresh(ports.revocations, now)
-    return tokens.caller(authorization, now)
+    caller = tokens.caller(authorization, now)
+    if ports.allowances is not None:
+        ports.allowances.take(authorization, caller.requester.client, now)
+    return caller

@@ -1,7 +1,7 @@
 """Every error the outside can see: one table drives HTTP status, OperationOutcome, OAuth error and docs/errors.md.
 
 GatewayError
- ├─ Invalid       the request is wrong; the caller can mend it          400 404 406 409 413 415 422
+ ├─ Invalid       the request is wrong; the caller can mend it          400 404 405 406 409 413 414 415 422 431 501
  ├─ Refused       the request is understood and not allowed             401 403 429
  └─ Unavailable   the gateway or all sources could not                  500 503 504
 StartError        the program cannot start or a command cannot run; exit code 1, 2 or 3
@@ -98,6 +98,18 @@ TABLE: Final[dict[str, Row]] = {
     ),
     "conflict": Row(409, "conflict", "{why}", "{why}"),
     "too-large": Row(413, "too-long", "the body is larger than {limit} bytes", "de inhoud is groter dan {limit} bytes"),
+    "uri-too-long": Row(
+        414,
+        "too-long",
+        "the URL is longer than {limit} bytes; send the parameters in the body of POST _search",
+        "de URL is langer dan {limit} bytes; stuur de parameters in de inhoud van POST _search",
+    ),
+    "headers-too-large": Row(
+        431, "too-long", "the headers are larger than {limit} bytes", "de headers zijn groter dan {limit} bytes"
+    ),
+    "not-supported": Row(
+        501, "not-supported", "{what} is not supported: {why}", "{what} wordt niet ondersteund: {why}"
+    ),
     "unsupported-media-type": Row(
         415,
         "not-supported",

@@ -15,7 +15,7 @@ from gateway.office import Office
 from gateway.policy import Policy
 from gateway.pushed import Desk, Inbox
 from gateway.settings import ClientTable, Settings
-from gateway.throttle import Counts
+from gateway.throttle import Allowances, Counts
 from profiles.terminology import Question
 
 
@@ -379,6 +379,7 @@ class Ports:
     desk: Desk | None = field(default=None, kw_only=True)  # None = messages come one by one, through `inbox`
     revocations: Revocations | None = field(default=None, kw_only=True)  # None = no token can be taken back
     contracts: Contracts | None = field(default=None, kw_only=True)  # None = agreements come from the file only
+    allowances: Allowances | None = field(default=None, kw_only=True)  # None = a client may ask as often as it wants
     terminology: Terminology | None = field(default=None, kw_only=True)  # None = codes nobody knows stay not judged
     quality: Quality | None = field(default=None, kw_only=True)  # None = items of sources are not checked
     national: National | None = field(default=None, kw_only=True)  # None = the region does not ask it

@@ -162,6 +162,8 @@ class ClientTable(Table, frozen=True):
     audience: str = "token-endpoint"  # what `aud` must be: "token-endpoint" | "issuer"
     algorithms: tuple[str, ...] = ("RS384", "ES384", "PS256", "ES256", "Ed25519")
     key_file: str = ""  # private key at hand, for `gateway token` only
+    requests_per_minute: int = 0  # 0 = what [limits] says
+    requests_per_day: int = 0  # 0 = what [limits] says
     issuer: str = ""  # of the OpenID provider whose people come in as this client; it has no keys then
 
 
@@ -232,6 +234,13 @@ class AuditTable(Table, frozen=True):
     witnessed: tuple[WitnessedTable, ...] = ()
 
 
+class LimitsTable(Table, frozen=True):
+    """How much one client may ask of one process; 0 = no bound."""
+
+    requests_per_minute: int = 300_000
+    requests_per_day: int = 0
+
+
 class TerminologyTable(Table, frozen=True):
     """A terminology server for the codes nobody here can judge; none is needed."""
 
@@ -267,6 +276,7 @@ class Settings(Table, frozen=True):
     consent: ConsentTable = ConsentTable()
     audit: AuditTable = AuditTable()
     terminology: TerminologyTable = TerminologyTable()
+    limits: LimitsTable = LimitsTable()
     login: LoginTable = LoginTable()
 
 

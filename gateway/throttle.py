@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
 
-from gateway.errors import Unavailable
+from gateway.errors import Refused, Unavailable
 
 MAXIMUM_KEYS = 100_000
 
@@ -54,3 +56,78 @@ class Counts:
         over = [(key, seen - self.bound) for key, seen in self._counts.items() if seen > self.bound]
         self._started, self._counts = now, {}
         return over
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many requests a client may make within a window of fixed length."""
+
+    name: str
+    requests: int
+    seconds: int
+
+    @property
+    def policy(self) -> str:
+        """The quota as a policy header says it. Spec: draft-ietf-httpapi-ratelimit-headers-10 section 3."""
+        return f'"{self.name}";q={self.requests};w={self.seconds}'
+
+
+class Allowances:
+    """What each client may still ask within its quotas; in this process, bounded in memory."""
+
+    def __init__(self, quotas: Sequence[Quota], own: Mapping[str, Sequence[Quota]] | None = None) -> None:
+        self._quotas = tuple(quotas)
+        self._own = {client: tuple(found) for client, found in (own or {}).items()}
+        self._policies: dict[tuple[Quota, ...], str] = {}
+        self._used: dict[str, list[list[float]]] = {}  # client -> per quota: start of the window, requests in it
+        self._clients: dict[bytes, str] = {}  # Authorization header -> client, as it was proven
+
+    def take(self, authorization: bytes, client: str, now: float) -> None:
+        """Count a request of a client.
+
+        Raises:
+            Refused: `too-many-requests`, with the seconds until the window ends.
+        """
+        quotas = self._own.get(client, self._quotas)
+        if not quotas:
+            return
+        if self._clients.get(authorization) != client:
+            _forget_oldest(self._clients)
+            self._clients[authorization] = client
+        used = self._used.get(client)
+        if used is None:
+            _forget_oldest(self._used)
+            used = self._used[client] = [[now, 0] for _ in quotas]
+        for quota, window in zip(quotas, used, strict=True):
+            if not 0 <= now - window[0] < quota.seconds:
+                window[0], window[1] = now, 0
+            window[1] += 1
+        over = [quota.seconds - (now - window[0]) for quota, window in zip(quotas, used, strict=True)
+                if window[1] > quota.requests]  # fmt: skip
+        if over:
+            raise Refused("too-many-requests", retry_after=max(1, ceil(max(over))))
+
+    def client_of(self, authorization: bytes) -> str:
+        """The client this header proved a moment ago; empty when it proved none."""
+        return self._clients.get(authorization, "")
+
+    def headers(self, client: str, now: float) -> tuple[tuple[str, str], ...]:
+        """What a client is told about its quotas. Spec: draft-ietf-httpapi-ratelimit-headers-10 section 3 and 4."""
+        quotas, used = self._own.get(client, self._quotas), self._used.get(client)
+        if not quotas or used is None:
+            return ()
+        policy = self._policies.get(quotas)
+        if policy is None:
+            policy = self._policies[quotas] = ", ".join(quota.policy for quota in quotas)
+        left = ", ".join(
+            [
+                f'"{quota.name}";r={max(0, quota.requests - int(window[1]))};t={max(0, ceil(quota.seconds - now + window[0]))}'
+                for quota, window in zip(quotas, used, strict=True)
+            ]
+        )
+        return ("ratelimit-policy", policy), ("ratelimit", left)
+
+
+def _forget_oldest(kept: dict[Any, Any]) -> None:
+    while len(kept) >= MAXIMUM_KEYS:
+        del kept[next(iter(kept))]

@@ -136,6 +136,7 @@ def spied(urls: list[str], original: Any) -> Any:
 async def built(region: Region, directory: Path, listen: str) -> Gateway:
     tree = region.settings_tree()
     tree["gateway"] |= {"listen": listen, "source_networks": ["127.0.0.0/8"], "token_lifetime": "8h"}
+    tree["gateway"]["deadline"] = "20s"  # nothing here is about a source that is late, and the machine may be busy
     tree["database"] = {"url": "sqlite:///demo.db"}
     read = settings.parse(tree, "test")
     KeyRing.create(directory / read.gateway.keys, SystemClock().now())

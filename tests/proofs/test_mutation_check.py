@@ -1,4 +1,4 @@
-"""What a change of `consent/` must get past: a few thousand questions against the plain reference. Fast, for the mutation test."""
+"""What a change of a gate must get past: a few thousand questions against the plain reference. Fast, for the mutation test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import pytest
 
 from tests.proofs import reference
-from tests.proofs.mutation import MODULES, ROOT, changes
+from tests.proofs.mutation import MODULES, changed, is_noticed, places, tree_of
 from tests.proofs.test_oracle import ours, question, world
 
 pytestmark = pytest.mark.slow
@@ -23,9 +23,35 @@ def test_a_few_thousand_questions() -> None:
 
 
 def test_every_change_is_one_change_and_can_be_read() -> None:
+    chance = random.Random(1)
     for name in MODULES:
-        tree = ast.parse((ROOT / "consent" / f"{name}.py").read_text(encoding="utf-8"))
-        found = list(changes(tree))
-        texts = {ast.unparse(ast.fix_missing_locations(changed)) for _, _, changed in found}
-        assert ast.unparse(tree) not in texts
+        tree = tree_of(name)
+        found = list(places(tree))
         assert len(found) >= 3
+        for index, _, what in chance.sample(found, 3):
+            assert ast.unparse(changed(tree, index, what)) != ast.unparse(tree)
+
+
+def test_a_change_is_installed_where_everybody_looks_and_nowhere_else() -> None:
+    tree = tree_of("consent.scopes")
+    index, _, what = next(place for place in places(tree) if place[2] == "comparison")
+
+    def same(_: tuple[str, ...]) -> bool:
+        return ours.__module__ != "consent" and test_reads()
+
+    assert not is_noticed("consent.scopes", tree, (), same), "control: without a change nobody notices anything"
+    noticed = [is_noticed("consent.scopes", changed(tree, *_place), (), same) for _place in _some(tree)]
+    assert any(noticed)
+    assert test_reads(), "this process goes on with what is written"
+    assert (index, what) != (0, "")
+
+
+def _some(tree: ast.Module) -> list[tuple[int, str]]:
+    return [(index, what) for index, _, what in places(tree)][:12]
+
+
+def test_reads() -> bool:
+    from consent.scopes import covers  # noqa: PLC0415 - as whoever imported it by name
+
+    given = frozenset({"system/*.rs"})
+    return covers(given, "Condition", "s") and not covers(given, "Condition", "c")

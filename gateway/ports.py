@@ -108,6 +108,10 @@ class Cases(Protocol):
         """The open cases this person has for this patient."""
         ...
 
+    async def own(self, client: str, person: str, now: datetime) -> tuple[tuple[Case, bytes], ...]:
+        """The open cases of this person with the Task of each, the newest first; at most 100."""
+        ...
+
 
 class Relations(Protocol):
     """Who treats whom, as it was told (rule C8)."""

@@ -302,6 +302,15 @@ class MemoryCases(_Breakable):
         ]
         return tuple(sorted(found, key=lambda case: (case.opened, case.id)))
 
+    async def own(self, client: str, person: str, now: datetime) -> tuple[tuple[Case, bytes], ...]:
+        self._check()
+        found = [
+            (case, raw)
+            for case, raw in self.kept.values()
+            if (case.client, case.person) == (client, person) and case.closed is None and case.opened <= now < case.expires
+        ]
+        return tuple(sorted(found, key=lambda pair: (pair[0].opened, pair[0].id), reverse=True)[:100])
+
 
 @dataclass
 class MemoryInbox(_Breakable):

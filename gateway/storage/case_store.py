@@ -26,6 +26,10 @@ _OPEN: Final = (
     f"SELECT {_COLUMNS} FROM coordinator_case WHERE patient = ? AND client = ? AND person = ? "  # noqa: S608 - a constant
     "AND closed IS NULL AND opened <= ? AND expires > ? ORDER BY opened, id"
 )
+_OWN: Final = (
+    f"SELECT {_COLUMNS}, resource FROM coordinator_case WHERE client = ? AND person = ? "  # noqa: S608 - a constant
+    "AND closed IS NULL AND opened <= ? AND expires > ? ORDER BY opened DESC, id LIMIT 100"
+)
 
 
 class CaseStore:
@@ -72,6 +76,12 @@ class CaseStore:
         instant = to_micros(now)
         rows = await self._database.rows(_OPEN, (patient, client, person or "", instant, instant))
         return tuple(_case(row) for row in rows)
+
+    async def own(self, client: str, person: str, now: datetime) -> tuple[tuple[Case, bytes], ...]:
+        """The open cases of this person with the Task of each, the newest first; at most 100."""
+        instant = to_micros(now)
+        rows = await self._database.rows(_OWN, (client, person, instant, instant))
+        return tuple((_case(row[:-1]), self._unseal(OWN, row[-1], place("case", row[0]))) for row in rows)
 
 
 def _case(row: tuple[Any, ...]) -> Case:

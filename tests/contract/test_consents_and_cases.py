@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -65,6 +66,17 @@ async def test_a_case_is_open_for_its_person_and_patient_until_it_ends(world: Wo
     assert await world.cases.open_for("client-1", "person-1", "p1-bbbb", NOON) == ()
     assert await world.cases.open_for("client-1", "person-1", PATIENT, NOON - timedelta(seconds=1)) == ()
     assert await world.cases.open_for("client-1", "person-1", PATIENT, NOON + timedelta(hours=24)) == ()
+
+
+async def test_a_person_finds_the_own_open_cases_the_newest_first(world: World) -> None:
+    later = replace(a_case(), id="c2", opened=NOON + timedelta(minutes=1))
+    for case in (a_case(), later, replace(a_case(), id="c3", person="person-2"), replace(a_case(), id="c4", closed=NOON)):
+        await world.cases.put(case, case.id.encode())
+    soon = NOON + timedelta(minutes=2)
+    assert await world.cases.own("client-1", "person-1", soon) == ((later, b"c2"), (a_case(), b"c1"))
+    assert await world.cases.own("client-1", "person-1", NOON) == ((a_case(), b"c1"),)
+    assert await world.cases.own("client-2", "person-1", soon) == ()
+    assert await world.cases.own("client-1", "person-1", NOON + timedelta(days=2)) == ()
 
 
 async def test_a_case_is_bound_once_its_patient_is_known_and_a_system_has_no_person(world: World) -> None:

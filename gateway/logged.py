@@ -65,6 +65,7 @@ class AuditQuery:
     policy: str = ""  # revision
     site: str = ""  # id of a source
     request: str = ""  # X-Request-Id
+    mark: str = ""  # "denied" or "emergency", as the parties may know it; only with `parties`
 
 
 class AuditQueries(Protocol):

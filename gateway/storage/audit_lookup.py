@@ -9,7 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from gateway.audit.record import Record, decode, outcome_of
+from gateway.audit.tally import marks
 from gateway.logged import AuditQuery, Logged, RecordId
+from gateway.storage import audit_tally
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.log_names import logs_in
@@ -43,7 +45,7 @@ _FRAGMENTS: Final = (
     "SELECT log, epoch, seq FROM audit_lookup WHERE request = ? AND kind = 'fragment' ORDER BY at, log, epoch, seq"
 )
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})-(\d{1,18})")
-_EMPTY: Final = ("DELETE FROM audit_lookup", "DELETE FROM audit_about", "DELETE FROM audit_filled")
+_EMPTY: Final = ("DELETE FROM audit_lookup", "DELETE FROM audit_about", "DELETE FROM audit_filled", audit_tally.EMPTY)
 
 
 class AuditLookup:
@@ -64,7 +66,10 @@ class AuditLookup:
             pass
         sql, parameters = _question(query, place)
         rows = await self._database.rows(sql, (*parameters, limit + 1))
-        found = [Logged(RecordId(log, epoch, seq), from_micros(at), body) for at, log, epoch, seq, body in rows[:limit]]
+        named = {row[:4]: row[4] for row in rows[:limit]}  # a record that is marked for two parties is one record
+        found = [
+            Logged(RecordId(log, epoch, seq), from_micros(at), body) for (at, log, epoch, seq), body in named.items()
+        ]
         if len(rows) <= limit:
             return found, ""
         at, log, epoch, seq, _ = rows[limit - 1]
@@ -128,14 +133,17 @@ class AuditLookup:
                 return 0
             lookups: list[tuple[Any, ...]] = []
             abouts: list[tuple[Any, ...]] = []
+            records: list[tuple[int, Record]] = []
             for seq, at, body in rows:
                 record = _read(body)
                 if record is not None:
                     lookups.append((*log, seq, at, *_columns(record)))
                     abouts += [(value, at, *log, seq) for value in values_of(record)]
+                    records.append((at, record))
             for statement, many in ((_LOOKUP, lookups), (_ABOUT, sorted(abouts))):
                 if many:
                     cursor.executemany(statement, many)
+            audit_tally.add(cursor, records)
             cursor.execute(_FILL, (*log, rows[-1][0]))
             return len(rows)
 
@@ -185,19 +193,23 @@ def _values(record: Record) -> Iterator[str]:
         yield f"site/{asked.source}"
         for shown in asked.shown:
             yield f"entity/{shown.type}/{shown.id}"
+    yield from marks(record)
 
 
 def _question(query: AuditQuery, after: tuple[int, int, int, int] | None) -> tuple[str, tuple[Any, ...]]:
     """The statement: the narrowest of what is asked leads, the rest is looked at for each record it finds."""
     patients = query.patients
+    # The last leads: it is the one that few records have.
     values = [[f"party/{one}" for one in query.parties]] if query.parties else []
     singles = (
         ("party", query.organization),
         ("custodian", query.custodian),
-        ("agent", query.agent),
         ("site", query.site),
+        ("agent", query.agent),
     )
     values += [[f"{kind}/{text}"] for kind, text in singles if text]
+    if query.mark:
+        values.append([f"{query.mark}/{one}" for one in query.parties or ("",)])
     if query.entity.startswith("Patient/"):
         named = query.entity.removeprefix("Patient/")
         patients = (named,) if not patients or named in patients else ("-",)
@@ -206,11 +218,12 @@ def _question(query: AuditQuery, after: tuple[int, int, int, int] | None) -> tup
     parts, parameters = _conditions(query, patients)
     leading = "audit_lookup"
     if values and not patients and not query.request:
-        first = values.pop(-1 if query.entity else 0)
-        if len(first) == 1:
+        first = values.pop()
+        if len(first) == 1 or query.mark:
             leading = "audit_about"
-            parts.insert(0, "audit_about.value = ?")
-            parameters.insert(0, first[0])
+            marks = ", ".join("?" for _ in first)
+            parts.insert(0, f"audit_about.value IN ({marks})" if len(first) > 1 else "audit_about.value = ?")
+            parameters[:0] = first
         else:
             values.append(first)
     for some in values:

@@ -14,6 +14,7 @@ from gateway.audit.record import Record, decode, encode
 from gateway.audit.retention import Hold, Retention, ranges
 from gateway.errors import Invalid
 from gateway.model import instant
+from gateway.storage import audit_tally
 from gateway.storage.audit_lookup import values_of
 from gateway.storage.audit_store import AuditStore
 from gateway.storage.audit_trees import AuditTrees
@@ -34,7 +35,7 @@ _PLACE: Final = "INSERT INTO audit_hold (id, party, patient, starts, ends, place
 _LIFT: Final = "UPDATE audit_hold SET lifted = ? WHERE id = ? AND lifted IS NULL"
 
 
-_Over = tuple[int, Sequence[str]]  # moment, and under what a record is looked up
+_Over = tuple[int, Record]  # moment, and what is taken out of the table beside the log
 
 
 class AuditRetention:
@@ -105,7 +106,7 @@ class AuditRetention:
         moment = from_micros(at)
         if not self._retention.over(record, moment, now) or any(hold.covers(record, moment) for hold in holds):
             return None
-        return at, values_of(record)
+        return at, record
 
     async def _note(self, kind: str, now: datetime, *reasons: str) -> None:
         record = Record(kind=kind, at=instant(now), request="gateway", reasons=reasons)  # type: ignore[arg-type]  # "hold" or "retire"
@@ -113,9 +114,10 @@ class AuditRetention:
 
 
 def _remove(log: Log, over: dict[int, _Over], found: Sequence[tuple[int, int]], now: datetime, cursor: Cursor) -> None:
-    abouts = [(value, at, *log, seq) for seq, (at, values) in over.items() for value in values]
+    abouts = [(value, at, *log, seq) for seq, (at, record) in over.items() for value in values_of(record)]
     if abouts:
         cursor.executemany(_ABOUT, abouts)
+    audit_tally.take_away(cursor, over.values())
     for first, last in found:
         for statement in _REMOVE:
             cursor.execute(statement, (*log, first, last))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.audit.record import Asked, Record, Shown, encode, outcome_of
+from gateway.audit.tally import marks
 from gateway.logged import AuditQuery, RecordId
 from gateway.storage.audit_lookup import AuditLookup
 from tests.contract.conftest import Stored
@@ -42,7 +43,7 @@ def a_record(chance: random.Random, number: int) -> Record:
         organization=f"9000000{chance.randrange(4)}",
         person=chance.choice(("", "anna", "bram")),
         responsible=chance.choice(("", "anna")),
-        purpose=chance.choice(("behandeling", "spoed")),
+        purpose=chance.choice(("behandeling", "spoed", "spoed-noodtoegang")),
         case=chance.choice(("", "c1")),
         patient=chance.choice(("", "p1-a", "p1-b", "p2-a")),
         policy=chance.choice(("pol1", "pol2")),
@@ -93,6 +94,11 @@ QUESTIONS: list[tuple[dict[str, Any], Callable[[Record], bool]]] = [
     ({"kinds": ("push",), "interactions": ("read",)}, lambda one: (one.kind, one.interaction) == ("push", "read")),
     ({"purposes": ("spoed",), "policy": "pol2"}, lambda one: (one.purpose, one.policy) == ("spoed", "pol2")),
     ({"request": "r7"}, lambda one: one.request == "r7"),
+    ({"mark": "denied", "parties": ("90000001",)}, lambda one: "denied/90000001" in marks(one)),
+    (
+        {"mark": "emergency", "parties": ("90000001", "90000002")},
+        lambda one: bool({"emergency/90000001", "emergency/90000002"} & set(marks(one))),
+    ),
 ]
 
 

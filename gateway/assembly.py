@@ -96,16 +96,39 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
 
 def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
     """The patient summary, as an IPS document or as a page of the same."""
-    question, patient = standing.question, standing.of
+    question, gateway = standing.question, ports.settings.gateway
     bundle.refuse_undecided(answers, ports.policy.disclosure)
-    gateway = ports.settings.gateway
     language = (
         (incoming.language if incoming.header(b"accept-language") else gateway.language)
         if question.html
         else gateway.language
     )
-    material = Material(
-        patient=patient,
+    material = material_of(standing, answers, incoming, ports, language)
+    if not question.html:
+        made = document(material)
+        placed(answers, made)
+        return Outgoing(200, made)
+    nonce = secrets.token_urlsafe(16)
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    page = html_page(material, material.language, nonce)
+    placed(answers)
+    return Outgoing(
+        200,
+        page,
+        "text/html; charset=utf-8",
+        (("content-security-policy", policy),),
+    )
+
+
+def material_of(
+    standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports, language: str
+) -> Material:
+    """What a summary is made of, with the answers in an order of their own."""
+    gateway = ports.settings.gateway
+    return Material(
+        patient=standing.of,
         caller=standing.caller,
         policy=ports.policy,
         base=gateway.base,
@@ -113,27 +136,11 @@ def summary(standing: Standing, answers: Sequence[Answer], incoming: Incoming, p
         answers=tuple(sorted(answers, key=lambda answer: (answer.custodian.organization, answer.source))),
         request_id=incoming.request_id,
         language=language,
-        profile=question.profile,
+        profile=standing.question.profile,
         gateway_name=gateway.name,
         gateway_version=__version__,
         operator=gateway.operator,
         operator_ura=gateway.ura,
-    )
-    if not question.html:
-        made = document(material)
-        _placed(answers, made)
-        return Outgoing(200, made)
-    nonce = secrets.token_urlsafe(16)
-    policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    page = html_page(material, material.language, nonce)
-    _placed(answers)
-    return Outgoing(
-        200,
-        page,
-        "text/html; charset=utf-8",
-        (("content-security-policy", policy),),
     )
 
 
@@ -161,7 +168,7 @@ def one_patient(patient: Patient, answers: Sequence[Answer], ports: Ports) -> li
     ]
 
 
-def _placed(answers: Sequence[Answer], document: bytes = b"") -> None:
+def placed(answers: Sequence[Answer], document: bytes = b"") -> None:
     """The manifest of a summary names what stands in it, not what was found (rule F5).
 
     A request that was carried out, a panel, a document or professional nothing refers to have no place in it. The

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from consent.scopes import covers
 from tests.proofs import reference
 from tests.proofs.mutation import MODULES, changed, is_noticed, places, tree_of
 from tests.proofs.test_oracle import ours, question, world
@@ -33,25 +34,11 @@ def test_every_change_is_one_change_and_can_be_read() -> None:
 
 
 def test_a_change_is_installed_where_everybody_looks_and_nowhere_else() -> None:
-    tree = tree_of("consent.scopes")
-    index, _, what = next(place for place in places(tree) if place[2] == "comparison")
+    tree, given = tree_of("consent.scopes"), frozenset({"system/*.rs"})
 
-    def same(_: tuple[str, ...]) -> bool:
-        return ours.__module__ != "consent" and test_reads()
+    def reads(_: tuple[str, ...] = ()) -> bool:
+        return covers(given, "Condition", "s") and not covers(given, "Condition", "c")
 
-    assert not is_noticed("consent.scopes", tree, (), same), "control: without a change nobody notices anything"
-    noticed = [is_noticed("consent.scopes", changed(tree, *_place), (), same) for _place in _some(tree)]
-    assert any(noticed)
-    assert test_reads(), "this process goes on with what is written"
-    assert (index, what) != (0, "")
-
-
-def _some(tree: ast.Module) -> list[tuple[int, str]]:
-    return [(index, what) for index, _, what in places(tree)][:12]
-
-
-def test_reads() -> bool:
-    from consent.scopes import covers  # noqa: PLC0415 - as whoever imported it by name
-
-    given = frozenset({"system/*.rs"})
-    return covers(given, "Condition", "s") and not covers(given, "Condition", "c")
+    assert not is_noticed("consent.scopes", tree, (), reads), "control: without a change nobody notices anything"
+    assert any(is_noticed("consent.scopes", changed(tree, index, what), (), reads) for index, _, what in places(tree))
+    assert reads(), "this process goes on with what is written"

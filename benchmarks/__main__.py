@@ -1,4 +1,4 @@
-"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|mapping|documents|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|mapping|documents|overviews|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, decision, documents, mapping, peers, read, read_postgresql, start, summary, validate
+from benchmarks import (
+    audit,
+    decision,
+    documents,
+    mapping,
+    overviews,
+    peers,
+    read,
+    read_postgresql,
+    start,
+    summary,
+    validate,
+)
 
 BENCHMARKS = {
     "decision": decision,
@@ -23,6 +35,7 @@ BENCHMARKS = {
     "audit": audit,
     "mapping": mapping,
     "documents": documents,
+    "overviews": overviews,
     "peers": peers,
     "validate": validate,
 }

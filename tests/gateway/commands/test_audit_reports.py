@@ -350,11 +350,11 @@ def test_f6_an_overdue_review_is_a_warning(region: Region, monkeypatch: pytest.M
     from gateway.commands import audit_review
 
     options = argparse.Namespace(config=region.config, environment={})
-    monkeypatch.setattr(audit_review, "_newest", _reviewed(None))
+    monkeypatch.setattr(audit_review, "newest", _reviewed(None))
     assert overdue(options).startswith("overdue: none")
-    monkeypatch.setattr(audit_review, "_newest", _reviewed("2026-01-02T12:00:00.000Z"))
+    monkeypatch.setattr(audit_review, "newest", _reviewed("2026-01-02T12:00:00.000Z"))
     assert overdue(options) == "overdue: the last was on 2026-01-02"
-    monkeypatch.setattr(audit_review, "_newest", _reviewed(region.now))
+    monkeypatch.setattr(audit_review, "newest", _reviewed(region.now))
     assert overdue(options) == f"the last was on {region.now[:10]}"
 
 

@@ -1,0 +1,66 @@
+"""A verification of the log that runs beside the pages: one at a time, with how far it is, and the last one found."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from gateway.audit.checkpoints import Log
+from gateway.audit.examination import Examination, Progress
+
+Examine = Callable[[Progress], Awaitable[Examination]]
+
+log_: Final = logging.getLogger("gateway.audit")
+
+
+@dataclass(slots=True)
+class Examining:
+    """The verifications of one process. What is told of progress comes from another thread, a number at a time."""
+
+    examine: Examine
+    began: datetime | None = None
+    by: str = ""
+    found: Examination | None = None
+    failed: bool = False
+    _progress: dict[Log, tuple[int, int]] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Claim that one is under way."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def percent(self) -> int:
+        """How much of the records of the logs it came to was read."""
+        read, there = map(sum, zip(*self._progress.copy().values(), strict=True)) if self._progress else (0, 0)
+        return min(99, read * 100 // there) if there else 0
+
+    def start(self, by: str, now: datetime) -> bool:
+        """Start one; false when one is under way."""
+        if self.running:
+            return False
+        self.began, self.by, self.found, self.failed = now, by, None, False
+        self._progress = {}
+        self._task = asyncio.create_task(self._run())
+        return True
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            self.found = await self.examine(self._told)
+        except Exception:  # said on the page; the text is for operations
+            log_.exception("the log could not be examined")
+            self.failed = True
+
+    def _told(self, log: Log, read: int, there: int) -> None:
+        self._progress[log] = (min(read, there), there)

@@ -29,7 +29,8 @@ _ACTS: Final = frozenset(
 _SHARED: Final = frozenset({"Practitioner", "PractitionerRole", "Organization", "Medication", "RelatedPerson"})
 _NOBODYS: Final = _SHARED - {"RelatedPerson"} | {"Patient"}  # named by their number alone, whoever the patient is
 _EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
-_ROLES: Final = frozenset({"assignedAuthor", "assignedEntity", "participantRole"})  # who, and as what
+# What says two things: who somebody is and as what, what a document says and that it exists.
+_ALSO: Final = {"assignedAuthor": "role", "assignedEntity": "role", "participantRole": "role", "ClinicalDocument": "document"}  # fmt: skip
 _PERSON: Final = frozenset({"patientPerson", "Person"})
 _FAILED: Final = frozenset({"AE", "AR", "CE", "CR", "QE"})
 _GONE: Final = frozenset({"cancelled", "aborted", "nullified"})
@@ -214,7 +215,7 @@ class Making:
     losses: list[Loss] = field(default_factory=list)
     _numbers: dict[str, str] = field(default_factory=dict)  # type|root|extension → reference
     _counts: dict[str, int] = field(default_factory=dict)
-    _known: set[str] = field(default_factory=set)
+    _known: dict[str, Json] = field(default_factory=dict)
     _patient: str = ""
     _unknown: dict[tuple[str, str], None] = field(default_factory=dict)
 
@@ -225,8 +226,8 @@ class Making:
         for kind, one in nodes:
             if kind != "patientRole":
                 self._node(kind, one)
-            if kind in _ROLES:
-                self._node("role", one)
+            if kind in _ALSO:
+                self._node(_ALSO[kind], one)
 
     def drop(self, root: Json, name: str, node: Json, reason: str) -> None:
         """Leave out one interaction, and say so."""
@@ -287,8 +288,10 @@ class Making:
     def _keep(self, chosen: CompiledMap, node: Json, made: Json) -> None:
         target = chosen.definition.target
         identity = self._identity(chosen, node)
-        if target in _SHARED and f"{target}/{identity}" in self._known:
-            return  # the number decides who is who: the first mention stands
+        known = self._known.get(f"{target}/{identity}") if target in _SHARED else None
+        if known is not None:
+            _complete(known, made)
+            return
         count = self._counts[identity] = self._counts.get(identity, 0) + 1
         made["id"] = identity if count == 1 else f"{identity}-{count}"
         key = f"{target}/{made['id']}"
@@ -303,7 +306,7 @@ class Making:
             self._numbers.setdefault(f"{target}|{one.get('root', '')}|{one.get('extension', '')}", key)
         self.resources.append(made)
         self.keys.append(key)
-        self._known.add(key)
+        self._known[key] = made
 
     def _identity(self, chosen: CompiledMap, node: Json) -> str:
         """Name a resource by the number its sender gave it; where it has none, by its content and its patient."""
@@ -377,6 +380,15 @@ class Making:
         value[name] = found
         if not found:
             del value[name]
+
+
+def _complete(known: Json, again: Json) -> None:
+    """Add what a later mention of the same number says more; the number decides who is who, so what was said stands."""
+    for name, value in again.items():
+        if name == "identifier" and "identifier" in known:
+            known[name].extend([one for one in value if one not in known[name]])
+        else:
+            known.setdefault(name, value)
 
 
 def _row(reading: Reading, kind: str, node: Json) -> Row | None:

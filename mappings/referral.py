@@ -97,7 +97,7 @@ def referral(translation: Translation, now: str, receiver: Json | None = None) -
     for key in (patient[0], encounter[0], service_key, post_key, *role, "ServiceRequest", "Composition"):
         draft.name(key)
     author = {"reference": next(iter(role), service_key)}
-    attachments = [_attachment(draft, key, one, author) for key, one in found.items() if one["resourceType"] == "DocumentReference"]  # fmt: skip
+    attachments = [_attachment(draft, key, one, author) for key, one in found.items() if _is_attached(one)]  # fmt: skip
     for key, _ in attachments:
         draft.name(key)
     sections = _sections(draft, found)
@@ -287,6 +287,12 @@ def _report(
 
 def _written(draft: _Draft) -> str:
     return next((str(one["date"]) for one in draft.translation.resources if one["resourceType"] == "Composition" and "date" in one), "")  # fmt: skip
+
+
+def _is_attached(resource: Json) -> bool:
+    """Claim that it is a file that goes along, not the description of the report itself."""
+    content = resource.get("content", ()) if resource["resourceType"] == "DocumentReference" else ()
+    return any("data" in one.get("attachment", {}) for one in content)
 
 
 def _attachment(draft: _Draft, key: str, source: Json, author: Json) -> tuple[str, Json]:

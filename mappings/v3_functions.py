@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any, Final
@@ -23,6 +24,7 @@ _OID: Final = re.compile(r"[0-2](\.(0|[1-9]\d*))+\Z")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _UNIT: Final = re.compile(r"[!-~]{1,60}\Z")
 _CODE: Final = re.compile(r"\S+( \S+)*\Z")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}\Z")
 _SPECIFICATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-CodeSpecification"
 _CATEGORY: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-ResourceCategory"
 _ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
@@ -278,16 +280,21 @@ def _narrative(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signatu
 
 
 def _content(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
-    """Read the body of a document that is not structured: the bytes as they were attached."""
+    """Read what is attached: the bytes as they came, plain words as bytes, or where the sender keeps it."""
 
     def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
         node = container[key]
-        text = attribute(reading, node, "_text")
-        attribute(reading, node, "representation")
-        encoded = re.sub(r"\s+", "", text)
-        if node.get("representation") != "B64" or not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", encoded):
-            return None
-        return {"contentType": attribute(reading, node, "mediaType") or "application/octet-stream", "data": encoded}
+        text, where = attribute(reading, node, "_text"), attribute(reading, node, "reference")
+        media = attribute(reading, node, "mediaType")
+        if attribute(reading, node, "representation") == "B64":
+            encoded = re.sub(r"\s+", "", text)
+            if len(encoded) % 4 == 0 and _BASE64.match(encoded):
+                return {"contentType": media or "application/octet-stream", "data": encoded}
+            reading.note((node, "_text"), "invalid", "what is attached is not base64")
+            return {"contentType": media or "application/octet-stream"}
+        if text:
+            return {"contentType": "text/plain", "data": b64encode(text.encode()).decode()}
+        return {"contentType": media or "application/octet-stream", **({"url": where} if where else {})}
 
     return convert
 
@@ -311,6 +318,9 @@ def _coded(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
 
 def _language(reading: Reading, node: Json) -> Json | None:
     code = attribute(reading, node, "code")
+    known = concept_map("language").find(code)
+    if known is not None:
+        return {"coding": [dict(known)]}
     return {"coding": [{"system": "urn:ietf:bcp:47", "code": code}]} if _CODE.match(code) else None
 
 

@@ -20,12 +20,14 @@ _NICTIZ: Final = "http://nictiz.nl/fhir/StructureDefinition/"
 _EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/"
 _PARTS: Final = ("prefix", "given", "family", "suffix", "delimiter")
 _FAMILY: Final = {"BR": "own", "SP": "partner"}
+_DUTCH: Final = frozenset({"BR", "SP", "VV", "IN", "CL"})
 _ORDERS: Final = {"B": "NL1", "S": "NL2", "SB": "NL3", "BS": "NL4"}  # in which order the names were written
 _SCHEMES: Final = {"tel": "phone", "fax": "fax", "x-text-fax": "fax", "mailto": "email", "sms": "sms", "http": "url", "https": "url"}  # fmt: skip
 _PERSONS: Final = ("assignedPerson", "playingEntity", "associatedPerson", "relatedPerson", "Person")
 _ORGANIZATIONS: Final = (
     "representedOrganization", "scopingEntity", "Organization", "scopingOrganization", "representedCustodianOrganization",
 )  # fmt: skip
+_OMB: Final = frozenset({"1002-5", "2028-9", "2054-5", "2076-8", "2106-3", "2135-2", "2186-5"})
 _URA: Final = "2.16.528.1.1007.3.3"
 _POSTAL: Final = re.compile(r"(\d{4}) ([A-Z]{2})\Z")
 _LINE: Final = ("streetName", "houseNumber", "buildingNumberSuffix", "additionalLocator", "unitID")
@@ -41,9 +43,11 @@ def _name(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a 
         node = container[key]
         if node.get("nullFlavor") and not any(part in node for part in _PARTS):
             return None
-        use = concept_map("v3-name-use").find(attribute(reading, node, "use").partition(" ")[0])
         parts = _parts(reading, node)
+        use = concept_map("v3-name-use").find(attribute(reading, node, "use").partition(" ")[0])
         made: Json = {"use": use["code"] if use else "official"}
+        if made["use"] == "usual" and node.get("use") == "L" and any(mark in _DUTCH for _, mark, _ in parts):
+            made["use"] = "official"  # nl-core-NameInformation: own and partner's name apart
         if not parts:
             text = attribute(reading, node, "_text")
             return [{**made, "text": text}] if text else None
@@ -294,7 +298,7 @@ def role_key(node: Json) -> str:
 
 
 def _heritage(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
-    """Read race or ethnicity: the first code is the category, further ones the detail, and their words.
+    """Read race or ethnicity: the codes of the census are categories, further ones the detail, and their words.
 
     Spec: US Core race and ethnicity; C-CDA on FHIR CCDA-FHIR_Patient.
     """
@@ -307,7 +311,7 @@ def _heritage(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
             for one in children(node, name):
                 concept = read_concept(reading, one) or {}
                 for coding in concept.get("coding", []):
-                    url = "ombCategory" if not made else "detailed"
+                    url = "ombCategory" if coding["code"] in _OMB or not made else "detailed"
                     made.append({"url": url, "valueCoding": coding})
                     words.append(coding.get("display", coding["code"]))
                 flavor = attribute(reading, one, "nullFlavor") if "coding" not in concept else ""

@@ -152,8 +152,8 @@ class _Builder:
         reference = next((one.get("value", "") for one in element if _is(one, "reference")), "")
         if not text and reference.startswith("#"):
             text = self._referred(reference[1:])
-            if not text:
-                made["reference"] = reference
+        if not text and reference:
+            made["reference"] = reference
         if text:
             made["_text"] = text
 

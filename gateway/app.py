@@ -23,6 +23,7 @@ from gateway.adapters.mllp import MllpListener
 from gateway.adapters.terminology import TerminologyServer
 from gateway.adapters.witnesses import witnesses_of
 from gateway.audit.evidence import Evidence, base_of, lawful, witnessed_by
+from gateway.audit.examining import Examining
 from gateway.audit.notary import Notary
 from gateway.audit.record import Record, encode
 from gateway.audit.witnessing import Witnessing
@@ -48,6 +49,7 @@ from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
 from gateway.storage.erasures import Erasures
 from gateway.throttle import Allowances, Counts, Quota
+from gateway.verifying import examined
 
 log: Final = logging.getLogger("gateway.app")
 
@@ -62,6 +64,7 @@ class Web:
         self._client_keys = client_keys
         self._made: ASGIApp | None = None
         self.evidence: Evidence | None = None
+        self.examining: Examining | None = None
 
     def load(self) -> ASGIApp:
         """The application; any thread may ask."""
@@ -70,6 +73,7 @@ class Web:
 
             made = application(self._ports, self._client_keys)
             made.state.evidence = self.evidence
+            made.state.examining = self.examining
             self._made = made
         return self._made
 
@@ -141,6 +145,8 @@ class Gateway:
         for listener in self.listeners.values():
             await listener.close()
         await self.background.close()
+        if self.web.examining is not None:
+            await self.web.examining.close()
         if self.evidence.opened:  # a log that was refused is left as it is
             try:
                 await self._note("stop", ())
@@ -230,6 +236,7 @@ async def _wired(
         desk=stores.inbox,
         issued=stores.issued,
         queries=stores.queries,
+        tallies=stores.tallies,
         revocations=stores.revocations,
         contracts=stores.contracts,
         relations=stores.relations,
@@ -266,6 +273,7 @@ async def _wired(
     )
     database.follow(gateway.evidence.notary.committed)
     gateway.web.evidence = gateway.evidence
+    gateway.web.examining = Examining(partial(examined, settings, database_url(settings, directory), directory, keys))
     return gateway
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Protocol, Self
+from datetime import date, datetime
+from typing import Final, Literal, Protocol, Self
 
 _RECORD_ID: Final = re.compile(r"([1-9]\d{0,8})\.([1-9]\d{0,8})\.([1-9]\d{0,17})")
 
@@ -84,4 +84,28 @@ class AuditQueries(Protocol):
 
     async def get(self, record: RecordId) -> Logged | None:
         """One record, None when there is none (any more)."""
+        ...
+
+
+Measure = Literal["event", "refused", "agent", "source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something happened on one day, for one organization."""
+
+    day: date
+    value: str
+    count: int
+
+
+class Tallies(Protocol):
+    """Sums kept beside the log; what is counted stands in `gateway.audit.tally`."""
+
+    async def tallies(self, parties: tuple[str, ...], first: date, last: date, measure: Measure) -> list[Tally]:
+        """What happened on each day from the first to the last, for any of these organizations; "" is the operator.
+
+        Raises:
+            Unavailable: `store-unavailable`.
+        """
         ...

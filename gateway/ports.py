@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from consent.model import Case, Custodian, Relation, Requester, Statement
 from gateway.episodes import Episodes
-from gateway.logged import AuditQueries
+from gateway.logged import AuditQueries, Tallies
 from gateway.model import Answer, Caller, Failure, IndexEntry, Payload, SourceQuestion
 from gateway.office import Office
 from gateway.policy import Policy
@@ -380,6 +380,7 @@ class Ports:
     episodes: Episodes = field(default_factory=Episodes, kw_only=True)  # decisions taken on the same facts
     tokens: Tokens | None = field(default=None, kw_only=True)  # None = no token is accepted
     queries: AuditQueries | None = field(default=None, kw_only=True)  # None = the log cannot be asked
+    tallies: Tallies | None = field(default=None, kw_only=True)  # None = nothing is added up beside the log
     desk: Desk | None = field(default=None, kw_only=True)  # None = messages come one by one, through `inbox`
     revocations: Revocations | None = field(default=None, kw_only=True)  # None = no token can be taken back
     contracts: Contracts | None = field(default=None, kw_only=True)  # None = agreements come from the file only

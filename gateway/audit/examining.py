@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from gateway.audit.checkpoints import Log
-from gateway.audit.examination import Examination, Progress
+from gateway.audit.checkpoints import Log, origin_of
+from gateway.audit.examination import Examination, Examiner, Progress
+from gateway.audit.witness import Witness, WitnessError
 
 Examine = Callable[[Progress], Awaitable[Examination]]
 
@@ -64,3 +65,15 @@ class Examining:
 
     def _told(self, log: Log, read: int, there: int) -> None:
         self._progress[log] = (min(read, there), there)
+
+
+async def ask_witnesses(examiner: Examiner, witnesses: Iterable[Witness], logs: Iterable[Log], base: str) -> None:
+    """Take what witnesses hold as evidence; the names of those that do not answer are in the report."""
+    asked = sorted({*logs, (1, 1), (2, 1)})  # also logs that may be gone
+    for witness in witnesses:
+        try:
+            for one in asked:
+                for note in await witness.history(origin_of(base, one)):
+                    examiner.add(note.raw(), f"witness '{witness.id}'")
+        except WitnessError:
+            examiner.report.silent.append(witness.id)

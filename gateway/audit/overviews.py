@@ -11,9 +11,9 @@ from typing import Final, get_args
 
 from gateway.audit.reading import Line, lines
 from gateway.audit.record import BEGUN, Kind, Record
-from gateway.audit.tally import EMERGENCY, Measure, Tallies, Tally, event_of
+from gateway.audit.tally import EMERGENCY, event_of
 from gateway.audit.view import Fate, Seen, Side, Viewer, fate
-from gateway.logged import AuditQueries, AuditQuery
+from gateway.logged import AuditQueries, AuditQuery, Measure, Tallies, Tally
 from gateway.policy import ZONE
 
 SIZE: Final = 50  # rows of a page

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date
-from typing import Final, Literal, Protocol
+from typing import Final
 
 from gateway.audit.record import BEGUN, Asked, Record
 from gateway.audit.view import fate
+from gateway.logged import Measure
 
-Measure = Literal["event", "refused", "agent", "source"]
 EMERGENCY: Final = "spoed-noodtoegang"
 # What is counted apart: it is no question for data of a patient.
 _APART: Final = {"token": "login", "push": "push", "emergency": "emergency"}
 _LOGINS: Final = frozenset({"login", "logout", "reauthenticate", "introspection", "revocation"})
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How often something happened on one day, for one organization."""
-
-    day: date
-    value: str
-    count: int
-
-
-class Tallies(Protocol):
-    """Sums kept beside the log; see `gateway.storage.audit_tally`."""
-
-    async def tallies(self, parties: tuple[str, ...], first: date, last: date, measure: Measure) -> list[Tally]:
-        """What happened on each day from the first to the last, for any of these organizations; "" is the operator.
-
-        Raises:
-            Unavailable: `store-unavailable`.
-        """
-        ...
 
 
 def counted(record: Record) -> Iterator[tuple[str, Measure, str]]:

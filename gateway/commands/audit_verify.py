@@ -18,10 +18,10 @@ from gateway.adapters.http import HttpClient
 from gateway.adapters.witnesses import witnesses_of
 from gateway.app import database_url
 from gateway.audit import report
-from gateway.audit.checkpoints import Log, name_of, origin_of
+from gateway.audit.checkpoints import Log, name_of
 from gateway.audit.evidence import base_of
 from gateway.audit.examination import Examination, Examiner
-from gateway.audit.witness import WitnessError
+from gateway.audit.examining import ask_witnesses
 from gateway.clock import SystemClock
 from gateway.crypto.notes import Verifier
 from gateway.crypto.ring import KeyRing
@@ -135,14 +135,8 @@ def _against(examiner: Examiner, path: Path) -> None:
 
 async def _ask_witnesses(examiner: Examiner, log: OpenedLog) -> None:
     async with HttpClient(AddressPolicy.of(log.read.gateway.source_networks)) as http:
-        asked: set[Log] = {*await log.trees.logs(), (1, 1), (2, 1)}
-        for witness in witnesses_of(log.read.audit, log.directory, http):
-            try:
-                for one in sorted(asked):
-                    for note in await witness.history(origin_of(log.base, one)):
-                        examiner.add(note.raw(), f"witness '{witness.id}'")
-            except WitnessError:
-                examiner.report.silent.append(witness.id)
+        witnesses = witnesses_of(log.read.audit, log.directory, http)
+        await ask_witnesses(examiner, witnesses, await log.trees.logs(), log.base)
 
 
 class _Progress:

@@ -5,7 +5,7 @@
  - `migrate` and `migrations/`: the schema, and what a version of it needs;
  - `backup`, `archive` and `replay`: what survives the loss of the database;
  - `audit_store`, `issued_store`: the log and the ids handed out with its records;
- - `audit_trees`, `witness_store`, `audit_lookup`: what keeps the log from being altered unseen, and answers questions about it;
+ - `audit_trees`, `witness_store`, `audit_lookup`, `audit_tally`: what keeps the log from being altered unseen, answers questions about it and adds it up;
  - `replay_store`, `revocation_store`, `client_store`, `policy_store`, `contract_store`: who may call, and under which policy;
  - `relation_store`: who treats whom;
  - `review_store`: emergency accesses somebody must look at;
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from gateway.ports import Clock
 from gateway.storage.audit_lookup import AuditLookup
 from gateway.storage.audit_store import AuditStore
+from gateway.storage.audit_tally import AuditTally
 from gateway.storage.audit_trees import AuditTrees
 from gateway.storage.backup import Backup, back_up, restore
 from gateway.storage.case_store import CaseStore
@@ -65,6 +66,7 @@ class Stores:
     issued: IssuedStore
     policies: PolicyStore
     queries: AuditLookup
+    tallies: AuditTally
     trees: AuditTrees
     witnessed: WitnessStore
     revocations: RevocationStore
@@ -88,6 +90,7 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         issued=IssuedStore(database),
         policies=PolicyStore(database),
         queries=AuditLookup(database),
+        tallies=AuditTally(database),
         trees=AuditTrees(database),
         witnessed=WitnessStore(database),
         revocations=RevocationStore(database),

@@ -10,7 +10,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.audit.record import Record
-from gateway.audit.tally import Measure, Tally, counted
+from gateway.audit.tally import counted
+from gateway.logged import Measure, Tally
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros
 from gateway.storage.writer import Cursor

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.audit.record import Record, encode
 from gateway.audit.retention import Retention
-from gateway.audit.tally import Measure, counted
+from gateway.audit.tally import counted
+from gateway.logged import Measure
 from gateway.settings import Settings
 from gateway.storage.audit_lookup import AuditLookup
 from gateway.storage.audit_retention import AuditRetention

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.errors import Invalid
-from gateway.fhir import bundle
-from gateway.fhir.search import ordered, understand
+from gateway.fhir import bundle, searchset
 from gateway.model import Answer, Incoming, Item, Json, Outgoing, Patient
 from gateway.ports import Ports
 from gateway.standing import Standing
@@ -31,22 +30,11 @@ def search(standing: Standing, answers: Sequence[Answer], incoming: Incoming, po
         Invalid: a parameter that is not understood.
         Unavailable: when no source could answer.
     """
-    question, patient = standing.question, standing.of
-    type_, base = question.types[0], ports.settings.gateway.base
-    asked = understand(type_, question.parameters, lenient=question.lenient)
-    bundle.refuse_silence(answers, ports.policy.disclosure)
-    found = (
-        one_patient(patient, answers, ports)
-        if type_ == "Patient"
-        else [item for answer in answers for item in answer.items if item.type == type_]
+    body, given = searchset.assembled(
+        standing, answers, lambda: one_patient(standing.of, answers, ports), incoming, ports
     )
-    matching = ordered([item for item in found if asked.matches(item)], asked, type_)
-    used = [("_id" if type_ == "Patient" else "patient", patient.id), *asked.used]
-    scope = f"{type_}?{used}"
-    shown = bundle.page(matching, asked, standing.caller.requester.client, scope, ports.keys)
-    outcomes = bundle.remarks(answers, asked, standing, ports.policy.disclosure, incoming.language)
-    only_given(answers, shown.items)
-    return Outgoing(200, bundle.searchset(shown, f"{base}/fhir/{type_}", used, outcomes, base))
+    only_given(answers, given)
+    return Outgoing(200, body)
 
 
 def read(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from consent.agreement import in_force
 from consent.basis import BASES
-from consent.categories import NATIONAL
+from consent.categories import NATIONAL, categories_of_type
 from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Relation, Statement
 from gateway.audit.emergency import suspended
 from gateway.errors import TABLE, Refused, Unavailable
+from gateway.fhir.searchset import check_cursor
 from gateway.model import Caller, Patient, Place, Question
 from gateway.ports import National, NationalQuestion, Ports
 from gateway.standing import Standing
@@ -41,14 +42,12 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
         facts = replace(facts, suspended=True)
     decisions = {} if late else ports.episodes.decisions(caller, patient, case, facts)
     standing = Standing(caller, question, facts, case, question.patient, decisions=decisions)
-    type_ = question.types[0] if question.interaction != "summary" else "Patient"
-    first: Decision | None = None
-    for category in _asked(question):
-        decision = standing.ask(category, type_)
-        if decision.permitted:
-            return standing
-        first = first or decision
-    raise refusal(first or Decision("deny"))
+    for type_, categories in _asked(question):
+        if not any(standing.ask(category, type_).permitted for category in categories):
+            raise refusal(standing.ask(categories[0], type_) if categories else Decision("deny"))
+    if question.interaction == "search-type":
+        check_cursor(question, caller.requester.client, ports)
+    return standing
 
 
 async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:
@@ -175,9 +174,16 @@ def refusal(decision: Decision) -> Refused | Unavailable:
     return Refused(reason.code, **words)
 
 
-def _asked(question: Question) -> tuple[str, ...]:
-    """The categories of which one must be open, in a stable order; a summary stands or falls with the patient."""
-    return ("Patient",) if question.interaction == "summary" else _in_order(question.categories)
+def _asked(question: Question) -> list[tuple[str, tuple[str, ...]]]:
+    """The types that must be open, each with the categories of which one must be; a summary stands or falls with the patient.
+
+    INVARIANT: a type a question goes over, by a chain or `_has`, is asked for like the one it is about.
+    """
+    if question.interaction == "summary":
+        return [("Patient", ("Patient",))]
+    if question.interaction == "search-type":
+        return [(type_, _in_order(categories_of_type(type_))) for type_ in question.named or question.types[:1]]
+    return [(question.types[0], _in_order(question.categories))]
 
 
 @cache

@@ -106,6 +106,7 @@ class Question(msgspec.Struct, frozen=True):
     profile: str = ""  # canonical of the summary asked for
     html: bool = False
     names: str = ""  # names of the parameters, for the record; values masked
+    named: tuple[str, ...] = ()  # types that must each be open to the caller; none = the first of `types`
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,12 @@ REMARKS: Final = {
     "item-masked": ("information", "suppressed", "items of a source are masked by their label; the rest is shown"),
     "consent-refused": ("information", "suppressed", "there may be more; says nothing about where or what"),
     "may-be-more": ("information", "informational", "the fixed sentence that stands on every answer for this role"),
+    "reference-not-followed": (
+        "warning",
+        "incomplete",
+        "a chain came upon references that lead to what no source gave or may be seen; items that hang on it are not found",
+    ),
+    "include-left-out": ("warning", "suppressed", "types an `_include` can bring are left out: the token does not cover them"),
     "unknown-parameter": (
         "warning",
         "not-supported",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,9 +11,10 @@ import msgspec
 
 from consent.disclosure import sentence, visibility
 from consent.model import Visibility
-from gateway.errors import Invalid, Unavailable
+from gateway.errors import Unavailable
 from gateway.fhir.outcome import issue, outcome
-from gateway.fhir.search import DEFAULT_COUNT, Search
+from gateway.fhir.searching import cursors
+from gateway.fhir.searching.understanding import Search
 from gateway.model import Answer, Item, Json, Told
 from gateway.ports import Keys
 from gateway.standing import Standing
@@ -37,8 +36,19 @@ _TEXTS: Final = {
         "{name} has not sent anything for longer than expected; its items may be out of date",
         "{name} heeft langer niets gestuurd dan verwacht; gegevens mogelijk verouderd",
     ),
+    "not-followed": (
+        "references of items lead to what no source gave or may be seen; an item counts as not found where that decides",
+        "verwijzingen leiden naar wat geen bron gaf of niet gezien mag worden; waar dat beslist telt een item als niet gevonden",
+    ),
+    "left-out": (
+        "left out, because this token does not cover it: {names}",
+        "weggelaten, omdat dit token het niet dekt: {names}",
+    ),
     "ignored": ("ignored as asked (handling=lenient): {names}", "genegeerd zoals gevraagd (handling=lenient): {names}"),
 }
+
+
+_NONE: Final[Mapping[str, Sequence[Json]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,45 +61,63 @@ class Page:
 
 
 def page(items: list[Item], search: Search, client: str, scope: str, keys: Keys) -> Page:
-    """Cut one page; a page starts after the last item of the one before, so it is stable under change.
+    """Cut one page where a count was given; a page starts after the last item of the one before, so it is stable under change.
 
     INVARIANT: a cursor is bound to client and search; it proves nothing about permission, which is decided again.
 
     Raises:
         Invalid: `invalid-parameter` for a cursor of another client or search.
     """
-    if search.count == 0:
+    if search.only_counts:
         return Page((), len(items))
-    size = search.count or DEFAULT_COUNT
-    start = _position(items, search.cursor, client, scope, keys) if search.cursor else 0
-    cut = items[start : start + size]
-    more = start + size < len(items)
-    following = _cursor(start + size, cut[-1].id, client, scope, keys) if more else ""
+    start = 0
+    if search.cursor:
+        start = cursors.position(items, cursors.opened(search.cursor, client, scope, keys), search.sort)
+    if search.count is None:
+        return Page(items[start:], len(items))
+    cut = items[start : start + search.count]
+    more = start + search.count < len(items)
+    following = cursors.cursor(cut[-1], search.sort, client, scope, keys) if more else ""
     return Page(cut, len(items), following)
 
 
-def searchset(shown: Page, url: str, used: Sequence[tuple[str, str]], outcomes: Sequence[Json], base: str) -> bytes:
-    """The Bundle as bytes; items are never parsed and written again."""
-    query = urlencode(list(used), quote_via=quote, safe="|/:,$")
-    links = [{"relation": "self", "url": f"{url}?{query}"}]
+def searchset(
+    shown: Page,
+    url: str,
+    used: Sequence[tuple[str, str]],
+    outcomes: Sequence[Json],
+    base: str,
+    *,
+    included: Sequence[Json] = (),
+    links: Mapping[str, Sequence[Json]] = _NONE,
+    total: bool = True,
+) -> bytes:
+    """The Bundle as bytes; items are never parsed and written again. `included` are whole entries, `links` those of an item."""
+    made = [{"relation": "self", "url": f"{url}?{_query(used)}"}]
     if shown.next:
-        following = urlencode(
-            [*((name, value) for name, value in used), ("_cursor", shown.next)], quote_via=quote, safe="|/:,$"
-        )
-        links.append({"relation": "next", "url": f"{url}?{following}"})
-    entries: list[Json] = [
-        {
-            "fullUrl": f"{base}/fhir/{item.type}/{item.id}",
-            "resource": msgspec.Raw(item.raw),
-            "search": {"mode": "match"},
-        }
-        for item in shown.items
-    ]
+        made.append({"relation": "next", "url": f"{url}?{_query([*used, ('_cursor', shown.next)])}"})
+    entries: list[Json] = [entry(item, base, "match", links.get(item.id, ())) for item in shown.items]
+    entries += included
     entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
-    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": shown.total, "link": links}
+    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": shown.total, "link": made}
+    if not total:
+        del bundle["total"]
     if entries:
         bundle["entry"] = entries
     return exact.encode(bundle)
+
+
+def entry(item: Item, base: str, mode: str, links: Sequence[Json] = ()) -> Json:
+    """One entry of a searchset, with the bytes of the item as they are."""
+    made: Json = {"link": list(links)} if links else {}
+    made["fullUrl"] = f"{base}/fhir/{item.type}/{item.id}"
+    made["resource"] = msgspec.Raw(item.raw)
+    made["search"] = {"mode": mode}
+    return made
+
+
+def _query(used: Sequence[tuple[str, str]]) -> str:
+    return urlencode(list(used), quote_via=quote, safe="|/:,$")
 
 
 def remarks(
@@ -186,22 +214,11 @@ def _of_source(answer: Answer, overrides: Mapping[str, Visibility], language: st
     return issues, hidden
 
 
+def remark(key: str, code: str, language: str, **words: str) -> Json:
+    """An outcome entry about the search itself, not about one source."""
+    kind = {"not-followed": "incomplete", "left-out": "suppressed"}[key]
+    return outcome(issue("warning", kind, code, _text(key, language, **words)))
+
+
 def _text(key: str, language: str, **words: str) -> str:
     return _TEXTS[key][1 if language == "nl" else 0].format(**words)
-
-
-def _cursor(offset: int, last: str, client: str, scope: str, keys: Keys) -> str:
-    sealed = keys.seal(client, f"{offset}|{last}".encode(), b"cursor|" + scope.encode())
-    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
-
-
-def _position(items: list[Item], cursor: str, client: str, scope: str, keys: Keys) -> int:
-    try:
-        sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        offset, _, last = keys.unseal(client, sealed, b"cursor|" + scope.encode()).decode().partition("|")
-    except (ValueError, binascii.Error):
-        raise Invalid(
-            "invalid-parameter", name="_cursor", why="use the next link as it was given, as the client it was given to"
-        ) from None
-    at = next((position for position, item in enumerate(items) if item.id == last), None)
-    return min(int(offset), len(items)) if at is None else at + 1

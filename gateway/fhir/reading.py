@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
@@ -10,7 +11,8 @@ from consent.categories import IMPERSONAL, categories_of_type
 from gateway.errors import Invalid
 from gateway.fhir.formats import HTML_TYPES, JSON_TYPES, XML_TYPES, from_xml, preferred
 from gateway.fhir.interactions import CLINICAL, Route
-from gateway.fhir.search import understand
+from gateway.fhir.search import REVINCLUDES, Search, understand
+from gateway.membership import SUPPORTING
 from gateway.model import Incoming, Json, Patient, Question
 from gateway.ports import Ports
 from profiles import exact
@@ -18,18 +20,11 @@ from profiles.identifiers import BSN_SYSTEM, Bsn, passes_elfproef
 from profiles.validation import accepts as accepts_resource
 from profiles.validation import validate
 
-_SELECTORS: Final = frozenset(
-    {
-        "patient",
-        "subject",
-        "patient.identifier",
-        "subject.identifier",
-        "subject:Patient",
-        "subject:Patient.identifier",
-        "patient:Patient",
-        "patient:Patient.identifier",
-    }
-)
+# Every way a search names its patient: by id, or by an identifier of the person or of the reference to them.
+_NAMED: Final = ("", ":Patient", ".identifier", ":Patient.identifier", ":identifier")
+_SELECTORS: Final = frozenset(f"{name}{way}" for name in ("patient", "subject") for way in _NAMED)
+_OF_COVERAGE: Final = _SELECTORS | {f"beneficiary{way}" for way in _NAMED}
+_OF_PATIENT: Final = _SELECTORS | {"identifier", "_id", "birthdate"}
 _NINE: Final = re.compile(r"(?<!\d)\d{9}(?!\d)")
 # A code of a public terminology names no person, though one in eleven of nine digits could pass for a BSN.
 _CODED: Final = re.compile(r"(?<![^,])http://snomed\.info/sct\|\d{6,18}(?![^,])")
@@ -237,34 +232,63 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
         given += pairs(incoming.body.decode("utf-8", "replace"))
     accepts(incoming, given)
     patient = _selected(given, route.type, ports)
-    selectors = _SELECTORS | ({"identifier", "_id", "birthdate"} if route.type == "Patient" else set())
+    selectors = _selectors(route.type)
     rest = tuple((name, value) for name, value in given if name not in selectors)
+    for name, value in rest:
+        if _BSN_WORD in value.lower() or _BSN_OID in value:  # it would stand in the links of the answer
+            raise Invalid(
+                "invalid-parameter", name=name[:40], why="a BSN names the one patient of a search and nobody else"
+            )
     lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "")
-    understand(
-        route.type, rest, lenient=lenient
-    )  # a question that is not understood is refused before anybody is asked
+    # a question that is not understood is refused before anybody is asked
+    asked = understand(route.type, rest, lenient=lenient)
+    types = _types(route.type, asked)
     return Question(
         "search-type",
         "s",
-        (route.type,),
-        categories_of_type(route.type),
+        types,
+        _categories(types),
         patient,
         parameters=rest,
         lenient=lenient,
         names="&".join(f"{name}=***" for name, _ in given)[:200],
+        named=(route.type, *sorted(asked.named)) if asked.named else (),
     )
+
+
+@cache
+def _categories(types: tuple[str, ...]) -> frozenset[str]:
+    return frozenset[str]().union(*(categories_of_type(type_) for type_ in types))
+
+
+def _types(type_: str, asked: Search) -> tuple[str, ...]:
+    """The types sources are asked for: what the search is about, goes over, and brings; what only supports comes by itself.
+
+    What only supports others is found with those that refer to it.
+    """
+    others = asked.types - SUPPORTING
+    if type_ in SUPPORTING:
+        others |= _referring(type_)
+    return (type_, *sorted(one for one in others if one != type_ and categories_of_type(one)))
+
+
+@cache
+def _referring(type_: str) -> frozenset[str]:
+    found = {one.partition(":")[0] for one in REVINCLUDES[type_]}
+    return (frozenset(found) & frozenset(CLINICAL)) - SUPPORTING
+
+
+def _selectors(type_: str) -> frozenset[str]:
+    return _OF_PATIENT if type_ == "Patient" else _OF_COVERAGE if type_ == "Coverage" else _SELECTORS
 
 
 def _selected(given: Parameters, type_: str, ports: Ports) -> Patient:
     """Resolve every way of naming the patient to exactly one (attack 45)."""
-    birth = (
-        next((value.removeprefix("eq") for name, value in given if name == "birthdate"), "")
-        if type_ == "Patient"
-        else ""
-    )
+    birth = _birth_date(given) if type_ == "Patient" else ""
+    selectors = _selectors(type_) - {"birthdate"}
     found: dict[str, Patient] = {}
     for name, value in given:
-        if name in _SELECTORS or (type_ == "Patient" and name in {"identifier", "_id"}):
+        if name in selectors:
             for part in value.split(","):
                 patient = _one(name, part, birth, ports)
                 found[patient.id] = patient
@@ -273,6 +297,16 @@ def _selected(given: Parameters, type_: str, ports: Ports) -> Patient:
     if len(found) > 1:
         raise Invalid("patient-conflict")
     return next(iter(found.values()))
+
+
+def _birth_date(given: Parameters) -> str:
+    """The birth date that says which person is meant: whole, for nobody is looked for by a range of them (attack 163)."""
+    values = [value.removeprefix("eq") for name, value in given if name == "birthdate"]
+    if len(set(values)) > 1 or not all(re.fullmatch(r"\d{4}-\d\d-\d\d", value) for value in values):
+        raise Invalid(
+            "invalid-parameter", expression="birthDate", name="birthdate", why="give one full date, YYYY-MM-DD"
+        )
+    return values[0] if values else ""
 
 
 def _one(name: str, value: str, birth: str, ports: Ports) -> Patient:

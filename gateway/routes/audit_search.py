@@ -65,7 +65,7 @@ class LogSearch:
 
     def matches(self, event: Json) -> bool:
         """Claim that an event satisfies every parameter."""
-        return all(test(event) for test in (*self.tests, *self.search.predicates))
+        return all(test(event) for test in self.tests) and self.search.admits(event)
 
 
 def log_search(incoming: Incoming, ports: Ports) -> LogSearch:

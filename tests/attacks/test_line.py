@@ -53,6 +53,7 @@ def test_033_034_035_037_038_051_no_way_around_the_patient(parameter: str) -> No
         assert (reply.status, reply.code) in {
             (400, "unknown-parameter"),
             (400, "invalid-parameter"),
+            (400, "identifier-invalid"),
             (404, "not-found"),
         }
         assert world.records[-1].kind == "refusal"

@@ -172,7 +172,7 @@ def _refusals_unrecorded(patch: pytest.MonkeyPatch) -> None:
 
 
 def _manifest_of_everything(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(assembly, "_only", lambda *_: None)
+    patch.setattr(assembly, "only_given", lambda *_: None)
 
 
 def _two_persons_are_one(patch: pytest.MonkeyPatch) -> None:
@@ -201,13 +201,11 @@ def _silence_reads_as_none(patch: pytest.MonkeyPatch) -> None:
 
 
 def _cursor_of_anybody(patch: pytest.MonkeyPatch) -> None:
-    cursor, position = bundle._cursor, bundle._position
-    patch.setattr(
-        bundle, "_cursor", lambda offset, last, _client, scope, keys: cursor(offset, last, "all", scope, keys)
-    )
-    patch.setattr(
-        bundle, "_position", lambda items, text, _client, scope, keys: position(items, text, "all", scope, keys)
-    )
+    from gateway.fhir.searching import cursors
+
+    cursor, opened = cursors.cursor, cursors.opened
+    patch.setattr(cursors, "cursor", lambda last, sort, _client, scope, keys: cursor(last, sort, "all", scope, keys))
+    patch.setattr(cursors, "opened", lambda text, _client, scope, keys: opened(text, "all", scope, keys))
 
 
 def _number_in_url(patch: pytest.MonkeyPatch) -> None:
@@ -221,10 +219,10 @@ def _first_selector_wins(patch: pytest.MonkeyPatch) -> None:
 
 
 def _lenient_always(patch: pytest.MonkeyPatch) -> None:
-    from gateway.fhir import search
+    from gateway.fhir import search, searchset
 
     understand = search.understand
-    for module in (reading, assembly):
+    for module in (reading, searchset):
         patch.setattr(
             module, "understand", lambda type_, given, *, lenient=False: understand(type_, given, lenient=True)
         )

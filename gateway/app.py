@@ -20,6 +20,7 @@ from gateway.adapters.http import HttpClient, tls_context
 from gateway.adapters.inbox import InboxDirectory
 from gateway.adapters.kinds import source_of
 from gateway.adapters.mllp import MllpListener
+from gateway.adapters.notices import Messenger
 from gateway.adapters.terminology import TerminologyServer
 from gateway.adapters.witnesses import witnesses_of
 from gateway.audit.evidence import Evidence, base_of, lawful, witnessed_by
@@ -239,6 +240,7 @@ async def _wired(
         tallies=stores.tallies,
         revocations=stores.revocations,
         contracts=stores.contracts,
+        notices=stores.notices,
         relations=stores.relations,
         reviews=stores.reviews,
         terminology=_terminology(settings, http),
@@ -267,7 +269,7 @@ async def _wired(
         metrics=metrics,
         web=Web(ports, client_keys),
         fhir=FhirApp(ports, metrics),
-        background=_background(ports, stores, directory, erasures),
+        background=_background(ports, stores, directory, erasures, _messenger(ports, http, keys)),
         evidence=_evidence(ports, stores, keys, http, directory),
         listeners=listeners,
     )
@@ -277,7 +279,15 @@ async def _wired(
     return gateway
 
 
-def _background(ports: Ports, stores: Stores, directory: Path, erasures: Erasures) -> Background:
+def _messenger(ports: Ports, http: HttpClient, keys: KeyRing) -> Messenger | None:
+    """Who tells organizations of emergency accesses, where any wants to be told."""
+    wanted = any(one.notices or one.privacy_officer for one in ports.policy.organizations.values())
+    return Messenger(ports, http, keys) if wanted else None
+
+
+def _background(
+    ports: Ports, stores: Stores, directory: Path, erasures: Erasures, messenger: Messenger | None
+) -> Background:
     """The jobs, with a drop directory for every source that has one."""
 
     async def take_in(source: SourceTable, body: bytes, dated: datetime | None, written: datetime) -> str:
@@ -292,7 +302,7 @@ def _background(ports: Ports, stores: Stores, directory: Path, erasures: Erasure
         for row in settings.sources
         if row.kind == "inbox" and row.inbox
     ]
-    return Background(ports, stores, inboxes, erasures)
+    return Background(ports, stores, inboxes, erasures, messenger)
 
 
 def _evidence(ports: Ports, stores: Stores, keys: KeyRing, http: HttpClient, directory: Path) -> Evidence:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from gateway.adapters.inbox import InboxDirectory
+from gateway.adapters.notices import Messenger
 from gateway.audit.checkpoints import Log
 from gateway.audit.record import decode, encode, unknown
 from gateway.audit.retention import Retention
@@ -31,13 +32,16 @@ KEYS_SECONDS: Final = 60.0
 PICK_UP_SECONDS: Final = 5.0
 ERASE_SECONDS: Final = 300.0
 AGREEMENTS_SECONDS: Final = 1.0  # what two people decided or one ended at another process counts here after this
-LOOKUP_SECONDS: Final = 0.5  # so that the log can be asked within a second without waiting
+LOOKUP_SECONDS: Final = 0.5
+LOOKUP_RECORDS: Final = 512  # together they cost a tenth; a question takes in what is not there yet
+LOOKUP_TURNS: Final = 10
 SPACE_SECONDS: Final = 5.0
 RESERVE_BYTES: Final = 67_108_864  # tens of thousands of records
 INTENTS_SECONDS: Final = 40.0  # a lease of the log ends after 30
 THIN_SECONDS: Final = 120.0
 RETIRE_SECONDS: Final = 21_600.0
 FIGURES_SECONDS: Final = 5.0  # what a crash may cost of the figures about sources
+NOTICES_SECONDS: Final = 1.0  # who must hear of a broken glass hears at once
 LEASE_SECONDS: Final = 30.0  # beyond the time between two turns: so late another process takes a job over
 
 
@@ -45,13 +49,20 @@ class Background:
     """The jobs of one process."""
 
     def __init__(
-        self, ports: Ports, stores: Stores, inboxes: Sequence[InboxDirectory] = (), erasures: Erasures | None = None
+        self,
+        ports: Ports,
+        stores: Stores,
+        inboxes: Sequence[InboxDirectory] = (),
+        erasures: Erasures | None = None,
+        messenger: Messenger | None = None,
     ) -> None:
         self._ports = ports
         self._stores = stores
         self._erasures = erasures
+        self._messenger = messenger
         self.inboxes = inboxes  # drop directories; emptied for a process that takes nothing in
         self._own_until = 0
+        self._turns = 0
         self._recovered: set[Log] = set()  # logs of which every intent has an outcome
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -68,6 +79,7 @@ class Background:
             ),
             *([asyncio.create_task(self._ports.quality.work())] if self._ports.quality is not None else ()),
             asyncio.create_task(_repeat("figures", FIGURES_SECONDS, self._keep_figures)),
+            *([self._alone("notices", NOTICES_SECONDS, self._messenger.send_due)] if self._messenger else ()),
             self._alone("erase", ERASE_SECONDS, self.erase),
             self._alone("audit-lookup", LOOKUP_SECONDS, self._fill),
             asyncio.create_task(_repeat("space", SPACE_SECONDS, self._watch_space)),
@@ -167,8 +179,9 @@ class Background:
             await self._erasures.catch_up(self._ports.now())
 
     async def _fill(self) -> None:
-        """Take new records into the table the log is asked by."""
-        while await self._stores.queries.fill():
+        """Take in the records the log is asked by; a few wait until there are more, for a while."""
+        self._turns += 1
+        while await self._stores.queries.fill(1 if self._turns % LOOKUP_TURNS == 0 else LOOKUP_RECORDS):
             pass
 
     async def _watch_space(self) -> None:

@@ -116,9 +116,7 @@ class Cases(Protocol):
 class Relations(Protocol):
     """Who treats whom, as it was told (rule C8)."""
 
-    async def put(
-        self, id_: str, expected: int | None, raw: bytes, patient: str, relations: Sequence[Relation]
-    ) -> int:
+    async def put(self, id_: str, expected: int | None, raw: bytes, patient: str, relations: Sequence[Relation]) -> int:
         """Create (expected None) or replace version `expected`; give the new version.
 
         Raises:
@@ -338,11 +336,47 @@ class Review:
     finding: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message an organization must get; kept until it took it."""
+
+    id: str
+    organization: str  # URA
+    desk: str  # "custodian" | "privacy-officer"
+    patient: str  # pseudonymous id
+    request: str  # id of the request it is about
+    created: datetime
+    body: bytes = field(default=b"", repr=False)  # a FHIR Communication
+    attempts: int = 0
+    delivered: datetime | None = None
+    failure: str = ""
+
+
+class Notices(Protocol):
+    """The outbox: what was put there with a review, until it was taken."""
+
+    async def due(self, now: datetime, limit: int) -> tuple[Notice, ...]:
+        """What is to be sent now, the oldest first."""
+        ...
+
+    async def sent(self, notice: Notice, now: datetime) -> None:
+        """Note that it was taken."""
+        ...
+
+    async def failed(self, notice: Notice, failure: str, again: datetime) -> None:
+        """Note that it was not taken, and when it is tried again."""
+        ...
+
+    async def about(self, requests: Sequence[str]) -> tuple[Notice, ...]:
+        """What was sent or waits about some requests, without content."""
+        ...
+
+
 class Reviews(Protocol):
     """The queue of emergency accesses."""
 
-    async def open(self, reviews: tuple[Review, ...]) -> None:
-        """Put accesses in the queue; durable when this returns."""
+    async def open(self, reviews: tuple[Review, ...], notices: tuple[Notice, ...] = ()) -> None:
+        """Put accesses in the queue and what must be told of them in the outbox; durable when this returns."""
         ...
 
     async def overdue(self, person: str, organization: str, before: datetime) -> bool:
@@ -388,6 +422,7 @@ class Ports:
     terminology: Terminology | None = field(default=None, kw_only=True)  # None = codes nobody knows stay not judged
     quality: Quality | None = field(default=None, kw_only=True)  # None = items of sources are not checked
     national: National | None = field(default=None, kw_only=True)  # None = the region does not ask it
+    notices: Notices | None = field(default=None, kw_only=True)  # None = organizations ask the queue themselves
     relations: Relations | None = field(default=None, kw_only=True)  # None = nobody tells who treats whom
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
     office: Office | None = field(default=None, kw_only=True)  # None = the region is kept by command only

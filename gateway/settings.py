@@ -76,6 +76,10 @@ class OrganizationTable(Table, frozen=True):
     facility_type: str  # RoleCodeNL, e.g. "Z3" GP, "V4" hospital, "N6" GP post, "AMB", "G5" mental health
     agb: str = ""
     retention_years: int = 0  # of records about its data; 0 = that of [audit]
+    notices: str = (
+        ""  # FHIR base URL that takes a Communication when somebody breaks the glass; empty = it looks itself
+    )
+    privacy_officer: str = ""  # the same for its privacy officer; empty = at `notices`
 
 
 class IdentifierSystemTable(Table, frozen=True):

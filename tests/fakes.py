@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from consent.model import Case, Relation, Statement
 from gateway.errors import Invalid, Unavailable
 from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
-from gateway.ports import Issued, KeptContract, Review, Withdrawn
+from gateway.ports import Issued, KeptContract, Notice, Review, Withdrawn
 from gateway.pushed import Message
 from gateway.settings import ClientTable
 from gateway.storage.content_date import older
@@ -151,14 +151,40 @@ class MemoryContracts(_Breakable):
 
 
 @dataclass
+class MemoryNotices(_Breakable):
+    """The outbox: each notice and when it is due."""
+
+    kept: dict[str, tuple[Notice, datetime]] = field(default_factory=dict)
+
+    async def due(self, now: datetime, limit: int) -> tuple[Notice, ...]:
+        self._check()
+        rows = sorted(self.kept.values(), key=lambda row: (row[1], row[0].id))
+        return tuple(one for one, due in rows if one.delivered is None and due <= now)[:limit]
+
+    async def sent(self, notice: Notice, now: datetime) -> None:
+        one, due = self.kept[notice.id]
+        self.kept[one.id] = (replace(one, delivered=now, attempts=one.attempts + 1, failure=""), due)
+
+    async def failed(self, notice: Notice, failure: str, again: datetime) -> None:
+        one, _ = self.kept[notice.id]
+        self.kept[one.id] = (replace(one, attempts=one.attempts + 1, failure=failure), again)
+
+    async def about(self, requests: Sequence[str]) -> tuple[Notice, ...]:
+        found = [replace(one, body=b"") for one, _ in self.kept.values() if one.request in requests]
+        return tuple(sorted(found, key=lambda one: (one.organization, one.id)))
+
+
+@dataclass
 class MemoryReviews(_Breakable):
     """Emergency accesses by id."""
 
     kept: dict[str, Review] = field(default_factory=dict)
+    outbox: MemoryNotices = field(default_factory=MemoryNotices)
 
-    async def open(self, reviews: tuple[Review, ...]) -> None:
+    async def open(self, reviews: tuple[Review, ...], notices: tuple[Notice, ...] = ()) -> None:
         self._check()
         self.kept = {one.id: one for one in reviews} | self.kept
+        self.outbox.kept = {one.id: (one, one.created) for one in notices} | self.outbox.kept
 
     async def overdue(self, person: str, organization: str, before: datetime) -> bool:
         self._check()
@@ -307,7 +333,9 @@ class MemoryCases(_Breakable):
         found = [
             (case, raw)
             for case, raw in self.kept.values()
-            if (case.client, case.person) == (client, person) and case.closed is None and case.opened <= now < case.expires
+            if (case.client, case.person) == (client, person)
+            and case.closed is None
+            and case.opened <= now < case.expires
         ]
         return tuple(sorted(found, key=lambda pair: (pair[0].opened, pair[0].id), reverse=True)[:100])
 

@@ -10,6 +10,7 @@ import msgspec
 
 from consent.emergency import REVIEW_WITHIN
 from gateway.audit.journal import Recorded
+from gateway.audit.notices import notices_of
 from gateway.audit.record import Asked, encode
 from gateway.errors import Unavailable
 from gateway.model import Caller, Place, instant
@@ -27,7 +28,7 @@ async def suspended(caller: Caller, ports: Ports) -> bool:
 async def broken(places: Iterable[Place], patient: str, record: Recorded, ports: Ports) -> None:
     """Put a broken glass in the queue of each custodian and on the record as an event of its own, before anybody is asked.
 
-    The queue is what custodian and privacy officer are told by; one entry for each custodian, patient and hour of grounds.
+    One entry for each custodian, patient and hour of grounds; what custodian and privacy officer are told goes with it.
 
     Raises:
         Unavailable: it could not be written, so nothing may be shown.
@@ -76,7 +77,8 @@ async def _queued(
         )
         for custodian in custodians
     )
-    await _queue(ports).open(found)
+    until = instant(now + REVIEW_WITHIN)
+    await _queue(ports).open(found, tuple(notices_of(found, record, ports, until)) if ports.notices is not None else ())
 
 
 def _number(caller: Caller, custodian: str, patient: str, since: datetime) -> str:

@@ -22,6 +22,7 @@ from gateway.demo.facts import Person
 from gateway.demo.fhir_server import FhirServer, Manner
 from gateway.demo.hosting import Hosted
 from gateway.demo.identity_provider import IdentityProvider
+from gateway.demo.notices import NoticeDesk
 from gateway.demo.oauth_server import TokenEndpoint
 from gateway.demo.organizations import charts, records, region_tables
 from gateway.demo.persons import persons, scenario_persons
@@ -80,6 +81,7 @@ class Region:
         self.started = self.clock.now()
         self.persons: tuple[Person, ...] = (*persons(self.started), *scenario_persons(scenario, self.started))
         self.organizations: dict[str, Organization] = {}
+        self.notices: dict[str, NoticeDesk] = {}
         self.clients: tuple[Client, ...] = ()
         self._login: Hosted | None = None
         self._directory = directory
@@ -114,7 +116,12 @@ class Region:
         """The content of `region.toml` for the gateway in front of this region."""
         bases = {source: organization.server.base for source, organization in self.organizations.items()}
         bases |= {source: str(path) for source, path in self.inboxes.items()}
-        return configuration.settings_tree(self.gateway_base, bases, self.clients, self.started.date(), self.issuer)
+        tree = configuration.settings_tree(self.gateway_base, bases, self.clients, self.started.date(), self.issuer)
+        desks = {one.ura: f"{one.hosted.base}/fhir" for one in self.organizations.values()}
+        for row in tree["organizations"]:
+            if row["ura"] in desks:
+                row["notices"] = desks[row["ura"]]
+        return tree
 
     @property
     def issuer(self) -> str:
@@ -173,7 +180,10 @@ class Region:
         if self.scenario == "source-down" and source == _DOWN:
             await hosted.stop()
             return
-        more = [Route("/oauth/token", endpoint.answer, methods=["POST"])] if endpoint else []
+        desk = NoticeDesk(source, f"{hosted.base}/fhir/Communication", door)
+        self.notices[source] = desk
+        more = [Route("/fhir/Communication", desk.take, methods=["POST"])]
+        more += [Route("/oauth/token", endpoint.answer, methods=["POST"])] if endpoint else []
         await hosted.start(server.application(*more))
 
     async def _close(self) -> None:

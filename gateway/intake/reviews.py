@@ -11,7 +11,7 @@ from gateway.authentication import authenticate
 from gateway.authorization import authorize
 from gateway.errors import Invalid, Refused, Unavailable
 from gateway.model import Incoming, Json, Outgoing, Question, instant
-from gateway.ports import Ports, Review, Reviews
+from gateway.ports import Notice, Ports, Review, Reviews
 from profiles import exact
 
 SUPERVISION: Final = Question("reviews", "r", ("AuditEvent",), frozenset({"Logging"}))
@@ -30,7 +30,8 @@ async def waiting(incoming: Incoming, ports: Ports) -> Outgoing:
         await authorize(caller, SUPERVISION, ports)
         found = await _queue(ports).waiting(caller.requester.organization)
         record.status = 200
-        body = exact.encode({"reviews": [_shown(one, ports.now()) for one in found]})
+        told = await ports.notices.about([one.request for one in found]) if ports.notices is not None else ()
+        body = exact.encode({"reviews": [_shown(one, ports.now()) | _told(one, told) for one in found]})
         return Outgoing(200, body, "application/json")
 
 
@@ -80,6 +81,23 @@ def _shown(one: Review, now: datetime) -> Json:
         "due": instant(one.opened + REVIEW_WITHIN),
         "overdue": late,
     }
+
+
+def _told(one: Review, notices: tuple[Notice, ...]) -> Json:
+    """Who was told of it, when, and who does not take the message."""
+    mine = [notice for notice in notices if notice.id.startswith(f"{one.id}-")]
+    rows = [
+        {
+            "organization": notice.organization,
+            "desk": notice.desk,
+            "state": "delivered" if notice.delivered else "waiting",
+            "attempts": notice.attempts,
+            **({"delivered": instant(notice.delivered)} if notice.delivered else {}),
+            **({"failure": notice.failure} if notice.failure else {}),
+        }
+        for notice in mine
+    ]
+    return {"notices": rows}
 
 
 def _queue(ports: Ports) -> Reviews:

@@ -8,7 +8,7 @@
  - `audit_trees`, `witness_store`, `audit_lookup`, `audit_tally`: what keeps the log from being altered unseen, answers questions about it and adds it up;
  - `replay_store`, `revocation_store`, `client_store`, `policy_store`, `contract_store`: who may call, and under which policy;
  - `relation_store`: who treats whom;
- - `review_store`: emergency accesses somebody must look at;
+ - `review_store`: emergency accesses somebody must look at; `notice_store`: what organizations are told of them;
  - `source_store`: how each source does, and what profiles have against its items;
  - `job_store`: which process does a background job;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
@@ -39,6 +39,7 @@ from gateway.storage.index_store import IndexStore
 from gateway.storage.issued_store import IssuedStore
 from gateway.storage.job_store import JobStore
 from gateway.storage.migrate import check_version, upgrade
+from gateway.storage.notice_store import NoticeStore
 from gateway.storage.policy_store import PolicyStore
 from gateway.storage.relation_store import RelationStore
 from gateway.storage.replay_store import ReplayStore
@@ -71,6 +72,7 @@ class Stores:
     witnessed: WitnessStore
     revocations: RevocationStore
     contracts: ContractStore
+    notices: NoticeStore
     relations: RelationStore
     reviews: ReviewStore
     jobs: JobStore
@@ -95,6 +97,7 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         witnessed=WitnessStore(database),
         revocations=RevocationStore(database),
         contracts=ContractStore(database, clock),
+        notices=NoticeStore(database, seal, unseal),
         relations=RelationStore(database, seal, unseal, clock),
         reviews=ReviewStore(database, seal, unseal),
         jobs=JobStore(database, clock),

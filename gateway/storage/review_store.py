@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.ports import Review
+from gateway.ports import Notice, Review
+from gateway.storage import notice_store
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.sealing import OWN, Seal, place
@@ -34,8 +35,8 @@ class ReviewStore:
         self._seal = seal
         self._unseal = unseal
 
-    async def open(self, reviews: tuple[Review, ...]) -> None:
-        """Put accesses in the queue; durable when this returns."""
+    async def open(self, reviews: tuple[Review, ...], notices: tuple[Notice, ...] = ()) -> None:
+        """Put accesses in the queue and what must be told of them in the outbox; durable when this returns."""
         rows = [
             (
                 one.id,
@@ -52,6 +53,7 @@ class ReviewStore:
 
         def insert(cursor: Cursor) -> None:
             cursor.executemany(_OPEN, rows)
+            notice_store.insert(cursor, notices, self._seal)
 
         await self._database.write(insert)
 

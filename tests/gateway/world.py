@@ -239,7 +239,7 @@ class World:
             inbox=self.inbox, issued=MemoryIssued(self.audit), sources=dict(self.charts) | dict(sources or {}),
             refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), tokens=self.tokens,
             revocations=self.revocations, contracts=self.contracts, reviews=self.reviews,
-            relations=self.relations,
+            relations=self.relations, notices=self.reviews.outbox,
         )  # fmt: skip
         self.app = FhirApp(self.ports, Metrics())
         self.patient = self.patient_id()

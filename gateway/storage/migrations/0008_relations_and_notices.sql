@@ -16,6 +16,9 @@ CREATE INDEX relation_by_patient ON relation (patient, newest);
 CREATE TABLE notice (
   id TEXT NOT NULL PRIMARY KEY,
   organization TEXT NOT NULL,
+  desk TEXT NOT NULL,
+  patient TEXT NOT NULL,
+  request TEXT NOT NULL,
   created BIGINT NOT NULL,
   due BIGINT NOT NULL,
   attempts BIGINT NOT NULL,

@@ -47,7 +47,7 @@ def concept_map(name: str) -> ConceptMap:
     otherwise = content.get("otherwise")
     return ConceptMap(
         name=name,
-        codes={str(code): coding(value) for code, value in content["codes"].items()},
+        codes={**_turned(content), **{str(code): coding(value) for code, value in content["codes"].items()}},
         strict=content.get("strict", True),
         otherwise=None if otherwise is None else coding(otherwise),
         source_system=content.get("from", ""),
@@ -56,6 +56,27 @@ def concept_map(name: str) -> ConceptMap:
 
 @cache
 def renames(name: str) -> dict[str, str]:
-    """Load a table of one-to-one renames (systems, extension urls, profiles) by the name of its file."""
-    found: dict[str, str] = table(f"concept_maps/{name}.yaml")["codes"]
+    """Load a table of one-to-one renames (systems, extension urls, profiles) by the name of its file.
+
+    `inverse: other` reads another table backwards, of which `only` keeps what begins so; the first of several wins.
+    """
+    content = table(f"concept_maps/{name}.yaml")
+    found: dict[str, str] = dict(content["codes"])
+    if "inverse" in content:
+        for old, new in table(f"concept_maps/{content['inverse']}.yaml")["codes"].items():
+            if new and old.startswith(content.get("only", "")):
+                found.setdefault(new, old)
+    return found
+
+
+def _turned(content: dict[str, Any]) -> dict[str, Coding]:
+    """Read another code map backwards: its `system|code` keys become what its targets lead to."""
+    found: dict[str, Coding] = {}
+    if "inverse" in content:
+        other = table(f"concept_maps/{content['inverse']}.yaml")
+        for key, value in other["codes"].items():
+            system, _, code = str(key).rpartition("|")
+            target = value if isinstance(value, dict) else {"code": str(value)}
+            name = f"{target.get('system', other.get('to', ''))}|{target['code']}"
+            found.setdefault(name, {"system": system, "code": code} if system else {"code": code})
     return found

@@ -10,7 +10,7 @@ _STEP: Final = re.compile(r"([A-Za-z_]\w*(?:\[x\])?|\d+|\^)(?:\(([^)]*)\))?(?:[.
 _WORDS: Final = frozenset(
     {"from", "type", "with", "concept", "when", "value", "elements", "link", "default", "spec", "arguments"}
 )
-_COMPARISON: Final = re.compile(r"(not )?(\S+)(?:\s+(!=|=|in)\s+(.+))?\Z")
+_COMPARISON: Final = re.compile(r"(not )?(several )?(\S+)(?:\s+(!=|=|in|contains)\s+(.+))?\Z")
 
 
 class MapError(ValueError):
@@ -41,6 +41,8 @@ class Condition:
     path: Path
     values: tuple[str, ...] = ()  # empty: it is enough that something is there
     negated: bool = False
+    part: bool = False  # the value need only contain one of them
+    several: bool = False  # one is not enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Definition:
     after: tuple[str, ...]
     requires: tuple[str, ...]  # without these target elements the resource says nothing and is not made
     spec: str
+    refused: tuple[tuple[tuple[Condition, ...], str], ...] = ()  # what the target cannot say safely, and why
 
 
 def path(text: str) -> Path:
@@ -109,7 +112,7 @@ def path(text: str) -> Path:
 
 
 def conditions(value: Any) -> tuple[Condition, ...]:  # noqa: ANN401 - a YAML value
-    """Read one condition or a list that must all hold: "a.b", "not a.b", "a = x", "a in x, y", "a != x".
+    """Read one condition or a list that must all hold: "a.b", "not a.b", "a = x", "a in x, y", "a != x", "a contains x", "several a".
 
     Raises:
         MapError: not a condition.
@@ -124,8 +127,9 @@ def _condition(text: str) -> Condition:
     if match is None:
         message = f"not a condition: {text!r}"
         raise MapError(message)
-    values = tuple(part.strip() for part in match[4].split(",")) if match[4] else ()
-    return Condition(path(match[2]), values, bool(match[1]) != (match[3] == "!="))
+    values = tuple(part.strip() for part in match[5].split(",")) if match[5] else ()
+    negated = bool(match[1]) != (match[4] == "!=")
+    return Condition(path(match[3]), values, negated, match[4] == "contains", bool(match[2]))
 
 
 def line(target: str, value: Any) -> Line:  # noqa: ANN401 - a YAML value
@@ -202,6 +206,7 @@ def definition(name: str, content: dict[str, Any]) -> Definition:
             after=tuple(content.get("after", [])),
             requires=tuple(content.get("requires", [])),
             spec=content.get("spec", ""),
+            refused=tuple((conditions(claim), reason) for claim, reason in content.get("refused", {}).items()),
         )
     except KeyError as error:
         message = f"{name}: {error.args[0]} is missing"

@@ -31,6 +31,13 @@ class CompiledMap:
             rule(reading, node, resource)
         return resource
 
+    def refusal(self, reading: Reading, node: Json) -> str:
+        """Say why the target cannot hold this source node safely; empty when it can."""
+        for claims, reason in self.definition.refused:
+            if all(reading.holds(claim, node) for claim in claims):
+                return reason
+        return ""
+
 
 class Compiler:
     """Compile the lines of one format; types are looked up when first used, so they may be recursive."""
@@ -145,7 +152,7 @@ class Compiler:
                     if made:
                         out.setdefault(target, []).extend(made)
                         if codings:
-                            out[target].extend(_originals(value, made))
+                            out[target] = _distinct([*out[target], *_originals(value, made)])
                 elif target not in out:
                     found = _first_of(reading, convert, node, name, value)
                     if found is not None:
@@ -263,14 +270,20 @@ class Compiler:
     def _contained(self, reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
         node = container[key]
         chosen = self.choose(reading, node) if isinstance(node, dict) else None
-        return None if chosen is None else chosen.run(reading, node)
+        if chosen is None:
+            return None
+        reason = chosen.refusal(reading, node)
+        if reason:
+            reading.note((container, key), "dropped", reason)
+            return None
+        return chosen.run(reading, node)
 
     def _complex(self, elements: tuple[Line, ...], implied: tuple[str, ...]) -> Convert:
         own = {one.target for one in elements}
         for kind in implied:
             elements = (*elements, *(one for one in lines(self._declared[kind]) if one.target not in own))
         rules = self._rules(elements)
-        extension = "url" in own and bool(implied)
+        extension = bool(implied) and any(one.target == "url" and one.sources for one in elements)
 
         def convert(reading: Reading, container: Any, key: Any) -> Any:  # noqa: ANN401 - a node of any shape
             node = container[key]
@@ -350,11 +363,13 @@ def _specified(reading: Reading, container: Any, key: Any, concept: Convert) -> 
 
 def _beside(reading: Reading, slot: Slot, concept: Json, codes: ConceptMap) -> Json:
     originals: list[Coding] = concept.get("coding", [])
+    named = {(one.get("system"), one.get("code")): one for one in originals}
     mapped = [
-        dict(found)
+        dict(named.get((found.get("system"), found.get("code")), found))
         for one in originals
         if (found := codes.find(str(one.get("code", "")), str(one.get("system", "")))) is not None
     ]
+    mapped = _distinct(mapped) if mapped else mapped
     if not mapped and codes.strict:
         reading.note(slot, "unknown-code", f"not in code map {codes.name}")
         mapped = [dict(codes.otherwise)] if codes.otherwise else []
@@ -371,6 +386,13 @@ def _originals(sources: Any, made: list[Any]) -> list[Json]:  # noqa: ANN401 - a
         if isinstance(system, str) and coding.get("system") != system and system.startswith("http://hl7.org/fhir/"):
             found.append({**coding, "system": system})
     return found
+
+
+def _distinct(codings: list[Json]) -> list[Json]:
+    """Leave out a coding that says what another said: systems that were renamed may stand under both names."""
+    if len(codings) == 1:
+        return codings
+    return [one for position, one in enumerate(codings) if one not in codings[:position]]
 
 
 def _capital(name: str) -> str:

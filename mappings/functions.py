@@ -10,6 +10,7 @@ from typing import Any, Final
 from mappings.concepts import renames
 from mappings.reading import Reading
 from mappings.record_functions import RECORD_FUNCTIONS
+from mappings.stu3_functions import STU3_FUNCTIONS
 from mappings.v3_functions import V3_FUNCTIONS
 from mappings.v3_persons import V3_PERSONS
 from mappings.v3_times import V3_TIMES
@@ -198,6 +199,7 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
     "reference": _reference,
     "coding-to-concept": _concept_of_coding,
     **RECORD_FUNCTIONS,
+    **STU3_FUNCTIONS,
     **V3_FUNCTIONS,
     **V3_PERSONS,
     **V3_TIMES,

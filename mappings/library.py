@@ -12,7 +12,8 @@ from mappings.concepts import concept_map, renames
 from mappings.definition import Condition, Definition, conditions, definition
 from mappings.engine import CompiledMap, Compiler
 from mappings.er7_engine import Er7Compiler, Er7Map
-from mappings.same_elements import same_elements
+from mappings.same_elements import declare_all, kept_elements, same_elements
+from mappings.stu3_definitions import stu3_definitions
 from mappings.tables import names, table
 from profiles.definitions import definitions as r4
 
@@ -32,7 +33,7 @@ def use(files: Mapping[str, str]) -> None:
 
 def forget() -> None:
     """Forget everything that was read or compiled from data files."""
-    for one in (tables.table, tables.names, concept_map, renames, definitions, stu3, hl7v2, v3, records):
+    for one in (tables.table, tables.names, concept_map, renames, definitions, stu3, to_stu3, hl7v2, v3, records):
         one.cache_clear()
 
 
@@ -73,6 +74,32 @@ def stu3() -> Compiler:
     compiler = Compiler(types, shadows=True, otherwise=otherwise)
     for one in definitions("fhir-stu3"):
         compiler.compile(one)
+    return compiler
+
+
+@cache
+def to_stu3() -> Compiler:
+    """Give the compiled maps from R4 to STU3: a map says what differs, the rest is what both have under one name."""
+    types = dict(table("maps/to-stu3/types.yaml"))
+    renames = table("maps/to-stu3/renames.yaml")["types"]
+    declare_all(types, renames)
+
+    def whole(kind: str, content: dict[str, Any]) -> Definition:
+        kept = kept_elements(content["source"], content["target"], types, renames)
+        own = {one.removesuffix("[x]") for one in content["elements"]}
+        rest = {name: line for name, line in kept.items() if name.removesuffix("[x]") not in own}
+        return definition(kind, {**content, "elements": {**rest, **content["elements"]}})
+
+    def otherwise(kind: str) -> Definition | None:
+        changes = dict(renames.get(kind, {}))
+        target = changes.pop("target", kind)
+        if target not in stu3_definitions().resources or kind not in r4().resources:
+            return None
+        return whole(kind, {"version": 1, "source": kind, "target": target, "spec": "FHIR STU3", "elements": changes})
+
+    compiler = Compiler(types, shadows=True, otherwise=otherwise)
+    for one in definitions("to-stu3"):
+        compiler.compile(whole(one.name, table(f"maps/to-stu3/{one.name}.yaml")))
     return compiler
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mappings.concepts import concept_map
@@ -11,12 +11,26 @@ from mappings.er7_functions import ER7_FUNCTIONS
 from mappings.er7_primitives import ER7_PRIMITIVES
 from mappings.functions import FUNCTIONS, PRIMITIVES
 from mappings.library import RESERVED, inline
+from mappings.same_elements import declare_all
 from mappings.settlements import SETTLEMENTS
+from mappings.source_linting import source_problems, type_problems
+from mappings.stu3_definitions import stu3_definitions
 from mappings.tables import names, table
 from mappings.target_linting import target_problems
 from mappings.v3_settlements import V3_SETTLEMENTS
+from profiles.definitions import Type, definitions
 
-_FORMATS = {"fhir-stu3": "fhir-stu3", "hl7v2": "hl7v2", "hl7v3": "hl7v3", "cda": "hl7v3"}  # format: whose types
+_FORMATS = {
+    "fhir-stu3": "fhir-stu3",
+    "to-stu3": "to-stu3",
+    "hl7v2": "hl7v2",
+    "hl7v3": "hl7v3",
+    "cda": "hl7v3",
+}  # format: whose types
+_SOURCES: dict[str, Callable[[], dict[str, Type]]] = {  # formats whose source is defined
+    "fhir-stu3": lambda: stu3_definitions().types,
+    "to-stu3": lambda: definitions().types,
+}
 
 
 def check_maps() -> list[str]:
@@ -28,10 +42,17 @@ def check_maps() -> list[str]:
 
 def _format(name: str, shared: str) -> Iterator[str]:
     folder = f"maps/{name}"
-    types: dict[str, Any] = table(f"maps/{shared}/types.yaml")
-    for kind, declared in types.items():
+    own: dict[str, Any] = table(f"maps/{shared}/types.yaml")
+    types = dict(own)
+    if name == "to-stu3":
+        declare_all(types, table(f"{folder}/renames.yaml")["types"])
+    for kind, declared in own.items():
         elements = declared["elements"] if "resource" in declared else declared
         yield from _read(f"{folder}/types {kind}", elements, types)
+        if name in _SOURCES:
+            yield from (
+                f"{folder}/types {kind}.{problem}" for problem in type_problems(kind, elements, _SOURCES[name]())
+            )
     for one in names(folder):
         if one in RESERVED:
             continue
@@ -41,8 +62,17 @@ def _format(name: str, shared: str) -> Iterator[str]:
             yield f"{folder}/{one}: {error}"
             continue
         yield from (f"{folder}/{one}: {problem}" for problem in _definition(found, types))
-        if name in {"fhir-stu3", "hl7v2"}:
-            yield from (f"{folder}/{one}: {problem}" for problem in target_problems(found, types))
+        yield from (f"{folder}/{one}: {problem}" for problem in _held(name, found, types))
+
+
+def _held(name: str, found: Definition, types: dict[str, Any]) -> Iterator[str]:
+    """Hold a map against what is known of its source and its target."""
+    if name in {"fhir-stu3", "hl7v2"}:
+        yield from target_problems(found, types)
+    if name == "to-stu3":
+        yield from target_problems(found, types, stu3_definitions().types)
+    if name in _SOURCES:
+        yield from source_problems(found, _SOURCES[name]())
 
 
 def _read(where: str, elements: Any, types: dict[str, Any]) -> Iterator[str]:  # noqa: ANN401 - a YAML value
@@ -110,7 +140,7 @@ def _concepts(name: str) -> Iterator[str]:
     if not isinstance(content, dict) or not isinstance(content.get("codes"), dict):
         yield "codes must be a mapping"
         return
-    unknown = set(content) - {"from", "to", "codes", "strict", "otherwise"}
+    unknown = set(content) - {"from", "to", "codes", "strict", "otherwise", "inverse", "only"}
     if unknown:
         yield f"unknown words {sorted(unknown)}"
 

@@ -86,9 +86,12 @@ class Reading:
     def holds(self, condition: Condition, node: Any) -> bool:  # noqa: ANN401 - a node of any shape
         """Check a condition without counting anything as read."""
         values = [container[key] for container, key in self.slots(node, condition.path, looking=True)]
+        if condition.part:
+            found = any(one in value for value in values if isinstance(value, str) for one in condition.values)
+            return found != condition.negated
         if condition.values:
             return any(_text(value) in condition.values for value in values) != condition.negated
-        return bool(values) != condition.negated
+        return (len(values) > condition.several) != condition.negated
 
     def losses(self, prefix: str = "", ignored: frozenset[str] = frozenset()) -> list[Loss]:
         """List every note, and what was not read: as high in the tree as nothing below it was."""

@@ -36,7 +36,9 @@ def treatment_decision(reading: Reading, source: Json, made: Json) -> None:
         if decision not in {"JA", "JA_MAAR"}:
             reading.note((source, "modifierExtension"), "unknown-code", "the treatment decision is missing or unknown")
         text = "\n".join(restrictions) or ("Ja, maar met beperkingen" if decision == "JA_MAAR" else "Besluit onbekend")
-        made.setdefault("modifierExtension", []).append({"url": _OTHER, "valueString": text})
+        other = {"url": _OTHER, "valueString": text}
+        if other not in made.setdefault("modifierExtension", []):
+            made["modifierExtension"].append(other)
     if provision:
         made["provision"] = provision
 

@@ -1,12 +1,12 @@
-"""Hold the lines of a map against the FHIR R4 definitions: elements that do not exist, repeat or have another type."""
+"""Hold the lines of a map against the definitions of its target: elements that do not exist, repeat or have another type."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mappings.definition import Definition, Line, MapError, lines
-from profiles.definitions import Member, definitions
+from profiles.definitions import Member, Type, definitions
 
 _DATES: Final = frozenset({"date", "dateTime", "instant"})
 _TEXTS: Final = frozenset(
@@ -16,47 +16,52 @@ _NUMBERS: Final = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"}
 _GROUPS: Final = (_DATES, _TEXTS, _NUMBERS, frozenset({"boolean"}), frozenset({"time"}))
 _DEEPEST: Final = 12
 _FREE: Final = frozenset({"*", "resourceType"})
+_EVERYWHERE: Final = frozenset({"extension", "modifierExtension", "id", "meta", "contained", "text", "language"})
 _WORKING: Final = frozenset({"restrictions"})  # a settlement takes it away again
 
 
-def target_problems(found: Definition, types: dict[str, Any]) -> Iterator[str]:
-    """Say which lines of a map make what the target resource of FHIR R4 cannot hold."""
-    if found.target not in definitions().resources:
-        yield f"{found.target} is no resource of FHIR R4"
+def target_problems(found: Definition, types: dict[str, Any], known: Mapping[str, Type] | None = None) -> Iterator[str]:
+    """Say which lines of a map make what the target resource, of FHIR R4 where nothing else is known, cannot hold."""
+    known = definitions().types if known is None else known
+    if found.target not in known or not known[found.target].is_resource:
+        yield f"{found.target} is no resource of the target"
         return
-    yield from _elements(found.target, found.lines, types, 0)
+    yield from _elements(found.target, found.lines, types, 0, known)
     for requirement in found.requires:
         for name in requirement.split("|"):
-            if _member(found.target, name) is None:
+            if _member(found.target, name, known) is None:
                 yield f"requires {name!r}, which {found.target} does not have"
 
 
-def _elements(kind: str, found: tuple[Line, ...], types: dict[str, Any], depth: int) -> Iterator[str]:
-    if depth > _DEEPEST or kind not in definitions().types:
+def _elements(
+    kind: str, found: tuple[Line, ...], types: dict[str, Any], depth: int, known: Mapping[str, Type]
+) -> Iterator[str]:
+    if depth > _DEEPEST or kind not in known:
         return
     for line in found:
         name = line.target.removeprefix("_")
         # A comparator where FHIR forbids one makes the resource invalid, and so it should: without it the value is another.
         plain = kind == "SimpleQuantity" and line.target == "comparator"
-        if line.target in _FREE or line.target in _WORKING or line.target == "extension" or plain:
+        nothing = line.transform == "implied"
+        if line.target in _FREE or line.target in _WORKING or name in _EVERYWHERE or plain or nothing:
             continue
         if line.is_choice:
-            yield from _choice(kind, line)
+            yield from _choice(kind, line, known)
             continue
-        member = _member(kind, name)
+        member = _member(kind, name, known)
         if member is None:
             yield f"{line.target}: {kind} has no such element"
         else:
-            yield from (f"{line.target}{problem}" for problem in _line(member, line, types, depth))
+            yield from (f"{line.target}{problem}" for problem in _line(member, line, types, depth, known))
 
 
-def _choice(kind: str, line: Line) -> Iterator[str]:
+def _choice(kind: str, line: Line, known: Mapping[str, Type]) -> Iterator[str]:
     base = line.target.removesuffix("[x]")
-    if not any(element.name.removesuffix("[x]") == base for element in definitions().types[kind].elements):
+    if not any(element.name.removesuffix("[x]") == base for element in known[kind].elements):
         yield f"{line.target}: {kind} has no such element"
 
 
-def _line(member: Member, line: Line, types: dict[str, Any], depth: int) -> Iterator[str]:
+def _line(member: Member, line: Line, types: dict[str, Any], depth: int, known: Mapping[str, Type]) -> Iterator[str]:
     if line.target.startswith("_"):
         return
     fixed = line.value if not line.sources else None
@@ -77,7 +82,7 @@ def _line(member: Member, line: Line, types: dict[str, Any], depth: int) -> Iter
         except MapError:
             return
     if inner:
-        yield from (f".{problem}" for problem in _elements(member.type, inner, types, depth + 1))
+        yield from (f".{problem}" for problem in _elements(member.type, inner, types, depth + 1, known))
     elif len(line.types) == 1 and not line.concept and not line.transform and not line.link:
         yield from _primitive(member, line.types[0])
 
@@ -90,8 +95,8 @@ def _primitive(member: Member, name: str) -> Iterator[str]:
         yield f": a {name} where the element is a {member.type}"
 
 
-def _member(kind: str, name: str) -> Member | None:
-    for element in definitions().types[kind].elements:
+def _member(kind: str, name: str, known: Mapping[str, Type]) -> Member | None:
+    for element in known[kind].elements:
         for member in element.members:
             if member.name == name:
                 return member

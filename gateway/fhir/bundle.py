@@ -93,7 +93,7 @@ def searchset(
     total: bool = True,
 ) -> bytes:
     """The Bundle as bytes; items are never parsed and written again. `included` are whole entries, `links` those of an item."""
-    made = [{"relation": "self", "url": f"{url}?{_query(used)}"}]
+    made = [{"relation": "self", "url": f"{url}?{_query(used)}" if used else url}]
     if shown.next:
         made.append({"relation": "next", "url": f"{url}?{_query([*used, ('_cursor', shown.next)])}"})
     entries: list[Json] = [entry(item, base, "match", links.get(item.id, ())) for item in shown.items]

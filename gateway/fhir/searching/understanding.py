@@ -58,7 +58,7 @@ class Search:
     total: bool = True
     provenance: bool = False
     types: frozenset[str] = field(default_factory=frozenset)  # other types it goes over or brings
-    named: frozenset[str] = field(default_factory=frozenset)  # those of them that the question names itself
+    named: frozenset[str] = field(default_factory=frozenset)  # those of them that decide what is found: they must be open to the caller
 
     def matches(self, item: Item, records: Records = Records()) -> bool:  # noqa: B008 - without items, and never changed but for a count
         """Claim that an item satisfies every parameter."""
@@ -124,7 +124,7 @@ def _understood(type_: str, given: tuple[tuple[str, str], ...], lenient: bool) -
         subsets.elements(type_, result["_elements"]) if "_elements" in result else (),
         result.get("_total") != "none", provenance,
         frozenset(reach.possible | reach.named).union(*(one.types for one in includes)) - {type_},
-        frozenset(reach.named).union(*(one.types for one in includes if len(one.types) == 1)) - {type_},
+        frozenset(reach.named) - {type_},
     )  # fmt: skip
 
 

@@ -95,13 +95,13 @@ def _person(summary: Summary) -> Person:
     return Person(
         name=person_name(resource["name"]) or words["no_name"],
         born=words.say("born", date=born or words["unknown"]),
-        age=_age(when, summary.material.now.date(), words),
+        age=age_text(when, summary.material.now.date(), words),
         sex=words.say("sex", text=words.code("gender", str(resource.get("gender", "unknown")))),
         identifier=words.say("identifier", last=summary.material.patient.value[-3:]),
     )
 
 
-def _age(born: PartialDate | None, today: date, words: Words) -> str:
+def age_text(born: PartialDate | None, today: date, words: Words) -> str:
     """How old: in days in the first two months, in months in the first two years."""
     years = age_on(born, today) if born else None
     if years is None:

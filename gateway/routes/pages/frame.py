@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
@@ -154,12 +153,17 @@ def login_path(to: str, *, again: bool = False) -> str:
 
 def written(reply: Reply, asked: Incoming) -> Response:
     """The HTTP answer of a reply."""
-    own = _HEADERS | {"x-request-id": asked.request_id} | dict(reply.headers)
+    own = headers_of(asked) | dict(reply.headers)
     if reply.name:
         own["content-disposition"] = f'attachment; filename="{reply.name}"'
     if reply.to:
         return _baked(Response(status_code=303, headers=own | {"location": reply.to}), reply)
     return _baked(Response(reply.body, reply.status, own, media_type=reply.kind), reply)
+
+
+def headers_of(asked: Incoming) -> dict[str, str]:
+    """What every answer of the pages says to the browser."""
+    return _HEADERS | {"x-request-id": asked.request_id}
 
 
 def _baked(response: Response, reply: Reply) -> Response:
@@ -177,8 +181,3 @@ def cookie(name: str, value: str, *, secure: bool, seconds: int | None = None) -
 def begun(session: Session, name: str, *, secure: bool) -> str:
     """The cookie of a session; it ends with the browser."""
     return cookie(name, session.key, secure=secure)
-
-
-def changed(visit: Visit, **values: object) -> Visit:
-    """The same visit with other values."""
-    return replace(visit, **values)  # type: ignore[arg-type]

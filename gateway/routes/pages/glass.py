@@ -1,0 +1,88 @@
+"""Breaking the glass on a page: only for roles that may, on stated grounds, for one case and one hour (rule B2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from consent.emergency import CANNOT_CONSENT, LASTS, THREATS
+from gateway.oauth.grounds import MAXIMUM_TEXT
+from gateway.oauth.login import Errand
+from gateway.routes.pages import open_cases
+from gateway.routes.pages.desks import BREAKING, purposes
+from gateway.routes.pages.frame import answer
+from gateway.routes.pages.open_cases import Mine
+from gateway.routes.pages.visit import ROOT, Barred, Reply, Visit, go
+
+router = APIRouter(prefix=f"{ROOT}/cases", include_in_schema=False)
+
+DESK: Final = "coordinator"
+SHORTEST: Final = 10  # characters of the reason
+
+
+@dataclass(frozen=True, slots=True)
+class Glass:
+    """A glass that was broken."""
+
+    errand: Errand
+    until: datetime
+
+
+def errand(visit: Visit, case: Mine) -> Errand:
+    """What the person looks for: the case, or the emergency they stated for it while it lasts."""
+    broken = visit.logged.recall("glass", case.id, Glass)
+    return broken.errand if broken is not None and visit.now < broken.until else case.errand
+
+
+def may_break(visit: Visit) -> bool:
+    """Claim that this role breaks the glass at all."""
+    return BREAKING in purposes(visit.logged.identity, visit.logged.role, visit.ports)
+
+
+@router.get("/{case_id}/glass")
+async def ask(case_id: str, request: Request) -> Response:
+    """The grounds to be stated."""
+    return await answer(request, lambda visit: _ask(visit, case_id), DESK, fresh=True)
+
+
+@router.post("/{case_id}/glass")
+async def broken(case_id: str, request: Request) -> Response:
+    """Break the glass: the custodians are told at once and somebody else will look at it."""
+    return await answer(request, lambda visit: _broken(visit, case_id), DESK, fresh=True)
+
+
+async def _ask(visit: Visit, case_id: str) -> Reply:
+    found = await open_cases.mine(visit, case_id)
+    if not may_break(visit):
+        raise Barred("role-refused", 403, visit.words["glass_not_you"])
+    return _form(visit, found, {})
+
+
+async def _broken(visit: Visit, case_id: str) -> Reply:
+    found = await open_cases.mine(visit, case_id)
+    if not may_break(visit):
+        raise Barred("role-refused", 403, visit.words["glass_not_you"])
+    cannot, text = visit.fields.get("cannot_consent", ""), visit.fields.get("text", "").strip()
+    threats = [one for one in visit.fields.get("threats", "").split("\n") if one in THREATS]
+    wrong = {}
+    if cannot not in CANNOT_CONSENT:
+        wrong["cannot_consent"] = "wrong_cannot"
+    if not threats:
+        wrong["threats"] = "wrong_threats"
+    if not SHORTEST <= len(text) <= MAXIMUM_TEXT:
+        wrong["text"] = "wrong_text"
+    if wrong:
+        return _form(visit, found, wrong, status=422)
+    grounds = {"cannot_consent": cannot, "threats": threats, "text": text}
+    asked = Errand(purpose=BREAKING, case=found.id, patient=found.patient, emergency=grounds)
+    await visit.enter(asked)
+    visit.logged.keep("glass", found.id, Glass(asked, visit.now + LASTS))
+    return go(f"{ROOT}/cases/{found.id}")
+
+
+def _form(visit: Visit, found: Mine, wrong: dict[str, str], status: int = 200) -> Reply:
+    return visit.page("case_glass.html.j2", visit.words["glass_title"], status=status, case=found.id, wrong=wrong,
+                      said=visit.fields, cannot=CANNOT_CONSENT, threats=THREATS, shortest=SHORTEST)  # fmt: skip

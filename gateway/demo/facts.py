@@ -147,6 +147,33 @@ class MedicationAgreement(_Drug, frozen=True, tag="agreement", kw_only=True):
     authored: str
 
 
+class Step(_Strict, frozen=True, kw_only=True):
+    """One step of a schedule: so much, so often a day, for so many days."""
+
+    amount: Decimal
+    times: int
+    days: int
+
+
+class AdministrationAgreement(_Drug, frozen=True, tag="administration-agreement", kw_only=True):
+    """What a pharmacy agreed to hand out (MP9 building block administration agreement)."""
+
+    authored: str
+    treatment: str  # the number that relates the building blocks of one treatment
+    steps: tuple[Step, ...] = ()  # one after the other
+    replaces: str = ""  # the id of the agreement that this one ends
+
+
+class Dispense(_Fact, frozen=True, tag="dispense", kw_only=True):
+    """What a pharmacy handed out (MP9 building block dispense)."""
+
+    code: Coding
+    at: str
+    amount: Decimal  # in pieces
+    days: int
+    treatment: str
+
+
 class Alert(_Fact, frozen=True, tag="alert", kw_only=True):
     """A warning."""
 
@@ -228,6 +255,8 @@ Fact = (
     | Problem
     | Medication
     | MedicationAgreement
+    | AdministrationAgreement
+    | Dispense
     | Alert
     | Directive
     | Will

@@ -16,7 +16,6 @@ from gateway.demo.facts import (
     Encounter,
     Laboratory,
     Measurement,
-    MedicationAgreement,
     Pressure,
     Problem,
 )
@@ -28,7 +27,6 @@ from gateway.demo.v3_elements import (
     URA,
     UZI,
     allergy,
-    author,
     coded,
     concern,
     measured,
@@ -37,6 +35,7 @@ from gateway.demo.v3_elements import (
     problem,
     record_target,
 )
+from gateway.demo.v3_medication import medication
 
 _KETENZORG: Final = "2.16.840.1.113883.2.4.3.11.60.66.10"
 _INTERACTIONS: Final = "2.16.840.1.113883.1.6"
@@ -68,6 +67,11 @@ def batch(answers: Sequence[str], holder_ura: str, to: str, asked: str, now: dat
     acknowledged = f'<acknowledgement typeCode="AA"><targetTransmission><id root="{escape(asked)}"/></targetTransmission></acknowledgement>'
     body = f'{opening}<transmissionQuantity value="{len(answers)}"/>{acknowledged}{_between(holder_ura, to)}{"".join(answers)}'
     return f"{HEAD}<MCCI_IN200101 {NAMESPACES}>{body}</MCCI_IN200101>".encode()
+
+
+def alone(answered: str) -> bytes:
+    """The answer to one question that came without a batch."""
+    return f"{HEAD}{answered.replace('>', f' {NAMESPACES}>', 1)}".encode()
 
 
 def answer(asked: Asked, record: Record | None, holder_ura: str, to: str, now: datetime, *, fails: bool) -> str:
@@ -154,20 +158,6 @@ def _laboratory(record: Record) -> Iterator[str]:
             yield from measured(record.holder, _key(record, fact.id), fact)
 
 
-def _medication(record: Record) -> Iterator[str]:
-    for fact in record.chart.facts:
-        if isinstance(fact, MedicationAgreement):
-            drug = f"<manufacturedMaterial>{coded(fact.code)}<name>{escape(fact.text)}</name></manufacturedMaterial>"
-            yield (
-                f'<substanceAdministration classCode="SBADM" moodCode="RQO">{number(record.holder, _key(record, fact.id))}'
-                f'<code code="33633005" codeSystem="{SNOMED}"/><text mediaType="text/plain">{escape(fact.dosage)}</text>'
-                f'<statusCode code="{"active" if fact.status == "active" else "completed"}"/>'
-                f'<effectiveTime xsi:type="IVL_TS">{period(fact.start, fact.end)}</effectiveTime>'
-                f"<consumable><manufacturedProduct>{drug}</manufacturedProduct></consumable>"
-                f"{author(record.holder, fact.authored)}</substanceAdministration>"
-            )
-
-
 def _alerts(record: Record) -> Iterator[str]:
     for fact in record.chart.facts:
         if isinstance(fact, Alert):
@@ -198,7 +188,7 @@ PARTS: Final = {
     "POOB_IN990001NL": Part("POOB_IN990003NL", "27899-4", LOINC, f"{_KETENZORG}.8", _determinations),
     "POLB_IN354001NL": Part("POLB_IN364001NL03", "26436-6", LOINC, f"{_KETENZORG}.77", _laboratory),
     "QUMA_IN991201NL": Part(
-        "QUMA_IN991203NL02", "419891008", SNOMED, "2.16.840.1.113883.2.4.3.11.60.20.77.10.9265", _medication
+        "QUMA_IN991203NL02", "419891008", SNOMED, "2.16.840.1.113883.2.4.3.11.60.20.77.10.9265", medication
     ),
     "REPC_IN990120NL": Part("REPC_IN990121NL", "74018-3", LOINC, f"{_KETENZORG}.18", _alerts),
     "REPC_IN990130NL": Part("REPC_IN990131NL", "48765-2", LOINC, f"{_KETENZORG}.20", _allergies),

@@ -1,4 +1,4 @@
-"""The HL7 v3 server of the simulated GP post: checks who asks, reads the batch, answers each interaction of it."""
+"""The HL7 v3 server of the simulated GP post and pharmacy: checks who asks, reads the question, answers each interaction of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.demo.context import HEADER, AccessLog, AccessLogEntry, Unproven
 from gateway.demo.elements import Record
 from gateway.demo.fhir_server import Tokens
 from gateway.demo.v3_elements import BSN, URA, UZI
-from gateway.demo.v3_messages import Asked, answer, batch
+from gateway.demo.v3_messages import Asked, alone, answer, batch
 from gateway.policy import ZONE
 from mappings.formats import xml_tree
 from mappings.model import NotMappable
@@ -34,6 +34,7 @@ class _Question:
     sender: str
     asked: tuple[Asked, ...]
     authors: frozenset[tuple[str, str]]  # organization, person
+    in_batch: bool
 
 
 class _NotUnderstood(Exception):
@@ -78,32 +79,33 @@ class V3Server:
             answer(one, self.records.get(one.bsn), self.ura, question.sender, now, fails=one.interaction in self.fails)
             for one in question.asked
         ]
-        made = batch(answers, self.ura, question.sender, question.id, now)
+        made = batch(answers, self.ura, question.sender, question.id, now) if question.in_batch else alone(answers[0])
         return Response(made, media_type="application/xml")
 
 
 def _read(body: bytes) -> _Question:
-    """Read a batch of queries.
+    """Read a batch of queries, or one that stands alone.
 
     Raises:
-        _NotUnderstood: not XML, not a batch, or a query without a patient.
+        _NotUnderstood: not XML, no query, or a query without a patient.
     """
     try:
         tree = xml_tree.read(body)
     except NotMappable as error:
         raise _NotUnderstood(str(error)) from None
-    root: Node = tree.get(_BATCH, [{}])[0]
+    in_batch = _BATCH in tree
+    root: Node = tree[next(iter(tree))][0]
     found, authors = [], set()
-    for name, nodes in root.items():
+    for name, nodes in (root if in_batch else tree).items():
         for node in nodes if isinstance(nodes, list) else ():
             for act in node.get("ControlActProcess", []):
                 found.append(Asked(name, _id(node), _bsn(act)))
                 authors.add(_author(act))
     if not found:
-        message = f"a {_BATCH} with queries is expected"
+        message = f"a query, or a {_BATCH} with queries, is expected"
         raise _NotUnderstood(message)
     sender = "".join(_below(root, "sender", "device", "id", "extension")[:1])
-    return _Question(_id(root), sender, tuple(found), frozenset(authors))
+    return _Question(_id(root), sender, tuple(found), frozenset(authors), in_batch)
 
 
 def _same(question: _Question, entry: AccessLogEntry) -> None:

@@ -11,6 +11,7 @@ from gateway.summary.values import code, concept, extension, modifier, period, q
 
 TREATMENT: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-PharmaceuticalTreatment.Identifier"
 STOP_TYPE: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-StopType"
+_RENDERED: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-RenderedDosageInstruction"
 _PERIOD_OF_USE: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Period"
 _OVER: Final = frozenset({"stopped", "completed", "cancelled", "entered-in-error", "not-taken", "declined"})
 _RUNNING: Final = frozenset({"active", "in-progress", "preparation", "unknown"})
@@ -80,9 +81,15 @@ def in_use(resource: Json, words: Words) -> str:
 
 
 def dose(resource: Json, words: Words) -> str:
-    """The dose in words; a missing dose is said, never left out."""
+    """The dose in words; a missing dose is said, never left out.
+
+    A schedule is told in the words of its source: its parts do not say what comes first, and for how long.
+    """
     rows = resource.get("dosageInstruction") or resource.get("dosage") or ()
     rows = [rows] if isinstance(rows, dict) else rows
+    whole = str((extension(resource, _RENDERED) or {}).get("valueString") or "")
+    if whole and not any(row.get("text") for row in rows):
+        return whole
     told = " + ".join(filter(None, (_one_dose(row, words) for row in rows)))
     return told or words["no_dose"]
 

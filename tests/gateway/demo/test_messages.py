@@ -11,6 +11,8 @@ from consent.model import Requester
 from gateway.adapters import v3_query
 from gateway.adapters.dialects import dialect
 from gateway.model import Context, Patient
+from mappings.model import Origin
+from mappings.translation import translate
 from profiles.identifiers import BSN_SYSTEM
 from tests.gateway.demo.stand import WHO, Asked
 
@@ -28,9 +30,15 @@ def message(organization: str = WHO["subject_organization_id"], bsn: str = PERSO
 
 
 async def sent(
-    asked: Asked, body: bytes, *, token: bool = True, signed: bool = True, media: str = "application/xml"
+    asked: Asked,
+    body: bytes,
+    *,
+    token: bool = True,
+    signed: bool = True,
+    media: str = "application/xml",
+    to: str = "gp-post",
 ) -> httpx2.Response:
-    url = asked.base("gp-post")
+    url = asked.base(to)
     headers = {"Content-Type": media}
     if token:
         endpoint = url.removesuffix("/hl7v3") + "/oauth/token"
@@ -41,7 +49,7 @@ async def sent(
         }
         headers["Authorization"] = f"Bearer {(await asked.http.post(endpoint, data=form)).json()['access_token']}"
     if signed:
-        headers |= asked.gateway.headers("gp-post")
+        headers |= asked.gateway.headers(to)
     return await asked.http.post(url, content=body, headers=headers)
 
 
@@ -51,6 +59,22 @@ async def test_a_batch_is_answered_with_a_batch(asked: Asked) -> None:
     assert answer.text.count('<queryResponseCode code="OK"/>') == 6
     assert answer.text.count('<queryResponseCode code="AE"/>') == answer.text.count('typeCode="AE"') == 1
     assert "pyelonefritis" in answer.text
+
+
+async def test_a_pharmacy_answers_one_question_with_one_answer(asked: Asked) -> None:
+    requester = Requester("demo", WHO["subject_organization_id"], "V4", role="01.071", person=WHO["subject_id"])
+    context = Context(requester, "Streekziekenhuis", "dr. Emma", "", "behandeling", "", "request-1")
+    patient = Patient("p1", BSN_SYSTEM, "999990251")
+    body = v3_query.write(dialect("mp9@3.0").queries, "", patient, context, "90000801", NOW).body
+    answer = await sent(asked, body, to="pharmacy")
+    made = translate(answer.content, "hl7v3", Origin("90000801", "pharmacy", NOW.isoformat()))
+    assert made.map == "hl7v3/QUMA_IN991203NL02"
+    blocks = [one for one in made.resources if one["resourceType"] == "MedicationDispense"]
+    assert len(blocks) == 5
+    assert (
+        len([one for one in blocks if any("StopType" in mark["url"] for mark in one.get("modifierExtension", []))]) == 1
+    )
+    assert [len(one["dosageInstruction"]) for one in blocks if "dosageInstruction" in one] == [3, 1, 1]
 
 
 @pytest.mark.parametrize(("token", "signed"), [(False, True), (True, False), (False, False)])

@@ -35,7 +35,7 @@ async def test_the_tree_is_a_configuration_and_a_policy(asked: Asked) -> None:
     assert {one.facility_type for one in read.organizations} >= {"Z3", "V4", "AMB", "G5", "N6"}
     assert {one.kind for one in read.sources} == {"fhir-r4", "fhir-stu3", "hl7v3", "inbox", "mllp"}
     assert {one.dialect for one in read.sources} == {
-        "360@1.0", "bgz-msz@2.0", "saz@1.0", "csv/nursing-home", "json/nursing-home", "",
+        "360@1.0", "bgz-msz@2.0", "saz@1.0", "mp9@3.0", "csv/nursing-home", "json/nursing-home", "",
     }  # fmt: skip
     assert len(built.agreements) == 3
     (hospital,) = [one for one in read.sources if one.id == "hospital"]

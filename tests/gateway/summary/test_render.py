@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 
 from gateway.model import Item, Json
+from gateway.summary.medication import dose
 from gateway.summary.render import Line, line
 from gateway.summary.texts import words_of
 from profiles import exact
@@ -76,6 +77,18 @@ def test_a_dose_is_text_or_parts_or_unknown() -> None:
     )
     assert use() == "dosering onbekend"
     assert use(patientInstruction="x") == "dosering onbekend"
+
+
+def test_a_schedule_is_told_in_the_words_of_its_source() -> None:
+    steps = [{"doseAndRate": [{"doseQuantity": {"value": amount, "unit": "stuk"}}]} for amount in (6, 2)]
+    rendered = {
+        "url": "http://nictiz.nl/fhir/StructureDefinition/ext-RenderedDosageInstruction",
+        "valueString": "3 dagen 6, dan 4 dagen 2",
+    }
+    resource = {"resourceType": "MedicationDispense", "status": "unknown", "dosageInstruction": steps}
+    words = words_of("nl")
+    assert dose({**resource, "extension": [rendered]}, words) == "3 dagen 6, dan 4 dagen 2"
+    assert dose(resource, words) == "6 stuk + 2 stuk"
 
 
 def test_an_alert_that_points_to_a_problem_is_told_by_the_problem() -> None:

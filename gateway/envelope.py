@@ -22,9 +22,16 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_SECONDS: Final = 10.0
 MAXIMUM_HEADERS_BYTES: Final = 32_768
+MAXIMUM_URL_BYTES: Final = 8_192
+_BODILESS: Final = (204, 304)  # an answer that has no body states no length of one
 _ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
-_SINGLE: Final = frozenset({b"authorization", b"content-length", b"host", b"content-type"})
+# What only a listed proxy may say: the certificate the client showed it.
+CERTIFICATES: Final = frozenset(
+    {b"client-cert", b"x-forwarded-client-cert", b"ssl-client-cert", b"x-ssl-client-cert", b"x-client-cert"}
+)
+_SINGLE: Final = frozenset({b"authorization", b"content-length", b"host", b"content-type", b"dpop"}) | CERTIFICATES
 _NINE: Final = re.compile(r"\d{9}")
+_FORWARDED_FOR: Final = re.compile(rb'(?i)\bfor="?\[?([0-9A-Fa-f.:]{2,45}?)\]?(?::\d{1,5})?"?\s*(?:;|$)')  # RFC 7239
 _TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 # Patient data is never kept by a browser or a proxy, never framed, never guessed to be another type.
@@ -50,6 +57,8 @@ def correlation(given: bytes | None) -> str:
 def announced(scope: Scope, base: str, trusted: Collection[str], now: datetime) -> Incoming:
     """One request without its body, before anything of it is judged: enough for a record of what is refused."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
+    if not CERTIFICATES.isdisjoint(headers) and not (scope.get("client") and scope["client"][0] in trusted):
+        headers = {name: value for name, value in headers.items() if name not in CERTIFICATES}
     request_id = correlation(headers.get(b"x-request-id")) or new_id()
     return Incoming(
         method=scope["method"],
@@ -79,10 +88,12 @@ async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) 
         Invalid: `bad-request` (two Authorization headers, no Host, a body that stops), `too-large`.
     """
     headers = scope["headers"]
-    if len(headers) != len(asked.headers):  # something is given more than once
+    if len(headers) != len(asked.headers):  # something is given more than once, or was dropped
         _refuse_twice([name for name, _ in headers])
     if sum([len(name) + len(value) for name, value in headers]) > MAXIMUM_HEADERS_BYTES:
-        raise Invalid("bad-request", why="the headers are too large")
+        raise Invalid("headers-too-large", limit=str(MAXIMUM_HEADERS_BYTES))
+    if len(scope["path"]) + len(scope["query_string"]) > MAXIMUM_URL_BYTES:
+        raise Invalid("uri-too-long", limit=str(MAXIMUM_URL_BYTES))
     if b"host" not in asked.headers:
         raise Invalid("bad-request", why="header host is missing")
     length = asked.headers.get(b"content-length", b"0")
@@ -110,7 +121,9 @@ def peer(scope: Scope, headers: dict[bytes, bytes], trusted: Collection[str]) ->
     """The network address of the caller; a forwarded one only from a listed proxy."""
     address = str(scope["client"][0]) if scope.get("client") else "unknown"
     if address in trusted:
-        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")[-1].strip()
+        said = _FORWARDED_FOR.search(headers.get(b"forwarded", b"").rpartition(b",")[2])
+        forwarded = (said[1] if said else headers.get(b"x-forwarded-for", b"").rpartition(b",")[2]).decode("latin-1")
+        forwarded = forwarded.strip()
         return forwarded if re.fullmatch(r"[0-9A-Fa-f.:]{2,45}", forwarded) else address
     return address
 
@@ -137,9 +150,12 @@ async def _body(receive: Receive, limit: int) -> bytes:
 
 async def respond(send: Send, answer: Outgoing, request_id: str, correlation_id: str, *, head: bool = False) -> None:
     """Send one complete answer."""
-    headers = [
+    described = [
         (b"content-type", answer.content_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
+    ]
+    headers = [
+        *(described if answer.status not in _BODILESS else ()),
         (b"x-request-id", request_id.encode()),
         (b"x-correlation-id", correlation_id.encode()),
     ]

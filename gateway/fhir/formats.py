@@ -30,6 +30,9 @@ _FORMATS: Final[dict[str, Format]] = {
 _WILDCARDS: Final = frozenset({"*/*", "application/*"})
 _MOST_CHOICES: Final = 50
 _JSON: Final = "application/fhir+json"
+STU3: Final = "3.0"
+_AS_STU3: Final = f"{_JSON}; fhirVersion={STU3}; charset=utf-8"
+VERSIONS: Final = ("", "4.0", STU3)
 _XML: Final = "application/fhir+xml; charset=utf-8"
 
 
@@ -43,11 +46,48 @@ def preferred(wanted: str, *, html: bool) -> Format | None:
     for part in wanted.split(",", _MOST_CHOICES)[:_MOST_CHOICES]:
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         name = name.replace(" ", "+")  # a plus in a URL means a space
-        quality = _quality(parameters)
+        quality = _quality(parameters) if _version(parameters) in VERSIONS else 0.0
         format_ = "json" if name in _WILDCARDS else _FORMATS.get(name)
         if format_ and quality > 0 and (html or format_ != "html"):
             found.append((quality, name not in _WILDCARDS, format_))
     return max(found, key=lambda choice: choice[:2])[2] if found else None  # max gives the first of equals
+
+
+def _version(parameters: list[str]) -> str:
+    """The release of FHIR a media type names. Spec: FHIR R4 2.6.0.4 'fhirVersion'."""
+    found = next((value.partition("=")[2] for value in parameters if value.startswith("fhirversion=")), "")
+    return ".".join(found.strip('" ').split(".")[:2])
+
+
+def asks_for_stu3(incoming: Incoming) -> bool:
+    """Claim that the caller wants the answer as FHIR STU3: that release is named where the representation is."""
+    if (
+        b"fhirversion" not in incoming.headers.get(b"accept", b"").lower()
+        and "fhirversion" not in incoming.query.lower()
+    ):
+        return False
+    named = next((value for name, value in parse_qsl(incoming.query) if name == "_format"), "")
+    choices = (part.split(";") for part in (named or incoming.header(b"accept")).lower().split(",", _MOST_CHOICES))
+    return next((_version([piece.strip() for piece in rest]) == STU3 for _, *rest in choices), False)
+
+
+def in_stu3(answer: Outgoing) -> Outgoing:
+    """The same answer as FHIR STU3, when it is a FHIR resource in JSON.
+
+    Raises:
+        Invalid: `not-acceptable` when STU3 cannot say it.
+    """
+    if not answer.body or not answer.content_type.startswith(_JSON) or answer.content_type == _AS_STU3:
+        return answer
+    from mappings.downgrade import downgrade_bytes  # noqa: PLC0415 - loads the tables of another release
+    from mappings.model import NotMappable  # noqa: PLC0415 - as above
+
+    try:
+        body, _ = downgrade_bytes(answer.body)
+    except NotMappable:
+        possible = ", ".join(JSON_TYPES)
+        raise Invalid("not-acceptable", type="FHIR STU3: it has no such resource", possible=possible) from None
+    return msgspec.structs.replace(answer, body=body, content_type=_AS_STU3)
 
 
 def _quality(parameters: list[str]) -> float:
@@ -99,10 +139,10 @@ def from_xml(body: bytes) -> Json:
         raise Invalid("malformed-xml", why=str(error)) from None
 
 
-def assembled_in_xml(assemble: Assemble) -> Assemble:
-    """The same assembly as XML: what cannot be said in XML is refused before the record says it was given."""
+def assembled_in(form: Callable[[Outgoing], Outgoing], assemble: Assemble) -> Assemble:
+    """The same assembly in another form: what cannot be said in it is refused before the record says it was given."""
 
     def assembled(standing: Standing, answers: Sequence[Answer], incoming: Incoming, ports: Ports) -> Outgoing:
-        return in_xml(assemble(standing, answers, incoming, ports))
+        return form(assemble(standing, answers, incoming, ports))
 
     return assembled

@@ -30,22 +30,21 @@ def outcome(*issues: Json) -> Json:
     return {"resourceType": "OperationOutcome", "issue": list(issues)}
 
 
-def rendered(error: GatewayError, language: str, request_id: str) -> Outgoing:
-    """The answer an error becomes."""
+def rendered(error: GatewayError, language: str, request_id: str, base: str = "") -> Outgoing:
+    """The answer an error becomes; with a base URL it says where cause and cure are told."""
     row = error.row
-    body = outcome(
-        issue("error", row.issue, error.code, error.text(language), f"correlation id {request_id}", error.expression)
-    )
-    headers: list[tuple[str, str]] = []
+    page = f"{base}/errors/{error.code}"
+    told = f"correlation id {request_id}; {page}" if base else f"correlation id {request_id}"
+    body = outcome(issue("error", row.issue, error.code, error.text(language), told, error.expression))
+    headers: list[tuple[str, str]] = [("link", f'<{page}>; rel="help"')] if base else []
     if error.retry_after is not None:
         headers.append(("retry-after", str(error.retry_after)))
     if row.status == 401:
-        headers.append(
-            (
-                "www-authenticate",
-                f'Bearer realm="fhir", error="{row.oauth}"' if error.code != "token-missing" else 'Bearer realm="fhir"',
-            )
-        )
+        scheme = "DPoP" if "dpop" in row.oauth else "Bearer"
+        said = f', error="{row.oauth}"' if error.code != "token-missing" else ""
+        headers.append(("www-authenticate", f'{scheme} realm="fhir"{said}'))
+    if "nonce" in error.words:
+        headers.append(("dpop-nonce", error.words["nonce"]))
     if row.status == 405:
         headers.append(("allow", error.words.get("allowed", "")))
     return Outgoing(row.status, exact.encode(body), headers=tuple(headers))

@@ -7,7 +7,7 @@ from typing import Final
 from consent.scopes import covers
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
-from gateway.errors import Refused
+from gateway.errors import Invalid, Refused
 from gateway.intake import cases, consents, contracts, registrations, relations
 from gateway.intake.write import Keeper, Write
 from gateway.model import Incoming, Outgoing
@@ -18,6 +18,9 @@ _KEEPERS: Final[dict[tuple[str, str], tuple[str, str, Keeper]]] = {
     ("create", "Task"): ("C", "c", cases.open_case),
     ("read-owned", "Task"): ("R", "r", cases.read),
     ("update", "Task"): ("U", "u", cases.close),
+    ("vread", "Task"): ("R", "r", cases.read),
+    ("vread", "Consent"): ("R", "r", consents.read),
+    ("vread", "Contract"): ("R", "r", contracts.read),
     ("create", "Consent"): ("C", "c", consents.create),
     ("read-owned", "Consent"): ("R", "r", consents.read),
     ("update", "Consent"): ("U", "u", consents.update),
@@ -32,18 +35,25 @@ _KEEPERS: Final[dict[tuple[str, str], tuple[str, str, Keeper]]] = {
 }
 
 
-async def submit(incoming: Incoming, interaction: str, type_: str, id_: str, ports: Ports) -> Outgoing:
-    """Keep what is sent in, or refuse it.
+async def submit(
+    incoming: Incoming, interaction: str, type_: str, id_: str, ports: Ports, version: str = ""
+) -> Outgoing:
+    """Keep what is sent in, or refuse it; of what is kept the newest version can be read by its number.
 
     Raises:
         GatewayError: scope, content or right to write; see the keepers.
     """
     action, letter, keep = _KEEPERS[interaction, type_]
     async with recorded(incoming, ports, interaction, action, type_) as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         if not covers(caller.scopes, type_, letter):
             raise Refused("scope-insufficient", needed=f"system/{type_}.{letter}")
+        if interaction == "create" and b"if-none-exist" in incoming.headers:
+            why = "send it once, and read it back by the id in Location"
+            raise Invalid("not-supported", what="a conditional create (If-None-Exist)", why=why)
         outgoing = await keep(Write(incoming, id_, caller, record, ports))
+        if version and dict(outgoing.headers).get("etag") != f'W/"{version}"':
+            raise Invalid("not-found", what="this version; only the newest can be read, so it")
         record.status, record.object = outgoing.status, _written(outgoing, type_, id_)
         return outgoing
 

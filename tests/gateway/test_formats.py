@@ -65,7 +65,7 @@ def test_errors_are_in_xml_as_well() -> None:
 def test_a_capability_statement_in_xml_lists_both_formats() -> None:
     reply = World().get("metadata", None, accept=XML)
     assert read(reply)["format"] == ["application/fhir+json", "application/fhir+xml"]
-    assert reply.header("vary") == "Accept"
+    assert reply.header("vary") == "Accept, Accept-Encoding"
 
 
 @pytest.mark.parametrize("kind", ["application/fhir+xml", "application/xml; charset=utf-8", "text/xml"])

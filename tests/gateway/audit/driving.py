@@ -43,6 +43,11 @@ def _case_read(world: LogWorld) -> Reply:
     return world.get(f"Task/{made.json['id']}", COORDINATOR)
 
 
+def _case_version(world: LogWorld) -> Reply:
+    made = world.post("Task", task(), COORDINATOR)
+    return world.get(made.header("location").partition("/fhir/")[2], COORDINATOR)
+
+
 def _case_closed(world: LogWorld) -> Reply:
     made = world.post("Task", task(), COORDINATOR).json
     return world.request("PUT", f"Task/{made['id']}", COORDINATOR, body=made | {"status": "completed"})
@@ -86,6 +91,20 @@ QUESTIONS: Final[dict[str, tuple[Caller | None, bool, bool, Ask]]] = {
     "summary as a page": (PHYSICIAN, True, True, lambda world: world.summary(accept="text/html")),
     "summary by a system": (SYSTEM, True, True, lambda world: world.summary(SYSTEM)),
     "summary as XML": (PHYSICIAN, True, True, lambda world: world.summary(accept="application/fhir+xml")),
+    "everything": (PHYSICIAN, True, True, lambda world: world.get(f"Patient/{world.patient}/$everything")),
+    "everything by POST": (PHYSICIAN, True, True, lambda world: world.post(
+        f"Patient/{world.patient}/$everything", {"resourceType": "Parameters"})),
+    "newest": (PHYSICIAN, True, True, lambda world: world.get(
+        f"Observation/$lastn?patient={world.patient}&category=vital-signs")),
+    "documents": (PHYSICIAN, False, True, lambda world: world.get(
+        f"DocumentReference/$docref?patient={world.patient}")),
+    "document": (PHYSICIAN, True, True, lambda world: world.get(f"Composition/{world.patient}/$document")),
+    "document of nobody": (PHYSICIAN, False, False, lambda world: world.get("Composition/x/$document")),
+    "batch without a token": (None, False, False, lambda world: world.post("", {"resourceType": "Bundle"}, None)),
+    "batch that is none": (PHYSICIAN, False, False, lambda world: world.post(
+        "", {"resourceType": "Bundle", "type": "transaction"})),
+    "empty batch": (PHYSICIAN, False, False, lambda world: world.post("", {"resourceType": "Bundle", "type": "batch"})),
+    "version of a case": (COORDINATOR, False, True, _case_version),
     "match": (PHYSICIAN, True, True, lambda world: world.post("Patient/$match", matching())),
     "match of nobody": (PHYSICIAN, False, True, lambda world: world.post(
         "Patient/$match", matching(birth="1900-01-01"))),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway.audit.record import BEGUN, Asked, Record
 from gateway.audit.view import fate
 from gateway.logged import Measure
 
+Count = tuple[str, Measure, str]  # organization, measure, value
 EMERGENCY: Final = "spoed-noodtoegang"
 # What is counted apart: it is no question for data of a patient.
 _APART: Final = {"token": "login", "push": "push", "emergency": "emergency"}
 _LOGINS: Final = frozenset({"login", "logout", "reauthenticate", "introspection", "revocation"})
 
 
-def counted(record: Record) -> Iterator[tuple[str, Measure, str]]:
+def counted(record: Record) -> Iterator[Count]:
     """Organization, measure and value of everything a record counts as.
 
     INVARIANT: for who asked it rests on what the answer itself told, so a silent custodian changes no sum but its own
@@ -43,15 +44,19 @@ def counted(record: Record) -> Iterator[tuple[str, Measure, str]]:
                     yield from ((party, "refused", code) for code in _codes(one))
 
 
-def marks(record: Record) -> list[str]:
-    """What leads to a record in the overviews of an organization: `denied/URA` and `emergency/URA`."""
+def marks(record: Record, counts: Sequence[Count] = ()) -> list[str]:
+    """What leads to a record in the overviews of an organization: `denied/URA` and `emergency/URA`.
+
+    `counts`: what the record counts as, where that is known already.
+    """
+    counts = counts or tuple(counted(record))
     found = {
         f"denied/{party}"
-        for party, measure, value in counted(record)
+        for party, measure, value in counts
         if measure == "refused" or (measure == "event" and value in ("refused", "failed"))
     }
     if record.purpose == EMERGENCY or record.kind == "emergency":
-        found |= {f"emergency/{party}" for party, measure, _ in counted(record) if measure == "event"}
+        found |= {f"emergency/{party}" for party, measure, _ in counts if measure == "event"}
     return sorted(found)
 
 

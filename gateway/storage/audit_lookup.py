@@ -1,58 +1,46 @@
-"""Questions about the log, answered from a table that is filled behind it and may be emptied at any time."""
+"""Questions about the log, answered from the segments that are filled behind it and may be made again at any time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Final
 
 import msgspec
 
-from gateway.audit.record import Record, decode, outcome_of
-from gateway.audit.tally import marks
+from gateway.audit.postings import Wanted, fits, wanted
+from gateway.audit.record import Record, decode
 from gateway.logged import AuditQuery, Logged, RecordId
-from gateway.storage import audit_tally
+from gateway.storage.audit_segments import AuditSegments, Segment
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
-from gateway.storage.log_names import logs_in
-from gateway.storage.writer import Cursor, Log
+from gateway.storage.writer import Log
 
-AT_ONCE: Final = 256  # records in one commit: requests wait for it
-
-_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
-_FILLED: Final = "SELECT log, epoch, seq FROM audit_filled"
-_REACHED: Final = "SELECT seq FROM audit_filled WHERE log = ? AND epoch = ?"
-_ROWS: Final = (
-    f"SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT {AT_ONCE}"  # noqa: S608 - a constant
-)
-_LOOKUP: Final = (
-    "INSERT INTO audit_lookup (log, epoch, seq, at, patient, organization, kind, action, outcome, interaction, "
-    "purpose, policy, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_ABOUT: Final = "INSERT INTO audit_about (value, at, log, epoch, seq) VALUES (?, ?, ?, ?, ?)"
-_FILL: Final = (
-    "INSERT INTO audit_filled (log, epoch, seq) VALUES (?, ?, ?) "
-    "ON CONFLICT (log, epoch) DO UPDATE SET seq = excluded.seq"
-)
 _ONE: Final = "SELECT at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq = ?"
+_SOME: Final = (
+    "SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq IN ({marks}) AND at >= ? AND at < ?"
+)
+_MOMENTS: Final = "SELECT seq, at FROM audit_log WHERE log = ? AND epoch = ? AND seq >= ? AND seq <= ?"
+_AFTER: Final = "SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT 500"
 _HOUR: Final = 3_600_000_000
-_OPEN: Final = (
-    "SELECT seq FROM audit_lookup WHERE log = ? AND epoch = ? AND seq <= ? AND at >= ? AND kind = 'intent' "
-    "AND interaction <> 'command' AND NOT EXISTS (SELECT 1 FROM audit_lookup ended WHERE ended.request = "
-    "audit_lookup.request AND ended.kind IN ('outcome', 'refusal')) ORDER BY seq"
-)
-_FRAGMENTS: Final = (
-    "SELECT log, epoch, seq FROM audit_lookup WHERE request = ? AND kind = 'fragment' ORDER BY at, log, epoch, seq"
-)
+_ENDS: Final = frozenset({"intent", "outcome", "refusal"})
+_EVER: Final = 1 << 62
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,9})-(\d{1,9})-(\d{1,18})")
-_EMPTY: Final = ("DELETE FROM audit_lookup", "DELETE FROM audit_about", "DELETE FROM audit_filled", audit_tally.EMPTY)
+_FEWEST: Final = 8  # segments looked at first; then ever more at once
+_MOST: Final = 256
+_BLOCK: Final = 64  # records read at once
+
+Place = tuple[int, int, int, int]  # moment, log, epoch, number
 
 
 class AuditLookup:
-    """The table beside the log. INVARIANT: a question sees every record that was durable when it was asked."""
+    """Answers from the segments. INVARIANT: a question sees every record that was durable when it was asked."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._segments = AuditSegments(database)
 
     async def find(self, query: AuditQuery, limit: int, after: str = "") -> tuple[list[Logged], str]:
         """A page of records, newest first, and the cursor of the next page: empty when there is none.
@@ -61,19 +49,16 @@ class AuditLookup:
             ValueError: `after` is no cursor.
             Unavailable: `store-unavailable`.
         """
-        place = _place(after) if after else None
+        bounds = _Bounds(to_micros(query.start), to_micros(query.end), _place(after) if after else None)
         while await self.fill():
             pass
-        sql, parameters = _question(query, place)
-        rows = await self._database.rows(sql, (*parameters, limit + 1))
-        named = {row[:4]: row[4] for row in rows[:limit]}  # a record that is marked for two parties is one record
-        found = [
-            Logged(RecordId(log, epoch, seq), from_micros(at), body) for (at, log, epoch, seq), body in named.items()
-        ]
-        if len(rows) <= limit:
-            return found, ""
-        at, log, epoch, seq, _ = rows[limit - 1]
-        return found, f"{at}-{log}-{epoch}-{seq}"
+        found: list[tuple[Place, bytes]] = []
+        async for place, body in self._newest_first(wanted(query), bounds, limit + 1):
+            found.append((place, body))
+            if len(found) > limit:
+                break
+        page = [Logged(RecordId(*place[1:]), from_micros(place[0]), body) for place, body in found[:limit]]
+        return page, "-".join(map(str, found[limit - 1][0])) if len(found) > limit else ""
 
     async def get(self, record: RecordId) -> Logged | None:
         """One record, None when there is none (any more)."""
@@ -87,201 +72,196 @@ class AuditLookup:
         """
         while await self.fill():
             pass
-        found: list[Logged] = []
-        for log, last in sorted(until.items()):
-            newest = await self._database.row(_ONE, (*log, last))
-            if newest:
-                rows = await self._database.rows(_OPEN, (*log, last, newest[0] - _HOUR))
-                found += [one for (seq,) in rows if (one := await self.get(RecordId(*log, seq)))]
-        return found
+        newest = {log: row[0] for log, last in until.items() if (row := await self._database.row(_ONE, (*log, last)))}
+        if not newest:
+            return []
+        begun: dict[str, list[Logged]] = {}
+        ended: set[str] = set()
+        async for one, record in self._since(min(newest.values()) - _HOUR):
+            log = (one.id.log, one.id.epoch)
+            if record.kind in {"outcome", "refusal"}:
+                ended.add(record.request)
+            elif one.id.sequence <= until.get(log, 0) and to_micros(one.at) >= newest.get(log, _EVER) - _HOUR:
+                begun.setdefault(record.request, []).append(one)
+        return sorted((one for request in begun.keys() - ended for one in begun[request]), key=lambda one: one.id)
 
     async def fragments(self, request: str) -> list[Logged]:
         """What was sent of a page before its outcome, in order."""
-        rows = await self._database.rows(_FRAGMENTS, (request,))
-        ids = [RecordId(*row) for row in rows]
-        return [one for id_ in ids if (one := await self.get(id_))]
+        bounds = _Bounds(0, _EVER, None)
+        while await self.fill():
+            pass
+        words = [[f"request/{request}"], ["kind/fragment"]]
+        found = [one async for one in self._newest_first(words, bounds, _BLOCK)]
+        return [Logged(RecordId(*place[1:]), from_micros(place[0]), body) for place, body in reversed(found)]
 
-    async def fill(self) -> int:
-        """Take a batch of records of every log into the table; give how many."""
-        filled = {(log, epoch): seq for log, epoch, seq in await self._database.rows(_FILLED)}
-        count = 0
-        for log in await logs_in(self._database, "audit_log"):
-            newest = await self._database.row(_NEWEST, log)
-            if newest and newest[0] > filled.get(log, 0):
-                count += await self._fill(log)
-        return count
+    async def fill(self, least: int = 1) -> int:
+        """Take in a batch of records of every log that has at least so many new ones; give how many."""
+        return await self._segments.fill(least)
 
     async def rebuild(self) -> int:
-        """Empty the table and fill it again; give the number of records."""
+        """Forget what was taken in, and take it in again; give the number of records."""
+        return await self._segments.rebuild()
 
-        def empty(cursor: Cursor) -> None:
-            for statement in _EMPTY:
-                cursor.execute(statement)
+    async def _newest_first(self, words: Wanted, bounds: _Bounds, block: int) -> AsyncIterator[tuple[Place, bytes]]:
+        """Every record that is asked for. A segment is opened when nothing that is open holds a later record."""
+        matching = self._matching(words, bounds, block)
+        coming = await anext(matching, None)
+        heap: list[tuple[tuple[int, ...], bytes, _Opened]] = []
+        while heap or coming:
+            while coming and (not heap or coming.segment.latest >= -heap[0][0][0]):
+                await _advance(heap, coming, self._database)
+                coming = await anext(matching, None)
+            if not heap:
+                return
+            order, body, opened = heappop(heap)
+            yield (-order[0], -order[1], -order[2], -order[3]), body
+            opened.block = min(block, _BLOCK)
+            await _advance(heap, opened, self._database)
 
-        await self._database.write(empty)
-        total = 0
-        while count := await self.fill():
-            total += count
-        return total
+    async def _matching(self, words: Wanted, bounds: _Bounds, block: int) -> AsyncIterator[_Opened]:
+        """The segments that hold something of what is asked, the one with the latest record first."""
+        segments, size, start = await self._segments.within(bounds.start, bounds.upper), _FEWEST, 0
+        while start < len(segments):
+            some = segments[start : start + size]
+            start, size = start + size, min(size * 2, _MOST)
+            found: dict[tuple[Log, int], set[int]] = {}
+            for log in {one.log for one in some}:
+                own = await self._places(words, log, {one.first for one in some if one.log == log})
+                found |= {(log, first): places for first, places in own.items()} if own is not None else {}
+            opened = []
+            for one in some:
+                numbers = found.get((one.log, one.first), set()) if words else set(range(one.first, one.last + 1))
+                if numbers:
+                    opened.append(_Opened(one, sorted(numbers, reverse=True), words, bounds))
+            await _read_ahead(opened, block, self._database)
+            for each in opened:
+                yield each
 
-    async def _fill(self, log: Log) -> int:
-        def write(cursor: Cursor) -> int:
-            # Read where it is written, so that two processes never take the same record in twice.
-            reached = cursor.execute(_REACHED, log).fetchone()
-            rows = cursor.execute(_ROWS, (*log, reached[0] if reached else 0)).fetchall()
-            if not rows:
-                return 0
-            lookups: list[tuple[Any, ...]] = []
-            abouts: list[tuple[Any, ...]] = []
-            records: list[tuple[int, Record]] = []
-            for seq, at, body in rows:
-                record = _read(body)
-                if record is not None:
-                    lookups.append((*log, seq, at, *_columns(record)))
-                    abouts += [(value, at, *log, seq) for value in values_of(record)]
-                    records.append((at, record))
-            for statement, many in ((_LOOKUP, lookups), (_ABOUT, sorted(abouts))):
-                if many:
-                    cursor.executemany(statement, many)
-            audit_tally.add(cursor, records)
-            cursor.execute(_FILL, (*log, rows[-1][0]))
-            return len(rows)
+    async def _places(self, words: Wanted, log: Log, firsts: set[int]) -> dict[int, set[int]] | None:
+        """In which segments which records have all that is asked; None when nothing is asked."""
+        alive: dict[int, set[int]] | None = None
+        for some in words:
+            named: dict[int, set[int]] = {}
+            for word in some:
+                for first, own in (await self._segments.places(word, log, firsts)).items():
+                    named.setdefault(first, set()).update(own)
+            alive = named if alive is None else {first: own & named.get(first, set()) for first, own in alive.items()}
+            alive = {first: own for first, own in alive.items() if own}
+            firsts = set(alive)
+            if not firsts:
+                break
+        return alive
 
-        return await self._database.write(write)
+    async def _since(self, moment: int) -> AsyncIterator[tuple[Logged, Record]]:
+        """Every record of the segments that reach beyond a moment, log by log, in order."""
+        starts: dict[Log, int] = {}
+        for segment in await self._segments.within(moment, _EVER):
+            starts[segment.log] = min(segment.first, starts.get(segment.log, segment.first))
+        for log, first in sorted(starts.items()):
+            after = first - 1
+            while rows := await self._database.rows(_AFTER, (*log, after)):
+                for seq, at, body in rows:
+                    record = _read(body)
+                    if record is not None and record.interaction != "command" and record.kind in _ENDS:
+                        yield Logged(RecordId(*log, seq), from_micros(at), body), record
+                after = rows[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """From which moment, up to which, and where the page before ended."""
+
+    start: int
+    end: int
+    place: Place | None
+
+    @property
+    def upper(self) -> int:
+        """The moment before which everything is."""
+        return min(self.end, self.place[0] + 1) if self.place else self.end
+
+
+@dataclass(slots=True)
+class _Opened:
+    """What one segment has of what is asked, read a block at a time."""
+
+    segment: Segment
+    numbers: list[int]  # the latest first, when the segment is ordered
+    words: Wanted
+    bounds: _Bounds
+    block: int = 1  # most segments give one record
+    arranged: bool = False
+    ready: list[tuple[Place, bytes]] = field(default_factory=list)  # the latest last
+
+    async def next(self, database: Database) -> tuple[Place, bytes] | None:
+        """The next record, None when there is no more."""
+        if not self.segment.ordered and not self.arranged:
+            await self._sort(database)
+        while not self.ready and self.numbers:
+            some, self.numbers = self.numbers[: self.block], self.numbers[self.block :]
+            self.block = min(self.block * 2, _BLOCK)
+            self.ready = self._wanted(await self.read(some, database))
+        return self.ready.pop() if self.ready else None
+
+    async def read(self, numbers: Sequence[int], database: Database) -> list[tuple[int, int, bytes]]:
+        """Records of the log, as far as they are within the bounds."""
+        marks = ", ".join("?" for _ in numbers)
+        within = (self.bounds.start, self.bounds.upper)
+        return await database.rows(_SOME.format(marks=marks), (*self.segment.log, *numbers, *within))
+
+    def take(self, rows: Sequence[tuple[int, int, bytes]]) -> None:
+        """Take over everything this segment has of what is asked: it was read."""
+        self.numbers, self.arranged, self.ready = [], True, self._wanted(rows)
+
+    def _wanted(self, rows: Sequence[tuple[int, int, bytes]]) -> list[tuple[Place, bytes]]:
+        found = []
+        for seq, at, body in rows:
+            place, record = (at, *self.segment.log, seq), _read(body)
+            if self.bounds.place is not None and place >= self.bounds.place:
+                continue
+            if record is not None and fits(record, self.words):
+                found.append((place, body))
+        return sorted(found)
+
+    async def _sort(self, database: Database) -> None:
+        """The clock was set back in this segment: put the latest first."""
+        rows = await database.rows(_MOMENTS, (*self.segment.log, self.segment.first, self.segment.last))
+        moments = {row[0]: row[1] for row in rows}
+        self.numbers = sorted((one for one in self.numbers if one in moments), key=lambda one: (-moments[one], -one))
+        self.arranged = True
+
+
+async def _read_ahead(opened: Sequence[_Opened], block: int, database: Database) -> None:
+    """Read what several segments hold a little of at once; most questions are about few records of many segments."""
+    few: dict[Log, list[_Opened]] = {}
+    count = 0
+    for one in opened:
+        count += len(one.numbers)
+        if count > min(block, _BLOCK):
+            break
+        few.setdefault(one.segment.log, []).append(one)
+    for some in few.values():
+        numbers = [number for one in some for number in one.numbers]
+        rows = await some[0].read(numbers, database)
+        for one in some:
+            one.take([row for row in rows if one.segment.first <= row[0] <= one.segment.last])
+
+
+async def _advance(heap: list[tuple[tuple[int, ...], bytes, _Opened]], opened: _Opened, database: Database) -> None:
+    """Put the next record of a segment where the latest is taken from."""
+    if found := await opened.next(database):
+        place, body = found
+        heappush(heap, (tuple(-one for one in place), body, opened))
 
 
 def _read(body: bytes) -> Record | None:
     try:
         return decode(body)
-    except (msgspec.DecodeError, ValueError):  # not of this program: it stays in the log, and is found by its id
+    except (msgspec.DecodeError, ValueError):
         return None
 
 
-def _columns(record: Record) -> tuple[str, ...]:
-    return (
-        record.patient,
-        record.organization,
-        record.kind,
-        record.action,
-        outcome_of(record),
-        record.interaction,
-        record.purpose,
-        record.policy,
-        record.request,
-    )
-
-
-def values_of(record: Record) -> list[str]:
-    """Under what a record is looked up, beside its columns."""
-    return sorted(set(_values(record)))
-
-
-def _values(record: Record) -> Iterator[str]:
-    """What a record may have several of."""
-    yield f"party/{record.organization}"  # "party/" is the operator's: start, stop, commands, unknown callers
-    for agent in (record.person, record.responsible, record.client):
-        if agent:
-            yield f"agent/{agent}"
-            yield f"agent/{agent.rpartition('|')[2]}"  # whoever asks may know the number and not its system
-    if record.case:
-        yield f"entity/Task/{record.case}"
-    if record.object:
-        yield f"entity/{record.object.partition('/_history/')[0]}"
-    for asked in record.custodians:
-        yield f"party/{asked.custodian}"
-        yield f"custodian/{asked.custodian}"
-        yield f"site/{asked.source}"
-        for shown in asked.shown:
-            yield f"entity/{shown.type}/{shown.id}"
-    yield from marks(record)
-
-
-def _question(query: AuditQuery, after: tuple[int, int, int, int] | None) -> tuple[str, tuple[Any, ...]]:
-    """The statement: the narrowest of what is asked leads, the rest is looked at for each record it finds."""
-    patients = query.patients
-    # The last leads: it is the one that few records have.
-    values = [[f"party/{one}" for one in query.parties]] if query.parties else []
-    singles = (
-        ("party", query.organization),
-        ("custodian", query.custodian),
-        ("site", query.site),
-        ("agent", query.agent),
-    )
-    values += [[f"{kind}/{text}"] for kind, text in singles if text]
-    if query.mark:
-        values.append([f"{query.mark}/{one}" for one in query.parties or ("",)])
-    if query.entity.startswith("Patient/"):
-        named = query.entity.removeprefix("Patient/")
-        patients = (named,) if not patients or named in patients else ("-",)
-    elif query.entity:
-        values.append([f"entity/{query.entity}"])
-    parts, parameters = _conditions(query, patients)
-    leading = "audit_lookup"
-    if values and not patients and not query.request:
-        first = values.pop()
-        if len(first) == 1 or query.mark:
-            leading = "audit_about"
-            marks = ", ".join("?" for _ in first)
-            parts.insert(0, f"audit_about.value IN ({marks})" if len(first) > 1 else "audit_about.value = ?")
-            parameters[:0] = first
-        else:
-            values.append(first)
-    for some in values:
-        marks = ", ".join("?" for _ in some)
-        parts.append(
-            f"EXISTS (SELECT 1 FROM audit_about other WHERE other.value IN ({marks}) AND other.at = audit_lookup.at "  # noqa: S608 - marks only
-            "AND other.log = audit_lookup.log AND other.epoch = audit_lookup.epoch AND other.seq = audit_lookup.seq)"
-        )
-        parameters += some
-    table = leading
-    join = (
-        "audit_about JOIN audit_lookup ON audit_lookup.log = audit_about.log AND audit_lookup.epoch = audit_about.epoch "
-        "AND audit_lookup.seq = audit_about.seq"
-        if leading == "audit_about"
-        else leading
-    )
-    moments, bounds = _moments(query, after, table)
-    sql = (
-        f"SELECT audit_lookup.at, audit_lookup.log, audit_lookup.epoch, audit_lookup.seq, audit_log.body FROM {join} "  # noqa: S608 - texts of this module
-        "JOIN audit_log ON audit_log.log = audit_lookup.log AND audit_log.epoch = audit_lookup.epoch "
-        f"AND audit_log.seq = audit_lookup.seq WHERE {' AND '.join([*parts, *moments])} "
-        f"ORDER BY {', '.join(f'{table}.{column} DESC' for column in ('at', 'log', 'epoch', 'seq'))} LIMIT ?"
-    )
-    return sql, (*parameters, *bounds)
-
-
-def _moments(
-    query: AuditQuery, after: tuple[int, int, int, int] | None, table: str
-) -> tuple[list[str], tuple[int, ...]]:
-    start, end = to_micros(query.start), to_micros(query.end)
-    if after is None:
-        return [f"{table}.at >= ?", f"{table}.at < ?"], (start, end)
-    row = f"({table}.at, {table}.log, {table}.epoch, {table}.seq) < (?, ?, ?, ?)"
-    return [f"{table}.at >= ?", f"{table}.at < ?", f"{table}.at <= ?", row], (start, end, after[0], *after)
-
-
-def _conditions(query: AuditQuery, patients: Sequence[str]) -> tuple[list[str], list[Any]]:
-    columns = (
-        ("patient", patients),
-        ("organization", (query.requester,) if query.requester else ()),
-        ("action", query.actions),
-        ("outcome", query.outcomes),
-        ("kind", query.kinds),
-        ("interaction", query.interactions),
-        ("purpose", query.purposes),
-        ("policy", (query.policy,) if query.policy else ()),
-        ("request", (query.request,) if query.request else ()),
-    )
-    parts, parameters = [], []
-    for column, wanted in columns:
-        if wanted:
-            marks = ", ".join("?" for _ in wanted)
-            parts.append(f"audit_lookup.{column} IN ({marks})" if len(wanted) > 1 else f"audit_lookup.{column} = ?")
-            parameters += list(wanted)
-    return parts, parameters
-
-
-def _place(cursor: str) -> tuple[int, int, int, int]:
+def _place(cursor: str) -> Place:
     found = _CURSOR.fullmatch(cursor)
     if found is None:
         message = "not a cursor of this log"

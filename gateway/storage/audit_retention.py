@@ -14,8 +14,8 @@ from gateway.audit.record import Record, decode, encode
 from gateway.audit.retention import Hold, Retention, ranges
 from gateway.errors import Invalid
 from gateway.model import instant
-from gateway.storage import audit_tally
-from gateway.storage.audit_lookup import values_of
+from gateway.storage import audit_segments, audit_tally
+from gateway.storage.audit_segments import AuditSegments
 from gateway.storage.audit_store import AuditStore
 from gateway.storage.audit_trees import AuditTrees
 from gateway.storage.instants import from_micros, to_micros
@@ -24,11 +24,7 @@ from gateway.storage.writer import Cursor, Log
 AT_ONCE: Final = 500  # records in one commit: requests wait for it
 
 _ROWS: Final = f"SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? AND seq < ? ORDER BY seq LIMIT {AT_ONCE}"  # noqa: S608 - a constant
-_REMOVE: Final = (
-    "DELETE FROM audit_log WHERE log = ? AND epoch = ? AND seq >= ? AND seq <= ?",
-    "DELETE FROM audit_lookup WHERE log = ? AND epoch = ? AND seq >= ? AND seq <= ?",
-)
-_ABOUT: Final = "DELETE FROM audit_about WHERE value = ? AND at = ? AND log = ? AND epoch = ? AND seq = ?"
+_REMOVE: Final = "DELETE FROM audit_log WHERE log = ? AND epoch = ? AND seq >= ? AND seq <= ?"
 _RETIRED: Final = "INSERT INTO audit_retired (log, epoch, first, last, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (log, epoch, first) DO NOTHING"
 _HOLDS: Final = "SELECT id, party, patient, starts, ends FROM audit_hold WHERE lifted IS NULL ORDER BY id"
 _PLACE: Final = "INSERT INTO audit_hold (id, party, patient, starts, ends, placed) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
@@ -76,6 +72,9 @@ class AuditRetention:
 
     async def retire(self, now: datetime) -> int:
         """Remove every record whose time is over; give how many. What is removed is put on record first."""
+        segments = AuditSegments(self._database)
+        while await segments.fill():  # what is taken away from the sums was added to them before
+            pass
         holds = await self.holds()
         return sum([await self._retire(log, holds, now) for log in await self._trees.logs()])
 
@@ -114,11 +113,8 @@ class AuditRetention:
 
 
 def _remove(log: Log, over: dict[int, _Over], found: Sequence[tuple[int, int]], now: datetime, cursor: Cursor) -> None:
-    abouts = [(value, at, *log, seq) for seq, (at, record) in over.items() for value in values_of(record)]
-    if abouts:
-        cursor.executemany(_ABOUT, abouts)
     audit_tally.take_away(cursor, over.values())
     for first, last in found:
-        for statement in _REMOVE:
-            cursor.execute(statement, (*log, first, last))
+        cursor.execute(_REMOVE, (*log, first, last))
+        audit_segments.forget(cursor, log, first, last)
         cursor.execute(_RETIRED, (*log, first, last, to_micros(now)))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.audit.record import Record
-from gateway.audit.tally import counted
+from gateway.audit.tally import Count, counted
 from gateway.logged import Measure, Tally
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros
@@ -27,24 +27,25 @@ _TAKE: Final = "UPDATE audit_tally SET count = count - ? WHERE party = ? AND mea
 _NONE: Final = "DELETE FROM audit_tally WHERE count <= 0"
 
 
-def add(cursor: Cursor, rows: Iterable[tuple[int, Record]]) -> None:
-    """Add what records count as, in the commit that takes them into the look-up table."""
+def add(cursor: Cursor, rows: Iterable[tuple[int, Sequence[Count]]]) -> None:
+    """Add what records count as, each with its moment, in the commit that takes them in."""
     if sums := _sums(rows):
         cursor.executemany(_ADD, [(*key, count) for key, count in sorted(sums.items())])
 
 
 def take_away(cursor: Cursor, rows: Iterable[tuple[int, Record]]) -> None:
     """Take away what records counted as, in the commit that removes them."""
-    if sums := _sums(rows):
+    if sums := _sums((at, tuple(counted(record))) for at, record in rows):
         cursor.executemany(_TAKE, [(count, *key) for key, count in sorted(sums.items())])
         cursor.execute(_NONE)
 
 
-def _sums(rows: Iterable[tuple[int, Record]]) -> Counter[tuple[str, str, int, str]]:
+def _sums(rows: Iterable[tuple[int, Sequence[Count]]]) -> Counter[tuple[str, str, int, str]]:
     sums: Counter[tuple[str, str, int, str]] = Counter()
-    for at, record in rows:
+    for at, counts in rows:
         day = _day(at // _HOUR)
-        sums.update((party, measure, day, value) for party, measure, value in counted(record))
+        for party, measure, value in counts:
+            sums[party, measure, day, value] += 1
     return sums
 
 

@@ -16,6 +16,7 @@ from gateway.storage.writer import Connection, Cursor
 
 _FILE: Final = re.compile(r"(\d{4})_[a-z_]+\.sql")
 _TABLE: Final = re.compile(r"CREATE TABLE (\w+)")
+_DROPPED: Final = re.compile(r"DROP TABLE (\w+)")
 _LEASES: Final = 2  # the version from which on it is known who serves
 _COMMENT: Final = re.compile(r"--[^\n]*")
 
@@ -71,7 +72,8 @@ def migrations() -> tuple[Migration, ...]:
 def tables() -> list[str]:
     """Every table but the one of versions, in an order in which what is referred to comes first."""
     statements = "\n".join(statement for step in migrations() for statement in step.statements)
-    return [table for table in _TABLE.findall(statements) if table != "schema_version"]
+    gone = {"schema_version", *_DROPPED.findall(statements)}
+    return [table for table in _TABLE.findall(statements) if table not in gone]
 
 
 def _seen(engine: Engine, read: Read) -> int:

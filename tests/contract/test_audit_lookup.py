@@ -12,7 +12,10 @@ import pytest
 from gateway.audit.record import Asked, Record, Shown, encode, outcome_of
 from gateway.audit.tally import marks
 from gateway.logged import AuditQuery, RecordId
+from gateway.storage import audit_segments
 from gateway.storage.audit_lookup import AuditLookup
+from gateway.storage.instants import to_micros
+from gateway.storage.writer import Cursor
 from tests.contract.conftest import Stored
 from tests.fakes import NOON
 
@@ -119,6 +122,58 @@ async def test_every_question_finds_what_a_plain_reading_finds(stored: Stored) -
             numbers += [one.id.sequence for one in page]
         assert numbers == wanted, asked
         assert all(one.body == encode(records[one.id.sequence - 1]) for one in found)
+
+
+async def test_every_question_is_answered_over_many_segments_and_logs_and_when_the_clock_was_set_back(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_segments, "SEGMENT", 16)
+    monkeypatch.setattr(audit_segments, "AT_ONCE", 7)
+    chance = random.Random(16)
+    slot, epoch = stored.database.log
+    other = (60, 1)
+    placed: list[tuple[tuple[int, int, int, int], Record]] = []
+    noon, lookup = to_micros(NOON), AuditLookup(stored.database)
+    for number in range(160):
+        log = (slot, epoch) if chance.random() < 0.6 else other
+        at = noon + number * 1_000 + (chance.randrange(-40_000, 1) if number % 50 > 40 else 0) + chance.randrange(2)
+        record = a_record(chance, number)
+        seq = await append_to(stored, log, at, encode(record))
+        placed.append(((at, *log, seq), record))
+        if number % 37 == 0:
+            await lookup.fill()
+    placed.sort(key=lambda one: one[0], reverse=True)
+    for asked, fits in QUESTIONS:
+        wanted = [place for place, record in placed if fits(record)]
+        found: list[tuple[int, int, int, int]] = []
+        after = ""
+        while after or not found:
+            page, after = await lookup.find(asking(**asked), 9, after)
+            found += [(to_micros(one.at), one.id.log, one.id.epoch, one.id.sequence) for one in page]
+            if not after:
+                break
+        assert found == wanted, asked
+    half = AuditQuery(start=NOON + timedelta(milliseconds=40), end=NOON + timedelta(milliseconds=90))
+    page, _ = await lookup.find(half, 500)
+    within = [place for place, _ in placed if noon + 40_000 <= place[0] < noon + 90_000]
+    assert [(to_micros(one.at), one.id.log, one.id.epoch, one.id.sequence) for one in page] == within
+    assert await AuditLookup(stored.database).fill() == 0, "another process finds it done"
+
+
+async def append_to(stored: Stored, log: tuple[int, int], at: int, body: bytes) -> int:
+    """Write a record with a moment of its own; the log of another process is written as a backup is replayed."""
+    if log == stored.database.log:
+        return await stored.database.append(log, at, body)
+
+    def write(cursor: Cursor) -> int:
+        found = cursor.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM audit_log WHERE log = ? AND epoch = ?", log)
+        seq = int(found.fetchone()[0])
+        cursor.execute(
+            "INSERT INTO audit_log (log, epoch, seq, at, body) VALUES (?, ?, ?, ?, ?)", (*log, seq, at, body)
+        )
+        return seq
+
+    return await stored.database.write(write)
 
 
 async def test_a_question_sees_what_was_recorded_before_it(stored: Stored) -> None:

@@ -127,6 +127,20 @@ TABLE: Final[dict[str, Row]] = {
     "token-invalid": Row(
         401, "login", "the access token is not valid: {why}", "het toegangstoken is ongeldig: {why}", "invalid_token"
     ),
+    "proof-invalid": Row(
+        401,
+        "login",
+        "the proof of possession (DPoP) is not valid: {why}",
+        "het bewijs van bezit (DPoP) is ongeldig: {why}",
+        "invalid_dpop_proof",
+    ),
+    "proof-nonce": Row(
+        401,
+        "login",
+        "put nonce '{nonce}' in the proof of possession (DPoP), as header DPoP-Nonce says",
+        "zet nonce '{nonce}' in het bewijs van bezit (DPoP), zoals kop DPoP-Nonce zegt",
+        "use_dpop_nonce",
+    ),
     "login-again": Row(
         401,
         "login",

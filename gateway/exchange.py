@@ -36,7 +36,7 @@ async def retrieve(
         GatewayError: everything the outside may see, see `gateway.errors`.
     """
     async with recorded(incoming, ports, interaction, "E" if interaction == "search-type" else "R", type_) as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         question = read(incoming, ports)
         record.query, record.patient = question.names, question.patient  # a refusal is about a patient too
         standing = await authorize(caller, question, ports)

@@ -71,6 +71,7 @@ class Caller:
     expires: float = 0.0  # epoch seconds
     launch: str = ""  # patient id the token is bound to: what a `patient/` scope means
     emergency: Emergency | None = None  # the grounds of breaking the glass, as the person stated them (B2)
+    bound: str = ""  # what the token is worth nothing without: "x5t#S256:…" a certificate, "jkt:…" a key
 
     def __hash__(self) -> int:
         """By the token: equal callers have equal tokens, and the hash of a text is worked out once."""

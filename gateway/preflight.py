@@ -47,7 +47,7 @@ async def can_access(incoming: Incoming, patient_id: str, ports: Ports) -> Outgo
         GatewayError: token, or a question that cannot be read.
     """
     async with recorded(incoming, ports, "can-access", "E", "Patient") as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         question = asked(incoming, patient_id, ports)
         question = _within_scope(question, caller)
         record.patient, record.query = question.patient, question.names
@@ -138,7 +138,7 @@ async def explained(incoming: Incoming, ports: Ports) -> Outgoing:
         GatewayError: token, role, purpose; `explain-refused` for a question of others; `bad-request`.
     """
     async with recorded(incoming, ports, "explain", "E", "AuditEvent") as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         await authorize(caller, SUPERVISION, ports)
         try:
             said = exact.decode(incoming.body)

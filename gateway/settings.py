@@ -58,6 +58,8 @@ class GatewayTable(Table, frozen=True):
     source_networks: tuple[str, ...] = ()  # private networks (CIDR) that sources may live in; public ones always may
     log_level: str = "info"
     demo: bool = False
+    client_certificate_header: str = ""  # in which a listed proxy passes the client's certificate; empty = in none
+    dpop_nonce: bool = False  # proofs of possession must carry the nonce of the moment
     token_lifetime: Duration = Duration(minutes=15)  # of an access token
 
 
@@ -168,6 +170,9 @@ class ClientTable(Table, frozen=True):
     key_file: str = ""  # private key at hand, for `gateway token` only
     requests_per_minute: int = 0  # 0 = what [limits] says
     requests_per_day: int = 0  # 0 = what [limits] says
+    certificate_subject: str = ""  # distinguished name of the certificate it may prove itself with (RFC 4514)
+    certificate_thumbprints: tuple[str, ...] = ()  # or the certificates themselves, by x5t#S256
+    bound: str = ""  # what its tokens are bound to: "certificate" | "dpop" | empty: a key when it proves one
     issuer: str = ""  # of the OpenID provider whose people come in as this client; it has no keys then
 
 

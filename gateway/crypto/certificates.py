@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.errors import StartError
 
@@ -81,3 +83,44 @@ def _key(certificate: x509.Certificate) -> str:
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"
     return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__.lstrip("_")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a certificate is worth as the proof of a client."""
+
+    thumbprint: str  # x5t#S256: base64url of the SHA-256 of its bytes. Spec: RFC 8705 section 3.1
+    subject: str  # RFC 4514
+    starts: datetime
+    ends: datetime
+    for_clients: bool  # its extended key usage, when it has one, names client authentication
+
+
+def credential(der: bytes) -> Credential:
+    """Read a certificate as the proof of a client.
+
+    Raises:
+        ValueError: not a certificate.
+    """
+    found = x509.load_der_x509_certificate(der)
+    digest = base64.urlsafe_b64encode(found.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
+    subject = found.subject.rfc4514_string()
+    return Credential(digest, subject, found.not_valid_before_utc, found.not_valid_after_utc, _for_clients(found))
+
+
+def same_name(one: str, other: str) -> bool:
+    """Claim that two distinguished names are the same, however they are spaced."""
+    try:
+        return x509.Name.from_rfc4514_string(one) == x509.Name.from_rfc4514_string(other)
+    except ValueError:
+        return False
+
+
+def _for_clients(certificate: x509.Certificate) -> bool:
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    except ValueError:
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usages

@@ -77,8 +77,8 @@ def sign(claims: Json, key: Key, *, algorithm: str, typ: str, kid: str) -> str:
     return (signed + b"." + _segment(signature)).decode()
 
 
-def parse(token: str) -> Token:
-    """Take a token apart, so that the key it needs can be found.
+def parse(token: str, brings: str = "") -> Token:
+    """Take a token apart, so that the key it needs can be found; `brings` is a header it may bring all the same.
 
     Raises:
         TokenError: too large, not a compact JWS, not JSON, a header that is refused.
@@ -92,7 +92,7 @@ def parse(token: str) -> Token:
         raise TokenError(message)
     header = _json(found[1], "header")
     for name in _REFUSED_HEADERS:
-        if name in header:
+        if name in header and name != brings:
             message = f"header '{name}' is not accepted"
             raise TokenError(message)
     kid = header.get("kid")
@@ -120,6 +120,23 @@ def verify(token: str | Token, keys: PublicKeys, *, algorithms: Collection[str],
         message = "the signature does not fit a key that is registered under this 'kid'"
         raise TokenError(message)
     return parsed.claims
+
+
+def self_signed(token: str, *, algorithms: Collection[str], types: Collection[str]) -> tuple[Key, Json]:
+    """The key a token brings itself and its claims, once signed by that key: a proof of possession, of nothing more.
+
+    Raises:
+        TokenError: no public key in header 'jwk', or anything `verify` refuses.
+
+    Spec: RFC 9449 section 4.2.
+    """
+    parsed = parse(token, brings="jwk")
+    algorithm = check_header(parsed, algorithms, types)
+    key = public_key(parsed.header.get("jwk"))
+    if not _fits(parsed, algorithm, key):
+        message = "the signature does not fit the key in header 'jwk'"
+        raise TokenError(message)
+    return key, parsed.claims
 
 
 def check_header(token: Token, algorithms: Collection[str], types: Collection[str]) -> str:

@@ -45,7 +45,7 @@ async def receive_document(incoming: Incoming, source_id: str, ports: Ports) -> 
         GatewayError: token, scope, another organization's inbox, a media type nobody reads.
     """
     async with recorded(incoming, ports, "inbox-push", "C", TYPE) as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         source = _inbox(source_id, caller, "c", ports)
         posting = Posting(source, incoming.body, _format(incoming, source), ports.now())
         if not incoming.body:
@@ -64,7 +64,7 @@ async def cancel_contact(incoming: Incoming, source_id: str, number: str, ports:
         GatewayError: token, scope, another organization's inbox; `not-found` when nothing of it counts.
     """
     async with recorded(incoming, ports, "inbox-cancel", "D", TYPE) as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         source = _inbox(source_id, caller, "d", ports)
         if len(number) == 9 and passes_elfproef(number):
             raise Invalid("bsn-in-url")

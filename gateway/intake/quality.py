@@ -194,7 +194,7 @@ async def shown(incoming: Incoming, ports: Ports) -> Outgoing:
         GatewayError: token, scope or role.
     """
     async with recorded(incoming, ports, "quality", "R", "OperationOutcome") as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         await authorize(caller, SUPERVISION, ports)
         book = ports.quality
         found = await book.found(caller.requester.organization) if isinstance(book, QualityBook) else {}

@@ -26,7 +26,7 @@ async def waiting(incoming: Incoming, ports: Ports) -> Outgoing:
         GatewayError: token, role, purpose.
     """
     async with recorded(incoming, ports, "reviews", "R", "AuditEvent") as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         await authorize(caller, SUPERVISION, ports)
         found = await _queue(ports).waiting(caller.requester.organization)
         record.status = 200
@@ -42,7 +42,7 @@ async def settle(incoming: Incoming, number: str, ports: Ports) -> Outgoing:
         GatewayError: token, role, purpose; `not-found` also for what is not the caller's.
     """
     async with recorded(incoming, ports, "review", "U", "AuditEvent") as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         await authorize(caller, SUPERVISION, ports)
         finding = _finding(incoming)
         person = caller.requester.person

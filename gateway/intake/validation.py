@@ -39,7 +39,7 @@ async def validate(incoming: Incoming, type_: str, ports: Ports) -> Outgoing:
     Spec: FHIR R4 Resource-validate.
     """
     async with recorded(incoming, ports, "validate", "E", type_) as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         person, launch = bool(caller.requester.person), bool(caller.launch)
         if not any(covers(caller.scopes, type_, one, person=person, launch_patient=launch) for one in _LETTERS):
             raise Refused("scope-insufficient", needed=f"{type_}.r")

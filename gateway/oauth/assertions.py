@@ -19,7 +19,7 @@ SKEW_SECONDS: Final = 10
 _REMEMBERED_SECONDS: Final = 60
 _TYPES: Final = ("JWT", "client-authentication+jwt")
 # One text for "no such client", "no such key" and "wrong signature": it says what to check and not which it was.
-_UNPROVEN: Final = (
+UNPROVEN: Final = (
     "no client is registered as 'iss', or the signature does not fit its keys; "
     "check client id, 'kid', 'alg' and the key that was registered"
 )
@@ -49,16 +49,26 @@ async def registered(assertion: jose.Token, client_id: str | None, ports: Ports)
     issuer = _sound(jose.text, assertion.claims, "iss")
     if issuer != assertion.claims.get("sub") or client_id not in (None, issuer):
         raise Refused("oauth-client", why="'iss', 'sub' and client_id (when sent) must all be the client id")
-    client = ports.policy.clients.get(issuer)
+    return await by_id(issuer, ports)
+
+
+async def by_id(client_id: str, ports: Ports) -> ClientTable:
+    """The registration of a client.
+
+    Raises:
+        Refused: `oauth-client`, there is none.
+        Unavailable: the register of clients cannot be read.
+    """
+    client = ports.policy.clients.get(client_id)
     if client is None:
         try:
-            client = await ports.clients.client(issuer)
+            client = await ports.clients.client(client_id)
         except GatewayError:
             raise
         except Exception:  # noqa: BLE001 - a register that cannot be read proves nobody
             raise Unavailable("store-unavailable") from None
     if client is None:
-        raise Refused("oauth-client", why=_UNPROVEN)
+        raise Refused("oauth-client", why=UNPROVEN)
     return client
 
 
@@ -80,7 +90,7 @@ async def prove(
     try:
         claims = jose.verify(assertion, found, algorithms=client.algorithms, types=_TYPES)
     except jose.TokenError:
-        raise Refused("oauth-client", why=_UNPROVEN) from None
+        raise Refused("oauth-client", why=UNPROVEN) from None
     expires = _timely(claims, now)
     wanted = (discovery.issuer if client.audience == "issuer" else discovery.token_endpoint)(ports.settings)
     audience = claims.get("aud")

@@ -57,19 +57,23 @@ def server_metadata(settings: Settings) -> dict[str, Any]:
 
 def _metadata(settings: Settings) -> dict[str, Any]:
     root = issuer(settings)
+    by_certificate = ["tls_client_auth", "self_signed_tls_client_auth"]
+    methods = ["private_key_jwt", *(by_certificate if settings.gateway.client_certificate_header else ())]
     return {
         "issuer": root,
         "token_endpoint": token_endpoint(settings),
         "jwks_uri": root + "/oauth/jwks",
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "introspection_endpoint": introspection_endpoint(settings),
-        "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "introspection_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "revocation_endpoint": revocation_endpoint(settings),
-        "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "scopes_supported": list(_SCOPES),
+        "dpop_signing_alg_values_supported": list(ALGORITHMS),
+        "tls_client_certificate_bound_access_tokens": bool(settings.gateway.client_certificate_header),
     }

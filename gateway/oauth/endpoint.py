@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from consent.scopes import granted
 from gateway.errors import GatewayError, Invalid, Refused, Unavailable
-from gateway.model import Caller
-from gateway.oauth import assertions, claims
+from gateway.model import Caller, Incoming
+from gateway.oauth import assertions, binding, certificates, claims
 from gateway.oauth.registered import ClientKeys
 from gateway.oauth.tokens import new_id
 from gateway.ports import Ports
@@ -36,6 +36,7 @@ class TokenAnswer:
     why: str = ""  # the sentence of the error
     interaction: str = "token"  # "token" | "login" | "introspection" | "revocation"
     retry_after: int | None = None
+    nonce: str = ""  # to be put in the next proof of possession
 
 
 @dataclass(slots=True)
@@ -45,14 +46,18 @@ class Named:
     client: ClientTable | None = None
 
 
-async def token(form: bytes, content_type: str, ports: Ports, keys: ClientKeys) -> TokenAnswer:
+async def token(
+    form: bytes, content_type: str, ports: Ports, keys: ClientKeys, asked: Incoming | None = None
+) -> TokenAnswer:
     """Give a token to a client that proves who it is and says who asks and why; else say what to mend.
+
+    `asked` is the request around the form: the certificate or key a token is bound to is there.
 
     Spec: RFC 6749 sections 4.4, 5.1, 5.2; SMART App Launch 2.2.0, 'Backend Services'.
     """
     named = Named()
     try:
-        return await _issued(fields(form, content_type), named, ports, keys)
+        return await _issued(fields(form, content_type), named, ports, keys, asked)
     except GatewayError as error:
         return refusal(error, named.client)
     except Exception:
@@ -65,12 +70,13 @@ def refusal(error: GatewayError, client: ClientTable | None = None) -> TokenAnsw
     text = error.text()
     body = {"error": error.row.oauth, "error_description": _quotable(text)}
     return TokenAnswer(
-        error.row.status,
+        400 if "dpop" in error.row.oauth else error.row.status,  # RFC 9449 section 5: no 401 here
         body,
         client=client.id if client else "",
         error=error.code,
         why=text,
         retry_after=error.retry_after,
+        nonce=error.words.get("nonce", ""),
     )
 
 
@@ -80,15 +86,29 @@ def unrecorded(answer: TokenAnswer) -> TokenAnswer:
 
 
 async def proven_client(
-    form: dict[str, str], named: Named, ports: Ports, keys: ClientKeys, here: str = ""
+    form: dict[str, str],
+    named: Named,
+    ports: Ports,
+    keys: ClientKeys,
+    here: str = "",
+    asked: Incoming | None = None,
 ) -> tuple[ClientTable, dict[str, Any]]:
     """The client that proves itself by its assertion, with the claims of it; `here` may be its audience too.
+
+    A client that is registered with a certificate may show that instead, and then claims nothing.
 
     Raises:
         Refused: `oauth-client`, what to mend.
         Invalid: `oauth-request`.
         Unavailable: single use cannot be checked.
     """
+    if not {"client_assertion", "client_assertion_type"} & form.keys():
+        shown = certificates.presented(asked, ports.settings)
+        if shown is not None:
+            client = named.client = await assertions.by_id(_required(form, "client_id"), ports)
+            if not certificates.is_of(shown, client) or not certificates.valid(shown, ports.now()):
+                raise Refused("oauth-client", why=assertions.UNPROVEN)
+            return client, {}
     if form.get("client_assertion_type") != assertions.ASSERTION_TYPE:
         why = f"clients prove themselves by private_key_jwt: send client_assertion_type={assertions.ASSERTION_TYPE}"
         raise Refused("oauth-client", why=why)
@@ -97,15 +117,18 @@ async def proven_client(
     return client, await assertions.prove(assertion, client, keys, ports, here)
 
 
-async def _issued(form: dict[str, str], named: Named, ports: Ports, keys: ClientKeys) -> TokenAnswer:
+async def _issued(
+    form: dict[str, str], named: Named, ports: Ports, keys: ClientKeys, asked: Incoming | None
+) -> TokenAnswer:
     if ports.tokens is None:
         raise Unavailable("internal")
     if _required(form, "grant_type") != "client_credentials":
         raise Invalid("oauth-grant")
-    client, said = await proven_client(form, named, ports, keys)
+    client, said = await proven_client(form, named, ports, keys, asked=asked)
+    bound = await binding.bound_to(client, asked, ports)
     wanted = scopes(form.get("scope", ""), client)
     now = ports.now().timestamp()
-    caller = replace(claims.caller(said, client, ports.policy, wanted, now), token_id=new_id())
+    caller = replace(claims.caller(said, client, ports.policy, wanted, now), token_id=new_id(), bound=bound)
     return given(caller, client, now, ports)
 
 
@@ -120,7 +143,7 @@ def given(caller: Caller, client: ClientTable, now: float, ports: Ports) -> Toke
     access_token, seconds = ports.tokens.issue(caller, now)
     body = {
         "access_token": access_token,
-        "token_type": "Bearer",
+        "token_type": "DPoP" if caller.bound.startswith(binding.KEY) else "Bearer",
         "expires_in": seconds,
         "scope": " ".join(sorted(caller.scopes)),
     }

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import GatewayError, Invalid, Refused, Unavailable
-from gateway.model import Caller
+from gateway.model import Caller, Incoming
 from gateway.oauth import discovery, endpoint
 from gateway.oauth.endpoint import TokenAnswer
 from gateway.oauth.registered import ClientKeys
@@ -22,11 +22,13 @@ Work = Callable[[dict[str, str], ClientTable, Ports], Awaitable[tuple[Json, Call
 
 log: Final = logging.getLogger("gateway.oauth")
 
-_SHOWN: Final = ("scope", "client_id", "exp", "iat", "sub", "aud", "iss", "jti")
+_SHOWN: Final = ("scope", "client_id", "exp", "iat", "sub", "aud", "iss", "jti", "cnf")
 _HINTS: Final = frozenset({"access_token", "refresh_token"})
 
 
-async def introspect(form: bytes, content_type: str, ports: Ports, keys: ClientKeys) -> TokenAnswer:
+async def introspect(
+    form: bytes, content_type: str, ports: Ports, keys: ClientKeys, asked: Incoming | None = None
+) -> TokenAnswer:
     """Say whether a token is valid now, to the client it was given to or another of the same organization.
 
     INVARIANT: of every other token nothing is said but that it is not active.
@@ -34,25 +36,34 @@ async def introspect(form: bytes, content_type: str, ports: Ports, keys: ClientK
     Spec: RFC 7662 section 2.
     """
     here = discovery.introspection_endpoint(ports.settings)
-    return await _answered(form, content_type, here, _inspected, ports, keys, "introspection")
+    return await _answered(form, content_type, here, _inspected, ports, keys, "introspection", asked)
 
 
-async def revoke(form: bytes, content_type: str, ports: Ports, keys: ClientKeys) -> TokenAnswer:
+async def revoke(
+    form: bytes, content_type: str, ports: Ports, keys: ClientKeys, asked: Incoming | None = None
+) -> TokenAnswer:
     """Take a token of this client back; durable when the answer leaves, and refused everywhere within a second.
 
     Spec: RFC 7009 section 2: a token that is not known needs no error.
     """
     here = discovery.revocation_endpoint(ports.settings)
-    return await _answered(form, content_type, here, _revoked, ports, keys, "revocation")
+    return await _answered(form, content_type, here, _revoked, ports, keys, "revocation", asked)
 
 
 async def _answered(
-    form: bytes, content_type: str, here: str, work: Work, ports: Ports, keys: ClientKeys, interaction: str
+    form: bytes,
+    content_type: str,
+    here: str,
+    work: Work,
+    ports: Ports,
+    keys: ClientKeys,
+    interaction: str,
+    asked: Incoming | None,
 ) -> TokenAnswer:
     named = endpoint.Named()
     try:
         fields = endpoint.fields(form, content_type)
-        client, _ = await endpoint.proven_client(fields, named, ports, keys, here)
+        client, _ = await endpoint.proven_client(fields, named, ports, keys, here, asked)
         body, caller = await work(fields, client, ports)
         answer = TokenAnswer(200, body, client=client.id, caller=caller)
     except GatewayError as error:
@@ -69,7 +80,12 @@ async def _inspected(fields: dict[str, str], client: ClientTable, ports: Ports) 
         return {"active": False}, None
     claims, caller = found
     said: Json = {name: claims[name] for name in _SHOWN if name in claims}
-    return {"active": True, "token_type": "Bearer", **said, "extensions": {EXTENSION: _who(claims)}}, caller
+    return {
+        "active": True,
+        "token_type": "DPoP" if "jkt" in claims.get("cnf", {}) else "Bearer",
+        **said,
+        "extensions": {EXTENSION: _who(claims)},
+    }, caller
 
 
 async def _revoked(fields: dict[str, str], client: ClientTable, ports: Ports) -> tuple[Json, Caller | None]:

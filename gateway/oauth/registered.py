@@ -20,6 +20,7 @@ MAXIMUM_JWKS_BYTES: Final = 65_536
 FETCH_SECONDS: Final = 3.0
 FRESH_SECONDS: Final = 900.0  # a key the client withdrew is refused after at most this long
 REFETCH_SECONDS: Final = 60.0  # an unknown `kid` makes us look again, but not more often than this
+_BOUND: Final = ("", "certificate", "dpop")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -50,12 +51,16 @@ class ClientKeys:
         """
         for client in clients:
             ways = [name for name in ("jwks", "jwks_file", "jwks_uri", "issuer") if getattr(client, name)]
-            if len(ways) != 1:
+            certified = bool(client.certificate_subject or client.certificate_thumbprints)
+            if client.bound not in _BOUND:
+                message = f"clients '{client.id}'.bound: '{client.bound}' is not one of {', '.join(_BOUND[1:])}"
+                raise StartError(message, 1)
+            if len(ways) != 1 and not (certified and not ways):
                 message = (
                     f"clients '{client.id}': give exactly one of jwks, jwks_file, jwks_uri (or issuer: for people)"
                 )
                 raise StartError(message, 1)
-            if not client.issuer:  # else people log in as it, and it proves itself nowhere
+            if ways and not client.issuer:  # else people log in as it, and it proves itself nowhere
                 self._check(client)
 
     async def find(self, client: ClientTable, kid: str | None, now: float) -> jose.PublicKeys:

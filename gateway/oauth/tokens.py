@@ -24,7 +24,7 @@ EXTENSION: Final = "ihe_iua"
 MAXIMUM_REMEMBERED: Final = 8192
 LOOK_SECONDS: Final = 0.5  # what another process revoked is refused here after at most this long
 EMERGENCY_SECONDS: Final = 3600  # how long the glass stays broken (rule B2)
-_BEARER: Final = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9\-._~+/]+=*)")
+_SCHEMES: Final = re.compile(rb"(bearer|dpop) ([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 
 
 class AccessTokens:
@@ -35,6 +35,10 @@ class AccessTokens:
     """
 
     def __init__(self, keys: KeyRing, settings: Settings, policy: Policy) -> None:
+        if settings.gateway.client_certificate_header:
+            from gateway.oauth import certificates  # noqa: PLC0415 - loads what reads certificates
+
+            certificates.known_header(settings)
         self._keys = keys
         self._policy = policy
         self._issuer = discovery.issuer(settings)
@@ -68,6 +72,9 @@ class AccessTokens:
             "scope": " ".join(sorted(caller.scopes)),
             "extensions": {EXTENSION: _said(caller)},
         }
+        if caller.bound:
+            kind, _, thumbprint = caller.bound.partition(":")
+            claims["cnf"] = {kind: thumbprint}
         token = self._keys.sign_jwt(claims, typ=TYPE)
         if len(token) > jose.MAXIMUM_TOKEN_BYTES:
             raise Invalid("oauth-request", why="scopes and claims do not fit in one token; ask fewer scopes")
@@ -134,10 +141,13 @@ class AccessTokens:
     def _verified(self, authorization: bytes, now: float) -> Caller:
         if not authorization:
             raise Refused("token-missing")
-        found = _BEARER.fullmatch(authorization)
+        found = _SCHEMES.fullmatch(authorization)
         if found is None:
             raise _refusal("send exactly one header 'Authorization: Bearer' with the access token")
-        return self.inspect(found[1].decode(), now)[1]
+        caller = self.inspect(found[2].decode(), now)[1]
+        if (found[1].lower() == b"dpop") is not caller.bound.startswith("jkt:"):
+            raise _refusal("a token that is bound to a key goes with 'Authorization: DPoP', any other with Bearer")
+        return caller
 
     def _caller(self, claims: Json, now: float) -> Caller:
         expires, issued = jose.date(claims, "exp"), jose.date(claims, "iat")
@@ -176,6 +186,7 @@ class AccessTokens:
             expires=expires,
             launch=said.get("person_id", ""),
             emergency=grounds.read(said["emergency"]) if "emergency" in said else None,
+            bound=next((f"{kind}:{thumbprint}" for kind, thumbprint in claims.get("cnf", {}).items()), ""),
         )
 
 

@@ -45,7 +45,7 @@ async def look(incoming: Incoming, found: Route, ports: Ports) -> Outgoing:
     """
     name = found.interaction.name
     async with recorded(incoming, ports, name, "R" if name == "read" else "E", TYPE) as record:
-        record.caller = caller = await authenticate(incoming.headers.get(b"authorization", b""), ports)
+        record.caller = caller = await authenticate(incoming, ports)
         work = _read if name == "read" else _searched
         outgoing = await work(incoming, found, caller, record, ports)
         record.status = outgoing.status

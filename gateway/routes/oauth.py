@@ -10,12 +10,13 @@ from fastapi.responses import JSONResponse
 
 from gateway import envelope
 from gateway.errors import Invalid
+from gateway.model import Incoming
 from gateway.oauth import discovery, endpoint, inspection
 from gateway.oauth.endpoint import TokenAnswer
 from gateway.oauth.registered import ClientKeys
 from gateway.ports import Ports
 
-Work = Callable[[bytes, str, Ports, ClientKeys], Awaitable[TokenAnswer]]
+Work = Callable[[bytes, str, Ports, ClientKeys, Incoming | None], Awaitable[TokenAnswer]]
 
 router = APIRouter()
 
@@ -44,7 +45,7 @@ async def _answered(request: Request, work: Work) -> Response:
     asked = envelope.announced(request.scope, "", trusted, state.ports.now())
     try:
         asked = await envelope.received(asked, request.scope, request.receive, endpoint.MAXIMUM_FORM_BYTES)
-        answer = await work(asked.body, asked.header(b"content-type"), state.ports, state.client_keys)
+        answer = await work(asked.body, asked.header(b"content-type"), state.ports, state.client_keys, asked)
     except Invalid as error:
         answer = endpoint.refusal(error)
     try:
@@ -55,6 +56,8 @@ async def _answered(request: Request, work: Work) -> Response:
     own |= {"x-request-id": asked.request_id, "pragma": "no-cache"}
     if answer.retry_after is not None:
         own["retry-after"] = str(answer.retry_after)
+    if answer.nonce:
+        own["dpop-nonce"] = answer.nonce
     if answer.status == 401:  # RFC 7235 3.1: a refused login names a way to log in
         own["www-authenticate"] = 'Bearer realm="token", error="invalid_client"'
     if not answer.body:

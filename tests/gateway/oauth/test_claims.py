@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.model import Caller
 from gateway.oauth.claims import caller
 from gateway.settings import ClientTable
-from tests.gateway.oauth.world import HOSPITAL, NOW, PHYSICIAN, POST, PUBLIC, World, client_row, region
+from tests.gateway.oauth.world import HOSPITAL, NOW, PHYSICIAN, POST, PUBLIC, World, client_row, region, request_with
 
 Json = dict[str, Any]
 SETTINGS = region(client_row())
@@ -283,11 +283,12 @@ def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.anyio
 async def test_authentication_is_closed_without_tokens(world: World) -> None:
     header = issued(world, made(PHYSICIAN))
-    assert (await authenticate(header, world.ports)).requester.client == "post"
+    asked = request_with(header)
+    assert (await authenticate(asked, world.ports)).requester.client == "post"
     with pytest.raises(GatewayError, match="token-missing"):
-        await authenticate(b"", world.ports)
+        await authenticate(request_with(b""), world.ports)
     with pytest.raises(GatewayError, match="internal"):
-        await authenticate(header, replace(world.ports, tokens=None))
+        await authenticate(asked, replace(world.ports, tokens=None))
 
 
 # --- registrations ---------------------------------------------------------------------------------

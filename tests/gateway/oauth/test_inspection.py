@@ -10,9 +10,20 @@ import pytest
 
 from gateway.authentication import authenticate
 from gateway.errors import Refused, Unavailable
+from gateway.model import Incoming
 from gateway.oauth import discovery, inspection
 from gateway.oauth.tokens import AccessTokens
-from tests.gateway.oauth.world import BASE, HOSPITAL, OTHER_PRIVATE, OTHER_PUBLIC, PHYSICIAN, Json, World, client_row
+from tests.gateway.oauth.world import (
+    BASE,
+    HOSPITAL,
+    OTHER_PRIVATE,
+    OTHER_PUBLIC,
+    PHYSICIAN,
+    Json,
+    World,
+    client_row,
+    request_with,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -37,6 +48,10 @@ async def given(world: World, **fields: Any) -> str:
 
 def header(token: str) -> bytes:
     return f"Bearer {token}".encode()
+
+
+def asking(token: str) -> Incoming:
+    return request_with(header(token))
 
 
 async def test_introspection_tells_who_and_until_when(world: World) -> None:
@@ -103,31 +118,31 @@ async def test_22_a_revoked_token_is_refused_at_once_here_and_within_a_second_el
     elsewhere = AccessTokens(world.ring, world.settings, world.policy)
     ports = replace(world.ports, tokens=elsewhere)
     for one in (world.ports, ports):
-        assert (await authenticate(header(token), one)).requester.client == "post"
+        assert (await authenticate(asking(token), one)).requester.client == "post"
     answer = await world.about("revoke", token)
     assert (answer.status_code, answer.content) == (200, b"")
     assert world.recorded[-1][0].interaction == "revocation"
     with pytest.raises(Refused, match="token-invalid"):
-        await authenticate(header(token), world.ports)
+        await authenticate(asking(token), world.ports)
     world.clock.pass_(seconds=0.6)
     with pytest.raises(Refused, match="token-invalid"):
-        await authenticate(header(token), ports)
+        await authenticate(asking(token), ports)
     assert (await world.about("introspect", token)).json() == {"active": False}
 
 
 async def test_one_token_is_revoked_and_no_other(world: World) -> None:
     one, other = await given(world), await given(world)
-    await authenticate(header(other), world.ports)
+    await authenticate(asking(other), world.ports)
     await world.about("revoke", one)
     world.clock.pass_(seconds=1)
-    assert (await authenticate(header(other), world.ports)).requester.client == "post"
+    assert (await authenticate(asking(other), world.ports)).requester.client == "post"
 
 
 async def test_a_token_of_another_client_is_not_revoked(world: World) -> None:
     token = await given(world)
     answer = await world.about("revoke", token, world.assertion("colleague", OTHER_PRIVATE))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
-    assert (await authenticate(header(token), world.ports)).requester.client == "post"
+    assert (await authenticate(asking(token), world.ports)).requester.client == "post"
 
 
 async def test_revoking_what_is_not_known_is_no_error(world: World) -> None:
@@ -139,20 +154,20 @@ async def test_revoking_what_is_not_known_is_no_error(world: World) -> None:
 
 async def test_a_disabled_client_has_no_tokens_left(world: World) -> None:
     token = await given(world)
-    await authenticate(header(token), world.ports)
+    await authenticate(asking(token), world.ports)
     world.revocations.clients.add("post")
     world.clock.pass_(seconds=0.6)
     with pytest.raises(Refused, match="token-invalid"):
-        await authenticate(header(token), world.ports)
+        await authenticate(asking(token), world.ports)
 
 
 async def test_22_what_was_revoked_cannot_be_seen_so_no_token_counts(world: World) -> None:
     token = await given(world)
-    await authenticate(header(token), world.ports)
+    await authenticate(asking(token), world.ports)
     world.revocations.broken = True
     world.clock.pass_(seconds=0.6)
     with pytest.raises(Unavailable, match="store-unavailable"):
-        await authenticate(header(token), world.ports)
+        await authenticate(asking(token), world.ports)
     assert (await world.about("introspect", token)).status_code == 503
     assert (await world.about("revoke", token)).status_code == 503
 
@@ -160,10 +175,10 @@ async def test_22_what_was_revoked_cannot_be_seen_so_no_token_counts(world: Worl
 async def test_looking_costs_one_question_in_half_a_second(world: World) -> None:
     token = await given(world)
     for _ in range(50):
-        await authenticate(header(token), world.ports)
+        await authenticate(asking(token), world.ports)
     assert world.revocations.looks == 1
     world.clock.pass_(seconds=-5)
-    await authenticate(header(token), world.ports)
+    await authenticate(asking(token), world.ports)
     assert world.revocations.looks == 2, "a clock that was set back proves nothing"
 
 
@@ -181,7 +196,7 @@ async def test_17_our_own_key_rotates_with_overlap(world: World) -> None:
     world.ring.rotate("token")
     after = await given(world)
     for token in (before, after):
-        assert (await authenticate(header(token), world.ports)).requester.client == "post"
+        assert (await authenticate(asking(token), world.ports)).requester.client == "post"
     published = (await world.get("/oauth/jwks")).json()["keys"]
     assert [one["kid"] for one in published] == ["token-2", "token-1"]
 
@@ -202,7 +217,7 @@ async def test_metadata_names_every_endpoint(world: World) -> None:
 async def test_28_a_token_for_one_patient_says_which(world: World) -> None:
     answer = await world.ask(world.assertion(who={**PHYSICIAN, "patient": "Patient/p1-abcd"}))
     assert answer.json()["patient"] == "p1-abcd"
-    caller = await authenticate(header(answer.json()["access_token"]), world.ports)
+    caller = await authenticate(asking(answer.json()["access_token"]), world.ports)
     assert caller.launch == "p1-abcd"
 
 
@@ -226,7 +241,7 @@ def breaking(**changed: Any) -> Json:
 
 async def test_32_the_grounds_travel_with_the_token_for_an_hour(world: World) -> None:
     token = await given(world, assertion=world.assertion(who=breaking()))
-    caller = await authenticate(header(token), world.ports)
+    caller = await authenticate(asking(token), world.ports)
     assert caller.emergency is not None
     assert caller.emergency.cannot_consent == "unconscious"
     assert caller.emergency.since == world.clock.now()
@@ -289,7 +304,7 @@ async def test_64_a_mandate_is_whole_or_refused(world: World, said: Json, good: 
     answer = await world.ask(world.assertion(who={**PHYSICIAN, **said}))
     assert answer.status_code == (200 if good else 400)
     if good:
-        caller = await authenticate(header(answer.json()["access_token"]), world.ports)
+        caller = await authenticate(asking(answer.json()["access_token"]), world.ports)
         assert (caller.requester.mandated_by, caller.requester.mandated_role) == ("uzi|1", "01.015")
 
 
@@ -306,4 +321,4 @@ async def test_a_gateway_that_keeps_no_revocations_says_so(world: World) -> None
     form = f"token={token}&client_assertion={world.assertion()}&client_assertion_type={kind}"
     answer = await inspection.revoke(form.encode(), "application/x-www-form-urlencoded", ports, world.client_keys)
     assert answer.status == 500
-    assert (await authenticate(header(token), ports)).requester.client == "post"
+    assert (await authenticate(asking(token), ports)).requester.client == "post"

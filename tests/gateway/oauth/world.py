@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from gateway import policy
 from gateway.crypto.ring import KeyRing
 from gateway.errors import Unavailable
+from gateway.model import Incoming
 from gateway.oauth import client as client_side
 from gateway.oauth.endpoint import TokenAnswer
 from gateway.oauth.registered import ClientKeys
@@ -94,10 +95,10 @@ def client_row(id_: str = "post", **facts: object) -> Json:
     }
 
 
-def region(*clients: Json) -> Settings:
+def region(*clients: Json, **gateway: object) -> Settings:
     return parse(
         {
-            "gateway": {"base": BASE},
+            "gateway": {"base": BASE, **gateway},
             "organizations": [
                 {"ura": POST, "name": "Huisartsenpost Oost", "facility_type": "N6"},
                 {"ura": HOSPITAL, "name": "Ziekenhuis Oost", "facility_type": "V4"},
@@ -107,11 +108,19 @@ def region(*clients: Json) -> Settings:
     )
 
 
+def request_with(authorization: bytes) -> Incoming:
+    """A request of which only the one header counts."""
+    return Incoming("GET", "Condition", "", {b"authorization": authorization}, b"", "10.0.0.1", "r", "r", NOW)
+
+
 class World:
     """Everything a token request touches, over ASGI."""
 
-    def __init__(self, directory: Path, *clients: Json, fetch: Callable[[str], Any] | None = None) -> None:
-        self.settings = region(*(clients or (client_row(), client_row("other", jwks={"keys": [OTHER_PUBLIC]}))))
+    def __init__(
+        self, directory: Path, *clients: Json, fetch: Callable[[str], Any] | None = None, **gateway: object
+    ) -> None:
+        rows = clients or (client_row(), client_row("other", jwks={"keys": [OTHER_PUBLIC]}))
+        self.settings = region(*rows, **gateway)
         self.policy = policy.build(self.settings)
         self.clock = FakeClock()
         self.replay = FakeReplay()

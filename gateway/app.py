@@ -243,6 +243,7 @@ async def _wired(
         notices=stores.notices,
         relations=stores.relations,
         reviews=stores.reviews,
+        errors=stores.errors,
         terminology=_terminology(settings, http),
         allowances=allowances(settings),
         quality=quality,

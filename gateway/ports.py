@@ -393,6 +393,40 @@ class Reviews(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ToldError:
+    """Something a reader says is wrong at a source; the custodian mends it."""
+
+    id: str
+    custodian: str  # URA
+    section: str
+    item: str  # "Type/id"
+    patient: str  # pseudonymous id
+    person: str
+    organization: str  # URA of who told it
+    text: str = field(repr=False)
+    told: datetime
+    settled: datetime | None = None
+    settled_by: str = ""
+    finding: str = ""
+
+
+class ToldErrors(Protocol):
+    """What custodians were told is wrong in their data."""
+
+    async def tell(self, error: ToldError) -> None:
+        """Keep it for its custodian; durable when this returns."""
+        ...
+
+    async def waiting(self, custodian: str) -> tuple[ToldError, ...]:
+        """What waits for a custodian, the oldest first."""
+        ...
+
+    async def settle(self, id_: str, custodian: str, by: str, finding: str, now: datetime) -> bool:
+        """Note what the custodian did about it; false when there is none that waits for it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Everything a request may touch."""
 
@@ -424,6 +458,7 @@ class Ports:
     national: National | None = field(default=None, kw_only=True)  # None = the region does not ask it
     notices: Notices | None = field(default=None, kw_only=True)  # None = organizations ask the queue themselves
     relations: Relations | None = field(default=None, kw_only=True)  # None = nobody tells who treats whom
+    errors: ToldErrors | None = field(default=None, kw_only=True)  # None = nobody is told
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
     office: Office | None = field(default=None, kw_only=True)  # None = the region is kept by command only
 

@@ -151,6 +151,7 @@ def _agreement(row: Json, today: date) -> Json:
         "roles": row["roles"],
         "emergency": row["emergency"],
         "system_access": row.get("system_access") == "true",
+        "patient_asked": row.get("patient_asked") == "true",
         "start": today - timedelta(days=365),
         "end": today + timedelta(days=365),
     }

@@ -34,6 +34,7 @@ from gateway.storage.client_store import ClientStore
 from gateway.storage.consent_store import ConsentStore
 from gateway.storage.contract_store import ContractStore
 from gateway.storage.database import Database
+from gateway.storage.error_store import ErrorStore
 from gateway.storage.inbox_desk import InboxDesk
 from gateway.storage.index_store import IndexStore
 from gateway.storage.issued_store import IssuedStore
@@ -75,6 +76,7 @@ class Stores:
     notices: NoticeStore
     relations: RelationStore
     reviews: ReviewStore
+    errors: ErrorStore
     jobs: JobStore
     sources: SourceStore
 
@@ -100,6 +102,7 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         notices=NoticeStore(database, seal, unseal),
         relations=RelationStore(database, seal, unseal, clock),
         reviews=ReviewStore(database, seal, unseal),
+        errors=ErrorStore(database, seal, unseal),
         jobs=JobStore(database, clock),
         sources=SourceStore(database),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from gateway.ports import Ports
-from gateway.routes.pages import auditor, auditor_tasks, login
+from gateway.routes.pages import asking, auditor, auditor_tasks, coordinator, desk_tools, glass, login
 from gateway.routes.pages.provider import Provider
 from gateway.routes.pages.sessions import Sessions
 
@@ -22,5 +22,9 @@ def open_pages(web: FastAPI, ports: Ports, directory: Path) -> None:
     web.state.sessions = Sessions(table)
     web.state.provider = Provider(table, base, directory, ports.now) if table.issuer else None
     web.include_router(login.router)
+    web.include_router(coordinator.router)
+    web.include_router(asking.router)
+    web.include_router(glass.router)
+    web.include_router(desk_tools.router)
     for desk in (auditor, auditor_tasks):
         web.include_router(desk.router)

@@ -69,11 +69,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """One item that was on the screen."""
+
+    version: str
+    section: str
+    title: str  # of the section
+    sentence: str
+    custodian: str  # URA
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What was on the screen at one look: enough to say later what changed."""
 
     at: str
-    items: Mapping[str, tuple[str, str, str]]  # "Type/id" -> version, key of the section, sentence
+    items: Mapping[str, Shown]  # by "Type/id"
     band: Mapping[str, str]  # key of a section of the band -> all it said
     states: Mapping[str, str] = field(default_factory=dict)  # source -> state
 
@@ -205,17 +216,18 @@ def _since(line: Line, before: Seen | None, versions: Mapping[str, str]) -> str:
     known = before.items.get(key)
     if known is None:
         return "new"
-    return "other" if known[0] != versions.get(key, "") else ""
+    return "other" if known.version != versions.get(key, "") else ""
 
 
 def _seen(summary: Summary, versions: Mapping[str, str]) -> Seen:
-    items: dict[str, tuple[str, str, str]] = {}
+    items: dict[str, Shown] = {}
     band: dict[str, str] = {}
     for view in summary.sections:
         for line in view.lines:
             if line.id:
                 key = f"{line.type}/{line.id}"
-                items[key] = (versions.get(key, ""), view.key, line.sentence)
+                title = view.state.section.titles[summary.words.language]
+                items[key] = Shown(versions.get(key, ""), view.key, title, line.sentence, line.custodian)
         if view.state.section.band:
             said = (f"{line.type}/{line.id} {versions.get(f'{line.type}/{line.id}', '')}" for line in view.lines)
             band[view.key] = "\n".join((completeness_text(view, summary.words), *view.remarks, *said))
@@ -225,17 +237,15 @@ def _seen(summary: Summary, versions: Mapping[str, str]) -> Seen:
 
 def _changed(seen: Seen, before: Seen, summary: Summary) -> Iterable[dict[str, object]]:
     """How many items of each section are new, other or gone since the last look."""
-    titles = {view.key: view.state.section.titles[summary.words.language] for view in summary.sections}
     counts: dict[str, list[int]] = {}
-    for key, (version, section, _) in seen.items.items():
+    for key, one in seen.items.items():
         known = before.items.get(key)
-        if known is None:
-            counts.setdefault(section, [0, 0, 0])[0] += 1
-        elif known[0] != version:
-            counts.setdefault(section, [0, 0, 0])[1] += 1
-    for key, (_, section, _) in before.items.items():
+        if known is None or known.version != one.version:
+            counts.setdefault(one.section, [0, 0, 0])[known is not None] += 1
+    for key, one in before.items.items():
         if key not in seen.items:
-            counts.setdefault(section, [0, 0, 0])[2] += 1
+            counts.setdefault(one.section, [0, 0, 0])[2] += 1
+    titles = {view.key: view.state.section.titles[summary.words.language] for view in summary.sections}
     for section, (new, other, gone) in counts.items():
         yield {"section": titles.get(section, section), "new": new, "other": other, "gone": gone}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.audit.checkpoints import Head, Log
-from gateway.audit.merkle import TILE, Frontier, hashes_in, root_of
+from gateway.audit.merkle import HASH_BYTES, TILE, TILE_LEVEL, Frontier, hashes_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,17 @@ class Growth:
 
 
 class GrowingTree:
-    """The tree of one log. What it holds does not grow with the log."""
+    """The tree of one log: whole tiles, and the tile that is not full. What it holds does not grow with the log."""
 
-    def __init__(self, log: Log, frontier: Frontier | None = None, leaves: Iterable[bytes] = ()) -> None:
+    def __init__(
+        self, log: Log, whole: Frontier | None = None, leaves: Iterable[bytes] = (), part: Frontier | None = None
+    ) -> None:
         self.log = log
-        self._frontier = frontier or Frontier()
+        self._whole = whole or Frontier()
         self._leaves = list(leaves)  # of the tile that is not full
+        self._part = part or Frontier()  # the tree over those
         self._full: list[Tile] = []
-        self._kept = self._frontier.size
+        self._kept = self.size
 
     @classmethod
     def load(cls, log: Log, size: int, frontier: bytes, leaves: bytes) -> GrowingTree:
@@ -44,41 +47,54 @@ class GrowingTree:
         Raises:
             ValueError: frontier or tile do not fit the size.
         """
-        last = hashes_in(leaves)
-        if len(last) % TILE != size % TILE:
+        last = hashes_in(leaves) if size % TILE else []
+        if len(last) != size % TILE:
             message = "the last tile does not fit the size of its tree"
             raise ValueError(message)
-        return cls(log, Frontier.load(size, frontier), last if size % TILE else ())
+        known, whole = Frontier.load(size, frontier).dump(), size - size % TILE
+        split = HASH_BYTES * whole.bit_count()
+        part = Frontier.load(size % TILE, known[split:])
+        return cls(log, Frontier.load(whole, known[:split]), last, part)
 
     @property
     def size(self) -> int:
         """How many records it covers."""
-        return self._frontier.size
+        return self._whole.size + len(self._leaves)
 
     @property
     def changed(self) -> bool:
         """Claim that it grew since it was last kept."""
-        return self._frontier.size > self._kept
+        return self.size > self._kept
+
+    def frontier(self) -> bytes:
+        """What must be known to go on with it."""
+        return self._whole.dump() + self._part.dump()
 
     def head(self) -> Head:
         """Size and root."""
-        return Head(self.log, self.size, self._frontier.root())
+        return Head(self.log, self.size, Frontier.load(self.size, self.frontier()).root())
 
     def add(self, leaves: Iterable[bytes]) -> None:
         """Add records by their hashes."""
         added = list(leaves)
-        self._frontier.extend(added)
-        self._leaves += added
-        while len(self._leaves) >= TILE:
-            tile, self._leaves = self._leaves[:TILE], self._leaves[TILE:]
-            self._full.append(Tile((self.size - len(self._leaves)) // TILE - 1, root_of(tile), b"".join(tile)))
+        start = 0
+        while start < len(added):
+            some = added[start : start + TILE - len(self._leaves)]
+            start += len(some)
+            self._leaves += some
+            self._part.extend(some)
+            if len(self._leaves) == TILE:
+                root = self._part.root()
+                self._full.append(Tile(self._whole.size // TILE, root, b"".join(self._leaves)))
+                self._whole.add_tree(TILE_LEVEL, root)
+                self._leaves, self._part = [], Frontier()
 
     def growth(self) -> Growth:
         """What must be kept now; `kept` says that it was."""
         tiles = list(self._full)
         if self._leaves:
-            tiles.append(Tile(self.size // TILE, root_of(self._leaves), b"".join(self._leaves)))
-        return Growth(self.head(), self._frontier.dump(), tuple(tiles))
+            tiles.append(Tile(self.size // TILE, self._part.root(), b"".join(self._leaves)))
+        return Growth(self.head(), self.frontier(), tuple(tiles))
 
     def kept(self, growth: Growth) -> None:
         """Forget what is kept by now."""

@@ -27,6 +27,11 @@ def leaf_hash(entry: bytes) -> bytes:
     return sha256(b"\0" + entry).digest()
 
 
+def leaf_hashes(rows: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    """The hashes of many entries, given as moments and bodies."""
+    return [sha256(b"\0" + at.to_bytes(8, "big") + body).digest() for at, body in rows]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of two trees side by side."""
     return sha256(b"\1" + left + right).digest()

@@ -16,8 +16,7 @@ from typing import Final, NoReturn, Protocol
 from gateway.audit import checkpoints
 from gateway.audit.checkpoints import Checkpoint, Head, Log
 from gateway.audit.growing import GrowingTree, Growth
-from gateway.audit.merkle import Frontier, leaf_hash
-from gateway.audit.merkle import entry_of as entry
+from gateway.audit.merkle import Frontier, leaf_hashes
 from gateway.crypto.notes import Note, Verifier
 from gateway.errors import StartError, Unavailable
 from gateway.ports import Clock
@@ -144,7 +143,7 @@ class Notary:
 
     def committed(self, log: Log, first: int, rows: Sequence[tuple[int, bytes]]) -> None:
         """Hash what was committed: called in the writer's thread, after its callers were told."""
-        leaves = [leaf_hash(entry(at, body)) for at, body in rows]
+        leaves = leaf_hashes(rows)
         with self._lock:
             self._committed.append((log, first, leaves))
             before, self._waiting = self._waiting, self._waiting + len(leaves)
@@ -292,7 +291,7 @@ class Notary:
             if not rows or rows[0][0] != tree.size + 1:
                 log_.error("records are missing that no checkpoint covers yet", extra={"count": until - tree.size})
                 return
-            tree.add(leaf_hash(entry(at, body)) for _, at, body in rows)
+            tree.add(leaf_hashes((at, body) for _, at, body in rows))
 
     def _signed(self, head: Head, heads: dict[Log, Head], now: datetime, ticks: int) -> SignedNote:
         live, closed = checkpoints.over(heads.values())

@@ -32,6 +32,7 @@ _REMOTE: Final = frozenset(
 )
 _URL: Final = re.compile(r"sqlite:///(?P<path>[^?#]+)")
 _MMAP_BYTES: Final = 268_435_456
+_LOG_PAGES: Final = 4_000  # 16 MB: a page that changes often is copied back less often
 _BUSY_MILLISECONDS: Final = 5_000
 _VALUES: Final = re.compile(r"(?<=VALUES )\(\?(?:, \?)*\)")
 _ROWS: Final = STATEMENT_ROWS
@@ -298,7 +299,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     # SQLite would create the file under the umask; patient references are for the gateway's user only.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    return _configured(connection, "journal_mode=WAL", "synchronous=FULL")
+    return _configured(connection, "journal_mode=WAL", "synchronous=FULL", f"wal_autocheckpoint={_LOG_PAGES}")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from consent.agreement import in_force
 from consent.basis import BASES
-from consent.categories import NATIONAL, categories_of_type
+from consent.categories import IMPERSONAL, NATIONAL, categories_of_type
 from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Relation, Statement
 from gateway.audit.emergency import suspended
 from gateway.errors import TABLE, Refused, Unavailable
@@ -41,10 +41,14 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     if late:  # a fact of this moment: what was decided before it holds no longer
         facts = replace(facts, suspended=True)
     decisions = {} if late else ports.episodes.decisions(caller, patient, case, facts)
-    standing = Standing(caller, question, facts, case, question.patient, decisions=decisions)
+    # A case that is named says about whom the question is, before the item that is read tells it.
+    about = question.patient or (_patient_of(case, ports) if case else None)
+    standing = Standing(caller, question, facts, case, about, decisions=decisions)
     for type_, categories in _asked(question):
         if not any(standing.ask(category, type_).permitted for category in categories):
             raise refusal(standing.ask(categories[0], type_) if categories else Decision("deny"))
+    if question.patient is None and question.item and case is None:
+        await _some_case(caller, question, ports)
     if question.interaction == "search-type":
         check_cursor(question, caller.requester.client, ports)
     return standing
@@ -205,6 +209,24 @@ async def _case(caller: Caller, question: Question, ports: Ports) -> Case | None
     if question.patient is None or caller.requester.role not in ports.policy.case_roles:
         return None
     return await _open_case(caller, question.patient.id, ports)
+
+
+def _patient_of(case: Case, ports: Ports) -> Patient | None:
+    known = ports.keys.patient_identifier(case.patient) if case.patient else None
+    return Patient(case.patient or "", *known) if known else None
+
+
+async def _some_case(caller: Caller, question: Question, ports: Ports) -> None:
+    """Refuse a read by id of who needs a case and has none at all; of whom the item is, is not looked up for that.
+
+    Raises:
+        Refused: `case-required`.
+    """
+    requester = caller.requester
+    if requester.role not in ports.policy.case_roles or question.categories <= IMPERSONAL:
+        return
+    if not await ports.cases.own(requester.client, requester.person or "", ports.now()):
+        raise Refused("case-required")
 
 
 async def _open_case(caller: Caller, patient: str, ports: Ports) -> Case | None:

@@ -119,11 +119,34 @@ def test_an_item_is_read_by_id_only_under_a_case() -> None:
     world = World()
     item = world.search().items[0]
     path = f"AllergyIntolerance/{item['id']}"
-    assert world.get(path, COORDINATOR).status in {403, 404}
-    assert world.get(path, COORDINATOR).code in {"case-required", "item-expired"}
+    unknown = "AllergyIntolerance/i1-nobody"
+    for one in (path, unknown):  # what is asked is not looked up for who has no case at all
+        assert refused(world.get(one, COORDINATOR), "case-required")
     world.opens_case()
     assert world.get(path, COORDINATOR).status == 200
-    assert world.get(path, colleague()).status in {403, 404}
+    for one in (path, unknown):
+        assert refused(world.get(one, colleague()), "case-required")
+
+
+def test_an_item_of_another_patient_is_like_none_under_a_case() -> None:
+    world = World()
+    path = f"AllergyIntolerance/{world.search().items[0]['id']}"
+    world.opens_case(patient=world.patient_id(OTHER_BSN))
+    hidden, absent = world.get(path, COORDINATOR), world.get("AllergyIntolerance/i1-nobody", COORDINATOR)
+    assert (hidden.status, hidden.code) == (absent.status, absent.code) == (404, "item-expired")
+
+
+def test_an_item_is_read_by_id_under_the_case_the_token_names() -> None:
+    world = World()
+    path = f"AllergyIntolerance/{world.search().items[0]['id']}"
+    world.opens_case()
+    world.opens_case(id="case-2", patient=world.patient_id(OTHER_BSN))
+    named = replace(COORDINATOR, case="case-1", token_id="case-1")
+    elsewhere = replace(COORDINATOR, case="case-2", token_id="case-2")
+    assert world.get(path, named).status == 200
+    assert world.get(path, elsewhere).status == 404
+    world.clock.advance(timedelta(hours=24))
+    assert refused(world.get(path, named), "case-refused")
 
 
 def test_a_dispatch_case_shows_the_reduced_view() -> None:

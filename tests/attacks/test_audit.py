@@ -189,7 +189,7 @@ async def kinds(place: Place) -> list[tuple[str, int, int]]:
     return [(one.kind, one.first, one.last) for one in (await place.examined()).findings]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("column", ["body", "at"])
 @pytest.mark.parametrize("sequence", [1, 257, 300])
 async def test_135_an_edit_is_named_by_its_number(place: Place, column: str, sequence: int) -> None:
@@ -207,7 +207,7 @@ async def test_136_what_is_gone_is_named(place: Place) -> None:
     assert await kinds(place) == [("deletion", 100, 109), ("truncation", 291, 300)]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 async def test_136_records_that_are_numbered_anew_do_not_hide_it(place: Place) -> None:
     await place.work(300)
     place.change("DELETE FROM audit_log WHERE seq = 100")

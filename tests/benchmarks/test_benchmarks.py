@@ -20,7 +20,7 @@ needs_two_cores = pytest.mark.skipif(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.network
 @pytest.mark.timeout(120)
 @needs_two_cores

@@ -88,7 +88,7 @@ def test_figures_are_ratios_and_what_was_left_out_is_said() -> None:
     assert text([]) == ""
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.network
 @pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two cores"

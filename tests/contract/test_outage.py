@@ -63,6 +63,7 @@ async def kept(url: str) -> dict[tuple[int, int, int], bytes]:
     return {(log, epoch, seq): body for log, epoch, seq, body in rows}
 
 
+@pytest.mark.proof
 async def test_kill_under_load_loses_no_acknowledged_record(url: str) -> None:
     acknowledged: dict[tuple[int, int, int], bytes] = {}
     moment = random.Random(7)

@@ -48,8 +48,8 @@ def test_wrong_use_of_the_builder(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage" in capsys.readouterr().err
 
 
+@pytest.mark.proof
 @pytest.mark.real_inputs
-@pytest.mark.slow
 @pytest.mark.skipif(not PACKAGES.is_dir(), reason="published definitions are not beside the project")
 def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:
     out = tmp_path / "r4.json.xz"

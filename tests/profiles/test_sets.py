@@ -137,8 +137,8 @@ def test_differences_are_lines_about_elements() -> None:
     assert list(differences(old, new)) == ["+ profile urn:q", "~ profile urn:p a min: 1 -> 2"]
 
 
+@pytest.mark.proof
 @pytest.mark.real_inputs
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not PACKAGES.is_dir(), reason=ABSENT)
 def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:

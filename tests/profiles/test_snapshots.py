@@ -57,8 +57,8 @@ def test_official_profiles_are_regenerated_from_their_differentials() -> None:
     assert different == {name: what for name, (what, _) in EXPLAINED.items()}
 
 
+@pytest.mark.proof
 @pytest.mark.real_inputs
-@pytest.mark.slow
 @pytest.mark.skipif(not PACKAGES.is_dir(), reason=ABSENT)
 def test_every_profile_of_every_package_has_a_snapshot() -> None:
     for url, structure in published().structures.items():

@@ -23,6 +23,7 @@ def test_a_few_thousand_questions() -> None:
             assert ours(asked, facts) == reference.outcome(asked, facts)
 
 
+@pytest.mark.proof
 def test_every_change_is_one_change_and_can_be_read() -> None:
     chance = random.Random(1)
     for name in MODULES:

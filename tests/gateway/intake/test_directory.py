@@ -232,7 +232,7 @@ while True:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_killed_at_any_step_nothing_is_lost_and_nothing_is_there_twice(tmp_path: Path) -> None:
     """Ten times kill -9 while files are picked up; then everything is as if nothing had happened."""
     world = DeskWorld(tmp_path)

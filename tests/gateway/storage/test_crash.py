@@ -33,7 +33,7 @@ asyncio.run(main())
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_kill_under_load_loses_no_acknowledged_record(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/gateway.db"
     upgrade(url)

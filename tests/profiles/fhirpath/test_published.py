@@ -58,6 +58,7 @@ def kinds(one: Invariant, model: Model) -> Iterator[str]:
         yield from (kind for kind in one.kinds if model.knows(kind))
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_no_invariant_of_a_profile_or_type_fails_on_an_example_without_an_explanation() -> None:
     run = _Run(model_of())

@@ -147,11 +147,11 @@ async def look(
         assembly.placed(answers)
         return Outgoing(200, page, "text/html; charset=utf-8")
 
-    ports = _waiting(visit.ports, calls, wait)
+    ports = waiting(visit.ports, calls, wait)
     return (await retrieve(incoming, interaction, "Patient", read, written, ports)).body
 
 
-def _waiting(ports: Ports, calls: Calls | None, wait: timedelta | None) -> Ports:
+def waiting(ports: Ports, calls: Calls | None, wait: timedelta | None) -> Ports:
     """The same outside world, asked through the calls of one view and no longer than a look lasts."""
     sources = ports.sources if calls is None else {id_: calls.source(id_, one) for id_, one in ports.sources.items()}
     if wait is None or wait >= ports.settings.gateway.deadline:

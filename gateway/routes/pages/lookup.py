@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, Literal
 
 from consent.categories import categories_of_type
@@ -13,6 +13,7 @@ from gateway.exchange import retrieve
 from gateway.model import Answer, Incoming, Outgoing, Patient, Question
 from gateway.oauth.login import Errand
 from gateway.ports import Ports
+from gateway.routes.pages.looks import Calls, waiting
 from gateway.routes.pages.visit import Visit
 from gateway.standing import Standing
 from gateway.summary.identity import identify
@@ -45,6 +46,16 @@ async def look_up(visit: Visit, patient: Patient, errand: Errand) -> Person:
     Raises:
         GatewayError: everything `$match` refuses but two birth dates, which is an answer here.
     """
+    calls = Calls(visit.ports.settings.gateway.deadline.total_seconds())
+    try:
+        first = await _asked(visit, patient, errand, calls, visit.ports.settings.login.first_look)
+        # Who is certain need not wait for a slow source; who is not, waits for all of them.
+        return await _asked(visit, patient, errand, calls, None) if first.certainty == "unreachable" else first
+    finally:
+        calls.end()
+
+
+async def _asked(visit: Visit, patient: Patient, errand: Errand, calls: Calls, wait: timedelta | None) -> Person:
     found: list[Person] = []
 
     def read(_: Incoming, __: Ports) -> Question:
@@ -60,7 +71,7 @@ async def look_up(visit: Visit, patient: Patient, errand: Errand) -> Person:
 
     incoming = await visit.to_the_line("POST", "Patient/$match", errand)
     try:
-        await retrieve(incoming, "match", "Patient", read, assemble, visit.ports)
+        await retrieve(incoming, "match", "Patient", read, assemble, waiting(visit.ports, calls, wait))
     except GatewayError as error:
         if error.code != "patient-ambiguous":
             raise

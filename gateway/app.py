@@ -33,6 +33,7 @@ from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.envelope import ASGIApp, Receive, Scope, Send
 from gateway.errors import StartError, Unavailable
+from gateway.fhir.recent import Recent
 from gateway.intake.files import take_file
 from gateway.intake.messages import bury, push
 from gateway.intake.quality import QualityBook
@@ -65,6 +66,7 @@ class Web:
         self._client_keys = client_keys
         self._made: ASGIApp | None = None
         self.evidence: Evidence | None = None
+        self.recent = Recent()
         self.examining: Examining | None = None
 
     def load(self) -> ASGIApp:
@@ -74,6 +76,7 @@ class Web:
 
             made = application(self._ports, self._client_keys)
             made.state.evidence = self.evidence
+            made.state.recent = self.recent
             made.state.examining = self.examining
             self._made = made
         return self._made
@@ -276,6 +279,7 @@ async def _wired(
     )
     database.follow(gateway.evidence.notary.committed)
     gateway.web.evidence = gateway.evidence
+    gateway.web.recent = gateway.fhir.recent
     gateway.web.examining = Examining(partial(examined, settings, database_url(settings, directory), directory, keys))
     return gateway
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -209,6 +210,7 @@ _READ_RELATION: Final = Interaction(
 )
 _READ_CONSENT: Final = Interaction("read-owned", "GET", "Consent/{id}", "r", ("Consent",), "Read a privacy consent")
 _VERSION: Final = "_history"
+_ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 2.24.0.1 'id'
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +249,11 @@ def route(method: str, path: str) -> Route:
     if segments[0] in RENAMED:
         segments = (RENAMED[segments[0]], *segments[1:])
     found, identifier = _ROWS.get(segments), ""
-    if found is None and len(segments) in (2, 3):
+    if found is None and len(segments) in (2, 3) and _ID.fullmatch(segments[1]):
         identifier = segments[1]
-        found = _ROWS.get((segments[0], "{id}", *segments[2:])) if identifier else None
+        found = _ROWS.get((segments[0], "{id}", *segments[2:]))
     version = ""
-    if found is None and len(segments) == 4 and segments[1] and segments[2] == _VERSION:
+    if found is None and len(segments) == 4 and segments[2] == _VERSION and _ID.fullmatch(segments[1]):
         identifier, version = segments[1], segments[3]
         found = _ROWS.get((segments[0], "{id}", _VERSION, "{version}"))
     if found is None:

@@ -15,6 +15,7 @@ from gateway.model import Answer
 from gateway.routes.pages import open_cases
 from gateway.routes.pages.frame import answer, headers_of
 from gateway.routes.pages.glass import errand, may_break
+from gateway.routes.pages.last_look import last_look
 from gateway.routes.pages.looks import KEPT_SECONDS, Calls, look
 from gateway.routes.pages.lookup import Person, look_up
 from gateway.routes.pages.open_cases import MAXIMUM_TEXT, ORIGINS, Mine
@@ -169,7 +170,7 @@ async def _page(visit: Visit, case_id: str) -> Reply:
     found = await open_cases.mine(visit, case_id)
     if visit.logged.recall("confirmed", found.id, str) is None:
         return go(f"{ROOT}/cases/{found.id}/person")
-    before = visit.logged.recall("seen", found.id, Seen)
+    before = visit.logged.recall("seen", found.id, Seen) or await last_look(visit, found)
     waits = visit.logged.recall("script", "", str) is not None
     calls = Calls(visit.ports.settings.gateway.deadline.total_seconds()) if waits else None
     view = View(visit, found, before)

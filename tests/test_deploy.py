@@ -356,7 +356,7 @@ async def test_the_proxy_opens_to_certified_sources_only(tmp_path: Path) -> None
     authority, stranger = Authority(tmp_path / "ca"), Authority(tmp_path / "stranger")
     trusting = ssl.create_default_context(cafile=str(authority.file))
     async with _proxied(tmp_path, authority) as ports:
-        async with httpx2.AsyncClient(verify=trusting) as client:
+        async with httpx2.AsyncClient(verify=trusting, timeout=60) as client:
             spoofed = {"X-Forwarded-For": "203.0.113.9"}
             said = await client.get(
                 f"https://localhost:{ports['clients']}/fhir/metadata?identifier=999990019", headers=spoofed
@@ -368,7 +368,7 @@ async def test_the_proxy_opens_to_certified_sources_only(tmp_path: Path) -> None
             shown = issuer.issue("source.example")
             certified = ssl.create_default_context(cafile=str(authority.file))
             certified.load_cert_chain(shown.certificate, shown.key)
-            async with httpx2.AsyncClient(verify=certified) as source:
+            async with httpx2.AsyncClient(verify=certified, timeout=60) as source:
                 assert (
                     await source.post(f"https://localhost:{ports['sources']}/fhir/List", content=b"{}")
                 ).status_code == status

@@ -60,7 +60,7 @@ class Pair:
 
     def oauth(self, which: int, what: str, client: str, assertion: str = "", **fields: str) -> httpx2.Response:
         form = {"client_assertion_type": TYPE, "client_assertion": assertion or self.assertion(client), **fields}
-        return httpx2.post(self.url(which, f"oauth/{what}"), data=form)
+        return httpx2.post(self.url(which, f"oauth/{what}"), data=form, timeout=60)
 
     def token(self, client: str, **who: Any) -> str:
         said = {"subject_id": "uzi|1", "loa": "high", **who}
@@ -73,7 +73,7 @@ class Pair:
     ) -> httpx2.Response:
         sent = {"authorization": f"Bearer {token}", "content-type": "application/fhir+json", **headers}
         content = exact.encode(body) if body is not None else b""
-        return httpx2.request(method, self.url(which, f"fhir/{path}"), content=content, headers=sent)
+        return httpx2.request(method, self.url(which, f"fhir/{path}"), content=content, headers=sent, timeout=60)
 
     def may_look(self, which: int, token: str) -> str:
         """What a preflight says at one of the processes."""

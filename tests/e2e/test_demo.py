@@ -126,7 +126,10 @@ def test_not_ready_before_every_feed_is_loaded(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     seen: list[int] = []
-    with process("demo", "--port", str(port), "--json", temporary=tmp_path / "t") as started, httpx2.Client() as http:
+    with (
+        process("demo", "--port", str(port), "--json", temporary=tmp_path / "t") as started,
+        httpx2.Client(timeout=60) as http,
+    ):
         while not seen or seen[-1] != 200:
             assert started.exit_code is None, started.said()
             try:

@@ -117,7 +117,7 @@ async def running(**region: Any) -> AsyncIterator[Asked]:
     async with (
         stand() as gateway,
         Region(gateway.base, **{"manners": PROMPT, **region}) as started,
-        httpx2.AsyncClient() as http,
+        httpx2.AsyncClient(timeout=60) as http,
     ):
         yield Asked(gateway, started, http)
 

@@ -89,7 +89,7 @@ async def test_without_permits_nothing_is_permitted(tmp_path: Path) -> None:
 
 
 async def test_source_down_means_nobody_listens_at_the_hospital() -> None:
-    async with Region(BASE, "source-down") as region, httpx2.AsyncClient() as http:
+    async with Region(BASE, "source-down") as region, httpx2.AsyncClient(timeout=60) as http:
         with pytest.raises(httpx2.ConnectError):
             await http.get(region.organizations["hospital"].server.base + "/metadata")
         assert (await http.get(region.organizations["gp-a"].server.base + "/metadata")).status_code == 200
@@ -114,7 +114,7 @@ async def test_nothing_is_left_when_the_region_ends() -> None:
         bases = [organization.server.base for organization in region.organizations.values()]
         assert all(file.exists() for file in files)
     assert not any(file.exists() for file in files)
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         for base in bases:
             with pytest.raises(httpx2.ConnectError):
                 await http.get(base + "/metadata")

@@ -44,7 +44,7 @@ async def test_dropped_and_posted(tmp_path: Path) -> None:
         who = replace(custodian(NURSING), scopes=PUSHER, purpose="")
         token = gateway.ports.tokens.issue(who, datetime.now(UTC).timestamp())[0]  # type: ignore[union-attr]
         headers = {"authorization": f"Bearer {token}", "content-type": "application/fhir+json"}
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{door.port}", headers=headers) as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{door.port}", headers=headers, timeout=60) as http:
             first = await http.post("/inbox/nursing", content=resident(BSN, penicillin(criticality="low")))
             again = await http.post("/inbox/nursing", content=resident(BSN, penicillin()))
         assert (first.status_code, again.status_code) == (201, 200)

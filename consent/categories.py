@@ -55,6 +55,13 @@ _CONTENT: Final = {
     kind: tuple((frozenset(row["codes"]), row["label"]) for row in _TABLE["content"] if kind in row["types"])
     for kind in {kind for row in _TABLE["content"] for kind in row["types"]}
 }
+_DEPARTMENT: Final[Json] = _TABLE["department"]
+_PLACES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    kind: tuple(tuple(path.split(".")) for path in paths) for kind, paths in _DEPARTMENT["elements"].items()
+}
+_WRITERS: Final[dict[str, tuple[str, ...]]] = {kind: tuple(row) for kind, row in _DEPARTMENT["contained"].items()}
+_LABEL_THERE: Final = {code: label for label, codes in _DEPARTMENT["labels"].items() for code in codes}
+_OBSERVED_THERE: Final = {code: name for name, codes in _DEPARTMENT["observation"].items() for code in codes}
 _NONE: Final[frozenset[str]] = frozenset()
 _SPOKEN: Final = {
     (system, code): frozenset(names)
@@ -92,12 +99,18 @@ def types_of_category(category: str) -> frozenset[str]:
 
 
 def labels_of(resource: Json) -> frozenset[str]:
-    """Give the security labels of an item, written on it or carried by what it is; an unknown one is restricted."""
+    """Give the security labels of an item: written on it, carried by what it is, by its department or by who wrote it.
+
+    One nobody knows is restricted.
+    """
     security = resource.get("meta", {}).get("security")
-    content = _CONTENT.get(resource.get("resourceType", ""))
-    if not security and content is None:
+    kind = resource.get("resourceType", "")
+    content, placed = _CONTENT.get(kind), kind in _PLACES or "contained" in resource
+    if not security and content is None and not placed:
         return _NONE
     found = {label_of(coding.get("system", ""), coding.get("code", "")) for coding in security or ()}
+    if placed:
+        found |= {_LABEL_THERE[code] for code in _departments(resource) if code in _LABEL_THERE}
     if content is not None:
         codes = set(_codes(resource.get("code"))) | set(_codes(resource.get("category")))
         found |= {label for marked, label in content if not marked or not marked.isdisjoint(codes)}
@@ -135,7 +148,24 @@ def _observation(resource: Json) -> str:
             name = _OBSERVED.get(code)
             if name is not None:
                 return name
-    return _WITH_SPECIMEN if "specimen" in resource else _UNCODED
+    if "specimen" in resource:
+        return _WITH_SPECIMEN
+    there = _departments(resource) if "contained" in resource else ()
+    return next((_OBSERVED_THERE[code] for code in there if code in _OBSERVED_THERE), _UNCODED)
+
+
+def _departments(resource: Json) -> list[str]:
+    """Give the codes of its department and of who wrote it, as far as the item itself says."""
+    found: list[str] = []
+    for path in _PLACES.get(resource.get("resourceType", ""), ()):
+        value: Any = resource
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        found += _codes(value)
+    for one in resource.get("contained", ()):
+        for element in _WRITERS.get(one.get("resourceType", ""), ()):
+            found += _codes(one.get(element))
+    return found
 
 
 def _consent(resource: Json) -> str:

@@ -49,6 +49,64 @@ def test_barred(code: str) -> None:
     assert not purposes.situations_of(code)
 
 
+PSYCHIATRY = {"coding": [{"system": "http://snomed.info/sct", "code": "394587001"}]}
+SURGERY = {"coding": [{"system": "http://snomed.info/sct", "code": "394609007"}]}
+
+
+def role(**elements: Any) -> dict[str, Any]:
+    return {"resourceType": "PractitionerRole", "id": "r", **elements}
+
+
+@pytest.mark.parametrize(
+    ("item", "labels"),
+    [
+        ({"resourceType": "Encounter", "serviceType": PSYCHIATRY}, {"sensitive"}),
+        ({"resourceType": "Encounter", "serviceType": SURGERY}, set()),
+        ({"resourceType": "Encounter"}, set()),
+        ({"resourceType": "DocumentReference", "context": {"practiceSetting": PSYCHIATRY}}, {"sensitive"}),
+        ({"resourceType": "DocumentReference", "context": {"practiceSetting": SURGERY}}, set()),
+        ({"resourceType": "Condition", "contained": [role(specialty=[PSYCHIATRY])]}, {"sensitive"}),
+        ({"resourceType": "Condition", "contained": [role(specialty=[SURGERY])]}, set()),
+        (
+            {"resourceType": "MedicationRequest", "contained": [role(code=[{"coding": [{"code": "01.035"}]}])]},
+            {"sensitive"},
+        ),
+        ({"resourceType": "MedicationRequest", "contained": [role(code=[{"coding": [{"code": "01.015"}]}])]}, set()),
+        ({"resourceType": "Condition", "contained": [{"resourceType": "Patient", "specialty": [PSYCHIATRY]}]}, set()),
+    ],
+)
+def test_the_department_and_the_author_label_an_item(item: dict[str, Any], labels: set[str]) -> None:
+    assert labels_of(item) == labels
+
+
+@pytest.mark.parametrize(
+    ("department", "category"),
+    [
+        ("394914008", "ObservationImaging"),
+        ("408454008", "ObservationLaboratory"),
+        ("394609007", "ObservationExam"),
+    ],
+)
+def test_an_observation_without_a_category_is_of_the_department_that_made_it(department: str, category: str) -> None:
+    made = {"resourceType": "Observation", "contained": [role(specialty=[{"coding": [{"code": department}]}])]}
+    assert category_of(made) == category
+    named = {"category": [{"coding": [{"code": "vital-signs"}]}]}
+    assert category_of(made | named) == "ObservationVitalSigns", "what it says of itself comes first"
+
+
+AORTA = "urn:oid:2.16.840.1.113883.2.4.3.111.15.3"
+
+
+def test_the_categories_of_the_exchange_point_are_understood() -> None:
+    assert spoken(AORTA, "BEHAANWIJZING") == {"AdvanceDirective"}
+    assert spoken(AORTA, "MEDOVERZICHT") == {"MedicationUse", "MedicationRequest"}
+    assert not spoken(AORTA, "SOMETHING")
+    assert not spoken("http://elsewhere.example", "BEHAANWIJZING")
+    words = [code for code in categories._TABLE["spoken"]["aorta"] if code != "system"]
+    assert len(words) == 16
+    assert all(spoken(AORTA, code) <= categories.CATEGORIES for code in words)
+
+
 def test_nothing_is_both_a_situation_and_barred() -> None:
     assert not set(purposes.BARRED) & {code for row in purposes.PURPOSES.values() for code in (row.name, *row.codes)}
     assert set(purposes.PURPOSES) == {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.errors import Invalid
-from gateway.fhir.searching import moments, numbers, references, texts, tokens
+from gateway.fhir.searching import aliases, moments, numbers, references, texts, tokens
 from gateway.fhir.searching.escaping import plain, split
 from gateway.fhir.searching.records import Records
 from gateway.fhir.searching.references import ReferenceTest
@@ -51,6 +51,8 @@ def compiled(type_: str, name: str, value: str, reach: Reach, depth: int = 0) ->
     if name.startswith("_has:"):
         return _reverse(type_, name, value, reach, depth)
     known = parameters(type_)
+    if name.partition(":")[0] not in known:
+        name = aliases.parameter(type_, name)
     bare, _, modifier = name.partition(":")
     if "." in name and not ("." in bare and bare in known):
         return _chained(type_, name, value, reach, depth)
@@ -62,10 +64,10 @@ def compiled(type_: str, name: str, value: str, reach: Reach, depth: int = 0) ->
         raise Unknown(name, type_)
     if modifier and not target and modifier not in parameter.modifiers:
         raise Unknown(name, type_)
-    return _filter(parameter, target or modifier, value)
+    return _filter(type_, parameter, target or modifier, value)
 
 
-def _filter(parameter: Parameter, modifier: str, value: str) -> Test:
+def _filter(type_: str, parameter: Parameter, modifier: str, value: str) -> Test:
     if modifier == "missing":
         return _missing(parameter, value)
     if parameter.name in ("_text", "_content"):
@@ -75,11 +77,18 @@ def _filter(parameter: Parameter, modifier: str, value: str) -> Test:
         raise Invalid("invalid-parameter", name=printable(parameter.name), why=f"give one to {_MOST_VALUES} values")
     if parameter.kind == "composite":
         return _composite(parameter, alternatives)
+    if parameter.kind == "token" and modifier in ("", "not"):
+        also = [more for one in alternatives for more in aliases.codes(type_, parameter.name, one)]
+        alternatives += [one for one in also if one != aliases.NOTHING]
+        without = aliases.NOTHING in also
+    else:
+        without = False
     tests = [_value_test(parameter, modifier, one) for one in alternatives]
     values = parameter.values
 
     def test(item: Item, records: Records) -> bool:
-        return any(one(found, records) for found in values(item.resource) for one in tests)
+        held = values(item.resource)
+        return any(one(found, records) for found in held for one in tests) or (without and not held)
 
     return (lambda item, records: not test(item, records)) if modifier == "not" else test
 

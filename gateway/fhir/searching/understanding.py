@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.errors import Invalid
-from gateway.fhir.searching import including, subsets
+from gateway.fhir.searching import aliases, including, subsets
 from gateway.fhir.searching.criteria import Reach, Test, Unknown, compiled, printable
 from gateway.fhir.searching.including import Include
 from gateway.fhir.searching.ordering import SORTABLE
@@ -58,7 +58,9 @@ class Search:
     total: bool = True
     provenance: bool = False
     types: frozenset[str] = field(default_factory=frozenset)  # other types it goes over or brings
-    named: frozenset[str] = field(default_factory=frozenset)  # those of them that decide what is found: they must be open to the caller
+    named: frozenset[str] = field(
+        default_factory=frozenset
+    )  # those of them that decide what is found: they must be open to the caller
 
     def matches(self, item: Item, records: Records = Records()) -> bool:  # noqa: B008 - without items, and never changed but for a count
         """Claim that an item satisfies every parameter."""
@@ -106,7 +108,7 @@ def _understood(type_: str, given: tuple[tuple[str, str], ...], lenient: bool) -
             if name in including.BACK and value == including.PROVENANCE:
                 provenance = True
             elif name.partition(":")[0] in including.NAMES:
-                includes.append(including.include(type_, name, value))
+                includes += [including.include(type_, name, one) for one in aliases.includes(value)]
             else:
                 tests.append(compiled(type_, name, value, reach))
         except Unknown as unknown:

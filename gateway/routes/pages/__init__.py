@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from gateway.ports import Ports
-from gateway.routes.pages import asking, auditor, auditor_tasks, coordinator, desk_tools, glass, login
+from gateway.routes.pages import administrator, administrator_tasks, asking, auditor, auditor_tasks, coordinator, desk_tools, glass, login
 from gateway.routes.pages.provider import Provider
 from gateway.routes.pages.sessions import Sessions
 
@@ -26,5 +26,5 @@ def open_pages(web: FastAPI, ports: Ports, directory: Path) -> None:
     web.include_router(asking.router)
     web.include_router(glass.router)
     web.include_router(desk_tools.router)
-    for desk in (auditor, auditor_tasks):
+    for desk in (auditor, auditor_tasks, administrator, administrator_tasks):
         web.include_router(desk.router)

@@ -7,7 +7,17 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from gateway.ports import Ports
-from gateway.routes.pages import administrator, administrator_tasks, asking, auditor, auditor_tasks, coordinator, desk_tools, glass, login
+from gateway.routes.pages import (
+    administrator,
+    administrator_tasks,
+    asking,
+    auditor,
+    auditor_tasks,
+    coordinator,
+    desk_tools,
+    glass,
+    login,
+)
 from gateway.routes.pages.provider import Provider
 from gateway.routes.pages.sessions import Sessions
 

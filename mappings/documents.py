@@ -15,14 +15,13 @@ from mappings.panels import assemble_blood_pressure
 from mappings.profile_claims import claim
 from mappings.reading import SKIPPED, Reading
 from mappings.tables import table
-from mappings.v3_functions import PENDING, identifier
+from mappings.v3_contexts import carry_down, is_nothing
+from mappings.v3_functions import PENDING
+from mappings.v3_headers import BSN, Nodes, header, nodes_of, numbers_of, one_patient, one_target, roles_of
 from mappings.v3_persons import role_key
 from mappings.v3_settlements import V3_SETTLEMENTS
 from mappings.v3_times import child, flat
-from profiles.identifiers import passes_elfproef
 
-_BSN: Final = "2.16.840.1.113883.2.4.6.3"
-_TRIP: Final = "2.16.840.1.113883.2.4.3.32.5"
 _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
@@ -31,12 +30,7 @@ _NOBODYS: Final = _SHARED - {"RelatedPerson"} | {"Patient"}  # named by their nu
 _EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
 # What says two things: who somebody is and as what, what a document says and that it exists.
 _ALSO: Final = {"assignedAuthor": "role", "assignedEntity": "role", "participantRole": "role", "ClinicalDocument": "document"}  # fmt: skip
-_PERSON: Final = frozenset({"patientPerson", "Person"})
 _FAILED: Final = frozenset({"AE", "AR", "CE", "CR", "QE"})
-_GONE: Final = frozenset({"cancelled", "aborted", "nullified"})
-
-
-Nodes = list[tuple[str, Json]]  # elements with their names, in the order of the document
 
 
 def translate_document(root: Json, origin: Origin) -> Translation:
@@ -51,18 +45,15 @@ def translate_document(root: Json, origin: Origin) -> Translation:
         raise NotMappable("this is not a CDA document with a patient", where)
     reading = _reading(root, origin)
     made = Making(reading)
-    nodes = [("ClinicalDocument", document), *_nodes(document)]
-    roles = _roles(nodes)
-    if len(roles) > 1:
-        text = f"one patient a document: {len(roles)} found"
-        raise NotMappable(text, "recordTarget")
-    _one_patient(roles)
+    nodes = [("ClinicalDocument", document), *nodes_of(document)]
+    one_patient(roles_of(nodes))
+    one_target(roles_of(nodes))
     facts = reading.facts
     for name, place in table("maps/hl7v3/documents.yaml")["facts"].items():
         for container, key in reading.slots(root, path(place))[:1]:
             reading.take(container, key)
             facts[name] = str(container[key])
-    _header(document, nodes, reading)
+    header(document, nodes, reading)
     made.all(nodes)
     return made.translation(f"cda/{facts.get('type', 'document')}")
 
@@ -82,7 +73,7 @@ def translate_message(root: Json, origin: Origin) -> Translation:
     made = Making(reading)
     good: list[tuple[str, Json, Nodes]] = []
     for name, node in found:
-        nodes = [(name, node), *_nodes(node)]
+        nodes = [(name, node), *nodes_of(node)]
         reason = _broken(node, nodes)
         if reason:
             made.drop(root, name, node, reason)
@@ -90,10 +81,10 @@ def translate_message(root: Json, origin: Origin) -> Translation:
             good.append((name, node, nodes))
     if not good:
         raise NotMappable("no interaction of this message can be read", found[0][0])
-    _one_patient([role for _, _, nodes in good for role in _roles(nodes)])
-    known = any(_numbers(role, national=True) for _, _, nodes in good for role in _roles(nodes))
+    one_patient([role for _, _, nodes in good for role in roles_of(nodes)])
+    known = any(numbers_of(role, national=True) for _, _, nodes in good for role in roles_of(nodes))
     for name, node, nodes in good:
-        if known and not all(_numbers(role, national=True) for role in _roles(nodes)):
+        if known and not all(numbers_of(role, national=True) for role in roles_of(nodes)):
             made.drop(root, name, node, "the patient is not named by the BSN the other interactions name")
         else:
             made.all(nodes)
@@ -112,20 +103,9 @@ def _reading(root: Json, origin: Origin) -> Reading:
     return Reading(root, origin, xml=True, skipped=skipped)
 
 
-def _nodes(node: Json) -> Iterator[tuple[str, Json]]:
-    """Walk a tree in the order of the document."""
-    stack = [("", node)]
-    while stack:
-        name, one = stack.pop()
-        if name:
-            yield name, one
-        below = [(key, child) for key, value in one.items() if isinstance(value, list) for child in value]
-        stack.extend(reversed(below))
-
-
 def _interactions(root: Json) -> Iterator[tuple[str, Json]]:
     """Find what stands alone: interactions by their control act, else organizers with a patient."""
-    nodes = list(_nodes(root))
+    nodes = list(nodes_of(root))
     messages = [(name, node) for name, node in nodes if "ControlActProcess" in node]
     yield from messages or [(name, node) for name, node in nodes if name == "organizer" and "recordTarget" in node]
 
@@ -144,65 +124,7 @@ def _broken(node: Json, nodes: Nodes) -> str:
         return "the source answered with an error"
     if acts and "subject" not in acts[0]:
         return "the source answered without content"
-    return "" if _roles(nodes) else "no patient in this interaction"
-
-
-def _roles(nodes: Nodes) -> list[Json]:
-    """Find who the content is about: the record target, in messages of before CDA the patient with his person."""
-    targets = [role for name, node in nodes if name == "recordTarget" for role in node.get("patientRole", [])]
-    return targets or [
-        one for name, one in nodes if name in {"patient", "Patient"} and "id" in one and one.keys() & _PERSON
-    ]
-
-
-def _numbers(role: Json, *, national: bool) -> set[str]:
-    """Give the BSN of a patient, or every other number with its root."""
-    ids = [one for one in role.get("id", []) if one.get("extension") and (one.get("root") == _BSN) == national]
-    return {f"{one.get('root', '')}|{one['extension']}" for one in ids}
-
-
-def _one_patient(roles: list[Json]) -> None:
-    """Refuse content of two persons: two BSNs, or without a BSN no number that all of it shares.
-
-    Spec: rules D1, E1; a document has one recordTarget, the interactions of a batch each repeat theirs.
-    """
-    national = set[str]().union(*(_numbers(role, national=True) for role in roles))
-    if not roles or len(national) > 1:
-        text = f"one patient a document: {len(national)} found"
-        raise NotMappable(text, "recordTarget")
-    if not national and len(roles) > 1 and not set.intersection(*(_numbers(role, national=False) for role in roles)):
-        raise NotMappable("one patient a document: several without a common number", "recordTarget")
-
-
-def _header(document: Json, nodes: Nodes, reading: Reading) -> None:
-    """Put into facts what the intake decides by: the trip, what is replaced, a cancelled trip, a patient nobody knows."""
-    facts = reading.facts
-    trip = next((one["extension"] for name, one in nodes if name == "id" and one.get("root") == _TRIP and one.get("extension")), "")  # fmt: skip
-    if trip:
-        facts["trip"] = trip
-    for related in document.get("relatedDocument", []):
-        for parent in related.get("parentDocument", []):
-            facts["replaces"] = next((one.get("extension") or one.get("root", "") for one in parent.get("id", [])), "")
-            reading.take(document, "relatedDocument")
-    addressed = [one for part in document.get("informationRecipient", []) for kind, node in _nodes(part) if kind == "receivedOrganization" for one in node.get("id", [])]  # fmt: skip
-    known = (identifier(reading, one) for one in addressed if one.get("root") and not one.get("nullFlavor"))
-    named = next((one for one in known if one), None)
-    if named:
-        facts["recipient"] = f"{named.get('system', '')}|{named['value']}"
-    stated = [*document.get("sdtc_statusCode", [])]
-    stated += [code for name, one in nodes if name == "encompassingEncounter" for code in one.get("statusCode", [])]
-    if _GONE & {one.get("code") for one in stated}:
-        facts["status"] = "cancelled"
-    elif trip:
-        facts["contact"] = "true"
-    for name in ("custodian", "author"):
-        found = [node for part in document.get(name, []) for kind, node in _nodes(part) if kind == "name"]
-        if found:
-            facts[name] = found[-1].get("_text", "")
-    role = _roles(nodes)[0]
-    national = [one.rpartition("|")[2].zfill(9) for one in _numbers(role, national=True)]
-    if not _numbers(role, national=False) and not any(passes_elfproef(one) for one in national):
-        facts["quarantine"] = "patient-unknown"
+    return "" if roles_of(nodes) else "no patient in this interaction"
 
 
 @dataclass(slots=True)
@@ -221,9 +143,10 @@ class Making:
 
     def all(self, nodes: Nodes) -> None:
         """Make every resource of one document or interaction; the patient first, so that all can name it."""
-        for role in _roles(nodes):
+        for role in roles_of(nodes):
             self._node("patientRole", role)
         for kind, one in nodes:
+            carry_down(kind, one)
             if kind != "patientRole":
                 self._node(kind, one)
             if kind in _ALSO:
@@ -236,6 +159,9 @@ class Making:
         self.reading.take(*_slot(node, root, name))
 
     def _node(self, kind: str, node: Json) -> None:
+        if kind in _ACTS and is_nothing(node):
+            self.losses.append(Loss(kind, "note", "the entry says of itself that there is no information"))
+            return
         row = _row(self.reading, kind, node)
         for name in row.read if row else ():
             self.reading.take(node, name)
@@ -315,7 +241,7 @@ class Making:
             container[key] for place in definition.key for container, key in reading.slots(node, place, looking=True)
         ]
         known = [f"{one.get('root', '')}|{one.get('extension', '')}" for one in names if one.get("root") and not one.get("nullFlavor")]  # fmt: skip
-        local = [one for one in known if not one.startswith(f"{_BSN}|")]
+        local = [one for one in known if not one.startswith(f"{BSN}|")]
         if known and definition.target == "PractitionerRole":
             return digest(f"{reading.origin.source}\x1f{role_key(node)}".encode())
         if known:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from mappings.concepts import concept_map
 from mappings.model import Json
 from mappings.reading import Reading
 from mappings.settlements import observation_kind
 from mappings.tables import table
+from mappings.v3_functions import concept as read_concept
 from mappings.v3_reports import soap
-from mappings.v3_times import child, children
+from mappings.v3_times import attribute, child, children
 
 _CLINICAL: Final = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+_ALLERGY_CLINICAL: Final = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
 _NO_ALLERGY: Final = {
     "416098002": ("409137002", "No known drug allergy"),
     "419511003": ("409137002", "No known drug allergy"),
@@ -20,7 +23,12 @@ _NO_ALLERGY: Final = {
     "418471000": ("429625007", "No known food allergy"),
     "426232007": ("428607008", "No known environmental allergy"),
 }
+_ANY_PROBLEM: Final = frozenset(
+    {"", "55607006", "404684003", "64572001"}
+)  # problem, finding, disease: none in particular
 _NONE_KNOWN: Final = ("716186003", "No known allergy")
+_SPECIFICATION_OTHER: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TreatmentDirective2.SpecificationOther"
+_TREATMENTS: Final = frozenset({"305351004", "89666000", "40617009", "116762002", "281789004", "32485007"})
 _DOSES: Final = {"MedicationRequest": "dosageInstruction", "MedicationDispense": "dosageInstruction", "MedicationStatement": "dosage"}  # fmt: skip
 # Templates of MP9 number the parts of a schedule, so that several doses are one after the other.
 _SCHEDULED: Final = "2.16.840.1.113883.2.4.3.11.60.20.77.10.9359"
@@ -29,11 +37,16 @@ _SCHEDULED: Final = "2.16.840.1.113883.2.4.3.11.60.20.77.10.9359"
 def condition(reading: Reading, source: Json, made: Json) -> None:  # noqa: ARG001 - one signature a settlement
     """Let the clinical status agree with the end of the problem, and leave it out where FHIR forbids it.
 
-    Spec: FHIR R4 Condition, con-4, con-5.
+    A denied problem that names none says that there are none.
+
+    Spec: FHIR R4 Condition, con-4, con-5; C-CDA on FHIR 'No known problems'.
     """
-    _without_text(made, "clinicalStatus")
+    if source.get("negationInd") == "true" and child(source, "value").get("code", "") in _ANY_PROBLEM:
+        made["code"] = {"coding": [{"system": "http://snomed.info/sct", "code": "160245001", "display": "No current problems or disability"}]}  # fmt: skip
+        made.pop("verificationStatus", None)
+    _bound(made, "clinicalStatus", _CLINICAL)
     verification = _code(made.get("verificationStatus"))
-    if verification == "entered-in-error":
+    if verification in {"entered-in-error", "refuted"}:
         made.pop("clinicalStatus", None)
     elif "abatementDateTime" in made and _code(made.get("clinicalStatus")) not in {"inactive", "resolved", "remission"}:
         made["clinicalStatus"] = {"coding": [{"system": _CLINICAL, "code": "resolved"}]}
@@ -44,7 +57,7 @@ def allergy(reading: Reading, source: Json, made: Json) -> None:
 
     Spec: C-CDA on FHIR 'No known allergies'; FHIR R4 AllergyIntolerance, ait-1, ait-2; rules E8.
     """
-    _without_text(made, "clinicalStatus")
+    _bound(made, "clinicalStatus", _ALLERGY_CLINICAL)
     system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
     if source.get("negationInd") == "true":
         reading.take(source, "negationInd")
@@ -64,7 +77,7 @@ def allergy(reading: Reading, source: Json, made: Json) -> None:
     if verification == "entered-in-error":
         made.pop("clinicalStatus", None)
     elif "clinicalStatus" not in made:
-        made["clinicalStatus"] = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}]}  # fmt: skip
+        made["clinicalStatus"] = {"coding": [{"system": _ALLERGY_CLINICAL, "code": "active"}]}
     made["reaction"] = [one for one in made.get("reaction", []) if one.get("manifestation")]
     if not made["reaction"]:
         del made["reaction"]
@@ -76,6 +89,57 @@ def _words(reading: Reading, source: Json) -> str:
     if text:
         reading.take(node, "_text")
     return str(text)
+
+
+def directive(reading: Reading, source: Json, made: Json) -> None:
+    """Give the decision of a treatment directive a type where it is a plain yes or no, else its full text where nobody misses it.
+
+    Spec: nl-core-TreatmentDirective2, ext-TreatmentDirective2.SpecificationOther; rules E5: absence is never a yes.
+    """
+    provision = made.setdefault("provision", {})
+    decided = [source] if "code" in provision and child(source, "value").get("code") not in _TREATMENTS else []
+    decided += [one for link in children(source, "entryRelationship") for one in children(link, "observation")]
+    words: list[str] = [text] if (text := _words(reading, source)) else []
+    denied = source.get("negationInd") == "true"
+    for node in (child(one, "value") for one in decided):
+        concept = read_concept(reading, node) or {}
+        known = concept_map("v3-directive-decision").find(attribute(reading, node, "code"))
+        if known and not denied:
+            provision.setdefault("type", known["code"])
+        told = concept.get("text") or next(
+            (one["display"] for one in concept.get("coding", []) if "display" in one), ""
+        )
+        told = told or attribute(reading, node, "_text") or attribute(reading, node, "value")
+        words += [told] if told and (denied or not known) else []
+    if denied:
+        reading.take(source, "negationInd")
+    if "type" in provision and not words:
+        return
+    provision.pop("type", None)
+    told = "; ".join(dict.fromkeys(words)) or "beslissing niet vermeld: zie bron"
+    text = f"ontkend in de bron: {told}" if denied else told
+    made["modifierExtension"] = [{"url": _SPECIFICATION_OTHER, "valueString": text}]
+
+
+def declaration(reading: Reading, source: Json, made: Json) -> None:
+    """Say of a denied declaration that it is denied, in its own words; it is never shown as a wish.
+
+    Spec: rules E5, E8.
+    """
+    if source.get("negationInd") == "true":
+        reading.take(source, "negationInd")
+        made["status"] = "inactive"
+        for one in made.get("extension", []):
+            one["valueString"] = f"ontkend in de bron: {one['valueString']}"
+
+
+def administration(reading: Reading, source: Json, made: Json) -> None:  # noqa: ARG001 - one signature a settlement
+    """Say that the time is unknown where it is: what was given is not lost for that.
+
+    Spec: FHIR R4 MedicationAdministration.effective[x] 1..1; data-absent-reason.
+    """
+    if "effectiveDateTime" not in made:
+        made["_effectiveDateTime"] = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}  # fmt: skip
 
 
 def observation(reading: Reading, source: Json, made: Json) -> None:
@@ -170,13 +234,16 @@ def _says(dose: Json) -> bool:
 
 
 def sections(reading: Reading, source: Json, made: Json) -> None:  # noqa: ARG001 - one signature a settlement
-    """Leave out sections that say nothing, and name an author where the source does not.
+    """Leave out sections that say nothing and relations to nothing, and name an author where the source does not.
 
     Spec: FHIR R4 Composition, cmp-1; author 1..*, date 1..1.
     """
     made["section"] = [one for one in map(_spoken, made.get("section", [])) if one]
     if not made["section"]:
         del made["section"]
+    related = [one for one in made.pop("relatesTo", []) if "targetIdentifier" in one]
+    if related:
+        made["relatesTo"] = related
     made.setdefault("date", reading.origin.received)
     made.setdefault("author", [{"display": "auteur niet vermeld"}])
 
@@ -201,9 +268,10 @@ def medication(reading: Reading, source: Json, made: Json) -> None:
         reading.note((source, "ingredient"), "invalid", "an ingredient without a substance is left out")
 
 
-def _without_text(made: Json, name: str) -> None:
-    if name in made and "coding" not in made[name]:
-        del made[name]
+def _bound(made: Json, name: str, system: str) -> None:
+    """Leave out a status that has no code of the system FHIR asks for: beside one the original may stand, alone it may not."""
+    if all(one.get("system") != system for one in made.get(name, {}).get("coding", [])):
+        made.pop(name, None)
 
 
 def _code(concept: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -216,6 +284,9 @@ V3_SETTLEMENTS: Final[dict[str, Settlement]] = {
     "v3-condition": condition,
     "v3-allergy": allergy,
     "v3-observation": observation,
+    "v3-directive": directive,
+    "v3-declaration": declaration,
+    "v3-administration": administration,
     "v3-agreement": agreement,
     "v3-sections": sections,
     "v3-soap": soap,

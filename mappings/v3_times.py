@@ -169,9 +169,6 @@ def timing(reading: Reading, node: Json) -> Json | None:
             repeat.update(_bounded(bounds))
     if repeat:
         made["repeat"] = {**repeat, **made.get("repeat", {})}
-    bounds = made.get("repeat", {}).get("boundsDuration")
-    if bounds and "unit" not in bounds and bounds.get("code") in _UNITS:
-        bounds.update({"unit": _UNITS[bounds["code"]], "system": "http://unitsofmeasure.org"})
     return made or None
 
 
@@ -219,10 +216,13 @@ def _recurrence(reading: Reading, node: Json) -> Json:
     made: Json = {}
     rate = _either(node, "frequency")
     if rate:
-        times, per = number(reading, _either(rate, "numerator")), number(reading, _either(rate, "denominator"))
+        per = number(reading, _either(rate, "denominator"))
         unit = attribute(reading, _either(rate, "denominator"), "unit")
-        if times is not None and times == int(times) and times > 0 and per is not None and unit in _UNITS:
-            made = {"frequency": int(times), "period": per, "periodUnit": unit}
+        times = _times(reading, _either(rate, "numerator"))
+        if times and per is not None and per > 0 and unit in _UNITS:
+            made = {"frequency": times[0], "period": per, "periodUnit": unit}
+            if times[-1] > times[0]:
+                made["frequencyMax"] = times[-1]
     every = _either(node, "period")
     if every:
         amount, unit = number(reading, every), attribute(reading, every, "unit")
@@ -232,6 +232,18 @@ def _recurrence(reading: Reading, node: Json) -> Json:
     if phase and (bounds := period(reading, phase)):
         made.update(_bounded(bounds))
     return made
+
+
+def _times(reading: Reading, node: Json) -> list[int]:
+    """Read how often: one whole number, or the least and the most; nothing when a part of it cannot be read.
+
+    Spec: HL7 v3 data types R1 URG in hl7nl (uncertainRange).
+    """
+    between = _either(node, "uncertainRange") or node
+    ends = [_either(between, name) for name in ("low", "high") if _either(between, name)] or [node]
+    read = [number(reading, one) for one in ends]
+    whole = [int(one) for one in read if one is not None and one == int(one) and one > 0]
+    return whole if len(whole) == len(read) and whole == sorted(whole) else []
 
 
 _NUMBERS: Final = frozenset(
@@ -260,7 +272,10 @@ def _fhir_value(reading: Reading, node: Json, name: str) -> Any:  # noqa: ANN401
     if name in _NUMBERS:
         return number(reading, node)
     if "value" not in node:
-        return fhir(reading, node) or None
+        found = fhir(reading, node)
+        if name.endswith("Duration") and found.get("code") in _UNITS:
+            found.update({"unit": found.get("unit", _UNITS[found["code"]]), "system": "http://unitsofmeasure.org"})
+        return found or None
     text = attribute(reading, node, "value")
     if name == "valueBoolean":
         return text == "true"

@@ -11,17 +11,17 @@ from mappings.definition import Definition, Line, MapError, Path, lines
 from mappings.er7_agreement import TIDY
 from mappings.er7_codes import code_of, concept_of
 from mappings.er7_functions import DISPLAYS, ER7_FUNCTIONS
+from mappings.er7_memory import copied, remembered, repeats
 from mappings.er7_paths import Claim, Select, claim_of, ends_on_segment, selector
 from mappings.er7_primitives import ER7_PRIMITIVES, Convert
 from mappings.er7_reading import Er7Reading
-from mappings.formats.er7_tree import Segment
+from mappings.formats.er7_tree import Node, Segment
 from mappings.model import Json
 from profiles.definitions import Member, definitions
 
-_SAYS_NOTHING: Final = frozenset({"url"})
 _WHOLE: Final = frozenset({"integer", "positiveInt", "unsignedInt"})
 Rule = Callable[[Er7Reading, Any, Json], None]  # (reading, segment or node, target object)
-Rules = tuple[tuple[int, Rule], ...]  # the number of the field or part a rule reads; 0 = it decides for itself
+Rules = tuple[tuple[int, Rule], ...]  # where the field or part stands a rule reads; negative: it decides for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,23 @@ class Er7Map:
 
     def lacks(self, made: Json) -> list[str]:
         """Name what the target resource must have and has not."""
-        asked = (one for one in self.definition.requires if not any(name in made for name in one.split("|")))
-        return [*asked, *(names[0] for names in self.needed if not any(name in made for name in names))]
+        return [names[0] for names in self.needed if made.keys().isdisjoint(names)]
 
     def holds(self, reading: Er7Reading, segment: Segment) -> bool:
         """Claim that this map makes something of a segment."""
-        return all(claim(reading, segment) for claim in self.claims)
+        for claim in self.claims:  # noqa: SIM110 - a loop costs half of `all` with a generator
+            if not claim(reading, segment):
+                return False
+        return True
 
     def run(self, reading: Er7Reading, segment: Segment) -> Json:
         """Make the target resource of one segment."""
         resource: Json = {"resourceType": self.definition.target}
-        _apply(self.rules, reading, segment, resource)
+        raw = segment.raw
+        length = len(raw)
+        for index, rule in self.rules:
+            if index < 0 or (index < length and raw[index]):
+                rule(reading, segment, resource)
         return resource
 
 
@@ -67,7 +73,8 @@ class Er7Compiler:
             claims = tuple(claim_of(one, on_segment=True) for one in definition.when)
             key = tuple((place, selector(place, on_segment=True)) for place in definition.key)
             rules = self._rules(definition.lines, definition.target, on_segment=True)
-            return Er7Map(definition, claims, key, rules, _required(definition.target))
+            asked = tuple(tuple(one.split("|")) for one in definition.requires)
+            return Er7Map(definition, claims, key, rules, (*asked, *_required(definition.target)))
         except (KeyError, MapError) as error:
             message = f"{definition.name}: {error}"
             raise MapError(message) from None
@@ -78,10 +85,15 @@ class Er7Compiler:
     def _rule(self, line: Line, kind: str, *, on_segment: bool) -> tuple[int, Rule]:
         sourced = bool(line.sources) and not line.link
         make = self._sourced(line, kind, on_segment=on_segment) if sourced else _fixed(line, on_segment)
-        gate = _gate(line)
+        gate = _gate(line) or _gate_of_claims(line)
+        gate = gate - (0 if on_segment else 1) if gate else -1
+        if on_segment and gate < 0 and sourced:
+            make = _if_child(line, make)
         if not line.when:
             return gate, make
         claims = tuple(claim_of(one, on_segment=on_segment) for one in line.when)
+        if len(claims) == 1:
+            return gate, _guarded(claims[0], make)
 
         def guarded(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
             for claim in claims:
@@ -96,10 +108,11 @@ class Er7Compiler:
         convert = self._converter(line, kind, on_segment=ends_on_segment(line.sources[0], on_segment=on_segment))
         target, default = line.target, line.default
         field = _field_of(line) if on_segment else 0
+        if field and target != "*" and (line.many or default is None):
+            rule = _many_of_field(target, field, convert) if line.many else _single_of_field(target, field, convert)
+            return remembered(rule, target, field, many=line.many) if repeats(line, self._declared) else rule
         if line.many:
-            return _many_of_field(target, field, convert) if field else _many(target, selects, convert)
-        if field and default is None and target != "*":
-            return _single_of_field(target, field, convert)
+            return _many(target, selects, convert)
         if target == "*":
             return _spread(selects, convert)
 
@@ -113,7 +126,7 @@ class Er7Compiler:
                         out[target] = value
                         return
             if default is not None:
-                out[target] = _copied(default)
+                out[target] = copied(default)
 
         return single
 
@@ -139,12 +152,16 @@ class Er7Compiler:
             raise MapError(message)
 
         key = (name, kind, on_segment)
+        known: Convert | None = None
 
         def later(reading: Er7Reading, node: Any, at: int) -> Any:  # noqa: ANN401 - any JSON value
-            found = self._converters.get(key)
-            if found is None:
-                found = self._converters[key] = self._declaration(self._declared[name], kind, on_segment=on_segment)
-            return found(reading, node, at)
+            nonlocal known
+            if known is None:
+                known = self._converters.get(key)
+                if known is None:
+                    known = self._declaration(self._declared[name], kind, on_segment=on_segment)
+                    self._converters[key] = known
+            return known(reading, node, at)
 
         return later
 
@@ -162,8 +179,7 @@ class Er7Compiler:
                 return None
             made: Json = {"resourceType": kind}
             _apply(rules, reading, part, made)
-            lacking = requires and not any(name in made for name in requires)
-            if len(made) == 1 or lacking or not all(any(name in made for name in names) for names in needed):
+            if len(made) == 1 or (requires and made.keys().isdisjoint(requires)) or _lacking(needed, made):
                 return None
             return reading.support(made, display(made)) or None
 
@@ -174,23 +190,37 @@ class Er7Compiler:
         tidy = TIDY.get(kind)
         if elements[0].target == "*":
             needed, tidy = (), None  # what it spreads stands in another object, which is held against its own type
+        compound = bool(rules) and all(index > 0 for index, _ in rules)  # a text without parts gives nothing
 
         def convert(reading: Er7Reading, node: Any, at: int) -> Json | None:  # noqa: ANN401 - segment or node
+            if compound and at and at <= len(node.parts) and node.parts[at - 1].__class__ is str:
+                return None
             part = node.child(at) if at else node
             if part is None:
                 return None
             out: Json = {}
-            _apply(rules, reading, part, out)
+            raw = part.parts if part.__class__ is Node else part.raw
+            length = len(raw)
+            for index, rule in rules:
+                if index < 0 or (index < length and raw[index]):
+                    rule(reading, part, out)
             if "_line" in out:
                 out["_line"] += [None] * (len(out.get("line", ())) - len(out["_line"]))
-            for names in needed:
-                if not any(name in out for name in names):
-                    return None  # FHIR knows no such part: what was read of it is reported with its parent
+            if needed and _lacking(needed, out):
+                return None  # FHIR knows no such part: what was read of it is reported with its parent
             if tidy is not None:
                 tidy(reading, part, out)
-            return None if out.keys() <= _SAYS_NOTHING else out
+            return out if len(out) > 1 or (out and "url" not in out) else None
 
         return convert
+
+
+def _lacking(needed: tuple[tuple[str, ...], ...], made: Json) -> bool:
+    """Claim that something FHIR asks is not there."""
+    for names in needed:  # noqa: SIM110 - a loop costs half of `any` with a generator, and this runs for every part
+        if made.keys().isdisjoint(names):
+            return True
+    return False
 
 
 def _kind_of(kind: str, target: str) -> str:
@@ -216,15 +246,22 @@ def _required(kind: str) -> tuple[tuple[str, ...], ...]:
     )
 
 
+def _guarded(claim: Claim, make: Rule) -> Rule:
+    """Make something only where one claim holds, as most conditions are."""
+
+    def guarded(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        if claim(reading, source):
+            make(reading, source, out)
+
+    return guarded
+
+
 def _apply(rules: Rules, reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
-    """Run the rules whose field is there."""
-    if source.__class__ is Segment:
-        raw, shift = source.raw, 0
-    else:
-        raw, shift = source.parts, 1
+    """Run the rules whose field or part is there."""
+    raw = source.parts if source.__class__ is Node else source.raw
     length = len(raw)
-    for gate, rule in rules:
-        if gate == 0 or (gate - shift < length and raw[gate - shift]):
+    for index, rule in rules:
+        if index < 0 or (index < length and raw[index]):
             rule(reading, source, out)
 
 
@@ -237,6 +274,29 @@ def _gate(line: Line) -> int:
     return int(name) if name.isdigit() and not place.rooted else 0
 
 
+def _gate_of_claims(line: Line) -> int:
+    """Give a field or part that must be there for the conditions of a line to hold, if there is one."""
+    for claim in line.when:
+        names = [step.name for step in claim.path.steps]
+        if names and names[0].isdigit() and not claim.path.rooted and not claim.negated:
+            return int(names[0])
+    return 0
+
+
+def _if_child(line: Line, make: Rule) -> Rule:
+    """Let a line that reads only a segment below do nothing where there is none, as is usual."""
+    names = {place.steps[0].name for place in line.sources if place.steps and not place.rooted}
+    name = next(iter(names), "")
+    if len(names) != 1 or len(line.sources) != 1 or line.default is not None or not name[:1].isalpha():
+        return make
+
+    def below(reading: Er7Reading, source: Segment, out: Json) -> None:
+        if name in source.children:
+            make(reading, source, out)
+
+    return below
+
+
 def _fixed(line: Line, on_segment: bool) -> Rule:
     target, many, value, kind = line.target, line.many, line.value, line.link
     if kind and line.sources:
@@ -247,13 +307,17 @@ def _fixed(line: Line, on_segment: bool) -> Rule:
         if reference is not None and target not in out:
             out[target] = [{"reference": reference}] if many else {"reference": reference}
 
+    def text(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401, ARG001 - one signature a rule
+        if target not in out:
+            out[target] = value
+
     def fixed(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401, ARG001 - one signature a rule
         if target not in out:
-            out[target] = _copied(value)
+            out[target] = copied(value)
         elif many and isinstance(value, list):
-            out[target].extend(_copied(value))
+            out[target].extend(copied(value))
 
-    return link if kind else fixed
+    return link if kind else text if isinstance(value, str) else fixed
 
 
 def _linked(line: Line, select: Select) -> Rule:
@@ -342,9 +406,3 @@ def _spread(selects: tuple[Select, ...], convert: Convert) -> Rule:
 
 def _nothing(resource: Json) -> str:  # noqa: ARG001 - one signature
     return ""
-
-
-def _copied(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        return {name: _copied(child) for name, child in value.items()}
-    return [_copied(child) for child in value] if isinstance(value, list) else value

@@ -106,8 +106,9 @@ def _claim_here(number: int, wanted: frozenset[str], *, on_segment: bool, negate
     """Check a field of a segment, or a part of a node, by itself."""
 
     def field(reading: Er7Reading, source: Any) -> bool:  # noqa: ANN401, ARG001 - one signature a claim
-        if number < len(source.raw) and source.raw[number]:
-            for node in source.field(number):
+        raw = source.raw
+        if number < len(raw) and raw[number]:
+            for node in source.fields.get(number) or source.field(number):
                 text = node.peek(1)
                 if (text in wanted) if wanted else text:
                     return not negated

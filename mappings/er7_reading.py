@@ -26,6 +26,7 @@ class Er7Reading:
     supporting: dict[str, Json] = field(default_factory=dict)  # reference → resource that only supports others
     facts: dict[str, str] = field(default_factory=dict)
     notes: dict[tuple[int, int], list[tuple[Kind, str]]] = field(default_factory=dict)
+    scope: str = ""  # what else than its text the meaning of a field depends on: separators, character set, time zone
 
     def note(self, node: Segment | Node, at: int, kind: Kind, reason: str) -> None:
         """Report a loss at a node; the path is found when the pass is over."""
@@ -81,14 +82,19 @@ class _Walk:
         self._nulls = nulls
 
     def segment(self, one: Segment, where: str) -> None:
-        self._say((id(one), 0), where)
-        touched, unread = False, []
-        plain = not self._notes and not self._nulls
-        for number, raw in enumerate(one.raw):
-            if not raw or not number:
-                continue
-            if plain and one.opened(number) and _is_read(one.field(number)):
-                touched = True  # the usual case: no names are made for it
+        touched, unread, opened = False, [], one.fields
+        if self._notes or self._nulls:
+            self._say((id(one), 0), where)
+            left = [number for number, raw in enumerate(one.raw) if raw]
+        else:  # the usual case: no names are made for what was read
+            read = {number for number, nodes in opened.items() if is_read(nodes)}
+            mask = one.mask
+            left = [
+                number for number, raw in enumerate(one.raw) if raw and number not in read and not mask >> number & 1
+            ]
+            touched = bool(read) or mask != 0
+        for number in left:
+            if not number:
                 continue
             path, bare = f"{where}-{number}", f"{one.name}-{number}"
             self._say((id(one), number), path)
@@ -149,13 +155,14 @@ class _Walk:
         self.found.extend(Loss(path, "unmapped", "no line of the map reads this") for path in paths)
 
 
-def _is_read(nodes: list[Node]) -> bool:
+def is_read(nodes: list[Node]) -> bool:
     """Claim that every part with content was read."""
     for node in nodes:
         mask = node.mask
-        if mask == ALL:
-            continue
-        for at, part in enumerate(node.parts, 1):
-            if part and not mask >> at & 1 and (isinstance(part, str) or not _is_read([part])):
-                return False
+        full = (2 << len(node.parts)) - 2
+        if mask & full != full:
+            for part in node.parts:
+                mask >>= 1
+                if part and not mask & 1 and (isinstance(part, str) or not is_read([part])):
+                    return False
     return True

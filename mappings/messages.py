@@ -58,8 +58,9 @@ def translate_message(message: Message, origin: Origin, *, whole: bool = False) 
     }
     if script.contact:
         facts["contact"] = "true"
+    scope = message.delimiters.all + origin.zone
     for segments in groups:
-        reading = Er7Reading(_arrange(segments, script), origin, facts=facts, whole=whole)
+        reading = Er7Reading(_arrange(segments, script), origin, facts=facts, whole=whole, scope=scope)
         made.of(reading, segments, whole=whole)
         made.support(reading)
         found += losses(reading, segments, script.ignored, nulls=message.nulls)

@@ -28,6 +28,11 @@ class Separators:
     subcomponent: str = "&"
     charset: str = "utf-8"
 
+    @property
+    def all(self) -> str:
+        """Give them as one text, by which two messages are told apart."""
+        return f"{self.field}{self.component}{self.repetition}{self.escape}{self.subcomponent}{self.charset}"
+
     def unescaped(self, text: str) -> str:
         """Write out the escape sequences of a text.
 
@@ -90,16 +95,17 @@ class Node:
 
     def text(self, at: int = 1) -> str:
         """Read the text of a part, or of its first subcomponent."""
-        if at > len(self.parts):
+        parts = self.parts
+        if at > len(parts):
             return ""
-        part = self.parts[at - 1]
-        if isinstance(part, str):
+        part = parts[at - 1]
+        if part.__class__ is str:
             self.mask |= 1 << at
         else:
             while not isinstance(part, str):
                 part.mask |= 2
                 part = part.parts[0]
-        return "" if part == NULL else part.strip()
+        return "" if part == NULL else str.strip(part)
 
     def flat(self) -> str:
         """Give the content as one text that does not depend on the separators of its message."""
@@ -119,7 +125,7 @@ class Node:
 class Segment:
     """One segment: raw fields by number, the segments that belong to it, and what of it was read."""
 
-    __slots__ = ("_fields", "_marks", "children", "mask", "name", "parent", "raw")
+    __slots__ = ("_marks", "children", "fields", "mask", "name", "parent", "raw")
 
     def __init__(self, text: str, number: int, marks: Separators) -> None:
         raw = text.split(marks.field)
@@ -134,14 +140,23 @@ class Segment:
         self.parent: Segment | None = None
         self.children: dict[str, list[Segment]] = {}
         self._marks = marks
-        self._fields: dict[int, list[Node]] = {}
+        self.fields: dict[int, list[Node]] = {}  # those that were looked at
 
     def field(self, number: int) -> list[Node]:
         """Give the repetitions of a field; empty ones are left out."""
-        found = self._fields.get(number)
-        if found is None:
-            text = self.raw[number] if number < len(self.raw) else ""
-            found = self._fields[number] = self._taken_apart(text) if text else []
+        found = self.fields.get(number)
+        if found is not None:
+            return found
+        raw = self.raw
+        text = raw[number] if number < len(raw) else ""
+        if not text:
+            return []
+        marks = self._marks
+        if marks.repetition in text:
+            found = [self._node(part) for part in text.split(marks.repetition) if part]
+        else:
+            found = [self._node(text)]
+        self.fields[number] = found
         return found
 
     def peek(self, field: int, component: int = 1) -> str:
@@ -156,27 +171,20 @@ class Segment:
 
     def opened(self, number: int) -> bool:
         """Claim that a field was looked at."""
-        return number in self._fields
+        return number in self.fields
 
     def flat(self) -> str:
         """Give the content of all fields as one text."""
         fields = ("~".join(node.flat() for node in self.field(number)) for number in range(1, len(self.raw)))
         return "|".join((self.name, *fields))
 
-    def _taken_apart(self, text: str) -> list[Node]:
-        marks = self._marks
-        if marks.repetition in text:
-            return [self._node(part) for part in text.split(marks.repetition) if part]
-        return [self._node(text)]
-
     def _node(self, text: str) -> Node:
         marks = self._marks
+        if marks.subcomponent not in text and marks.escape not in text:
+            return Node(list[str | Node](text.split(marks.component)))
         if marks.component not in text and marks.subcomponent not in text:
-            return Node([marks.unescaped(text) if marks.escape in text else text])
-        parts: list[str | Node] = list(text.split(marks.component))
-        if marks.subcomponent in text or marks.escape in text:
-            parts = [self._component(part) if isinstance(part, str) else part for part in parts]
-        return Node(parts)
+            return Node([marks.unescaped(text)])
+        return Node([self._component(part) for part in text.split(marks.component)])
 
     def _component(self, text: str) -> str | Node:
         marks = self._marks

@@ -1,0 +1,89 @@
+"""What repeats from message to message, wards, professionals and codes, is read once and copied after that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from mappings.definition import Line, MapError, lines
+from mappings.er7_reading import Er7Reading, is_read
+from mappings.formats.er7_tree import NULL, Segment
+from mappings.model import Json
+
+_MOST: Final = 512  # values of one line of a map; then it is forgotten and learned anew
+_LONGEST: Final = 160  # what is longer is a text somebody wrote, not a code or a name of a list
+# What stands in lists of an organization. Nothing of a patient: no names, addresses, numbers, dates or results.
+_LISTED: Final = frozenset({"XCN", "PL"})
+_TRANSFORMS: Final = frozenset({"er7-concept", "er7-coded", "er7-location"})
+Rule = Callable[[Er7Reading, Any, Json], None]
+
+
+def repeats(line: Line, declared: dict[str, Any]) -> bool:
+    """Claim that a line reads only what stands in lists of an organization, and nothing but its own field."""
+    if line.link or any(not step.name.isdigit() for one in line.sources for step in one.steps):
+        return False
+    if any(one.rooted for one in line.sources) or any(claim.path.rooted for claim in line.when):
+        return False
+    if not line.sources:
+        return line.value is not None
+    if line.elements:
+        return all(repeats(one, declared) for one in line.elements)
+    if line.transform:
+        return line.transform in _TRANSFORMS
+    return bool(line.concept) or (
+        len(line.types) == 1 and line.types[0] in _LISTED and _is_closed(line.types[0], declared)
+    )
+
+
+def _is_closed(name: str, declared: dict[str, Any]) -> bool:
+    """Claim that a type reads nothing around its own node."""
+    content = declared.get(name)
+    if not isinstance(content, dict):
+        return False
+    try:
+        found = lines(content["elements"] if "resource" in content else content)
+    except (MapError, KeyError):
+        return False
+    return all(not one.link and not any(place.rooted for place in one.sources) for one in found)
+
+
+def remembered(rule: Rule, target: str, field: int, *, many: bool) -> Rule:
+    """Give what the same text gave before, where it was read whole and without a remark.
+
+    INVARIANT: the result and the losses are those of reading it again.
+    """
+    known: dict[tuple[str, str], Any] = {}
+
+    def remembering(reading: Er7Reading, source: Segment, out: Json) -> None:
+        if reading.whole:  # then persons and places are resources of their own
+            rule(reading, source, out)
+            return
+        raw = source.raw[field]
+        key = (raw, reading.scope)
+        found = known.get(key)
+        if found is not None:
+            source.mask |= 1 << field
+            if target not in out:
+                out[target] = copied(found)
+                return
+            if not many:
+                return
+        if target in out or len(raw) > _LONGEST or NULL in raw:
+            rule(reading, source, out)
+            return
+        remarks = len(reading.notes)
+        rule(reading, source, out)
+        made = out.get(target)
+        if made is not None and len(reading.notes) == remarks and is_read(source.field(field)):
+            if len(known) >= _MOST:
+                known.clear()
+            known[key] = copied(made)
+
+    return remembering
+
+
+def copied(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Copy a value, so that what is done to one resource is not done to another."""
+    if value.__class__ is dict:
+        return {name: child if child.__class__ is str else copied(child) for name, child in value.items()}
+    return [copied(child) for child in value] if value.__class__ is list else value

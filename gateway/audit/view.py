@@ -24,7 +24,7 @@ UNKNOWN_OUTCOME: Final = "unknown"  # error of a record that closes an intent no
 
 WITHHELD: Final = "consent-refused"  # what reasons on the side of the patient collapse to
 # What a summary says to the requester as well; other incidents are for the custodian.
-_TOLD: Final = frozenset({"masked", "malformed-item", "unknown-modifier", "no-patient", "wrong-patient"})
+_TOLD: Final = frozenset({"masked", "malformed-item", "unknown-modifier", "no-patient"})
 
 
 @dataclass(frozen=True, slots=True)

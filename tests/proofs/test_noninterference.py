@@ -7,10 +7,13 @@ from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
 
+import httpx2
 import pytest
 
 from gateway.model import Caller, IndexEntry
 from tests.fakes import NOON
+from tests.gateway.audit.driving import TODAY, auditor
+from tests.gateway.audit.memory import LogWorld
 from tests.gateway.charts import (
     OTHER_BSN,
     TERMS,
@@ -67,7 +70,7 @@ class Pair:
     @staticmethod
     def _made(charts: dict[str, list[Json]], known: list[str], permits: list[str], denied: set[str], fails: dict[str, str],
               after: list[Callable[[World], None]], *, case: bool) -> World:  # fmt: skip
-        world = World(charts=charts, known_at=known, permits=permits)
+        world = LogWorld(charts=charts, known_at=known, permits=permits)
         for name, code in fails.items():
             world.charts[name].fails = code
         for category in sorted(denied):
@@ -192,7 +195,31 @@ def _read(chance: random.Random, world: World, caller: Caller) -> Reply:
     return world.get(f"{native.partition('/')[0]}/{world.keys.item_id(custodian, native)}", caller)
 
 
+def _log(chance: random.Random, world: World, caller: Caller) -> Reply:
+    """What the own auditor finds in the log after the caller asked something (rule F1)."""
+    _before(chance, world, caller)
+    more = chance.choice(["", "", "&_count=1", f"&patient=Patient/{world.patient}", "&_summary=count"])
+    plain = {"accept_encoding": "identity"}  # ids of requests are random, and pack to random lengths
+    return world.get(f"AuditEvent?{TODAY}{more}", auditor(caller.requester.organization), **plain)
+
+
+def _counted(chance: random.Random, world: World, caller: Caller) -> Reply:
+    """What operations staff can read off the figures; how long things took is no part of it."""
+    _before(chance, world, caller)
+    lines = [
+        line for line in world.app.metrics.text().splitlines() if b"seconds" not in line and b"_created" not in line
+    ]
+    return Reply(200, httpx2.Headers(), b"\n".join(lines))
+
+
+def _before(chance: random.Random, world: World, caller: Caller) -> None:
+    ask = chance.choice([_search, _summary, ASKS["preflight"], _read])
+    ask(chance, world, caller)
+
+
 ASKS: dict[str, Ask] = {
+    "log": _log,
+    "figures": _counted,
     "search": _search,
     "search again": _search,
     "summary": _summary,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Report
+from mappings.downgrade import downgrade
 from mappings.model import Origin
 from mappings.translation import translate
 from profiles.exact import encode
@@ -52,12 +53,20 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # 
     parse = _peer()
     ours, encoded, theirs, lifted = [], [], [], []
     bundle = _bundle(100)
+    lowered: list[float] = []
+    r4 = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"resource": one} for one in translate(bundle, "fhir-stu3", _ORIGIN).resources],
+    }
+    messages = _messages(size.messages)
     for _ in range(size.rounds):
-        ours.append(_microseconds(lambda: translate(_ADT, "hl7v2", _ORIGIN), size.messages))
-        encoded.append(_microseconds(lambda: encode(list(translate(_ADT, "hl7v2", _ORIGIN).resources)), size.messages))
+        ours.append(_microseconds(lambda one: translate(one, "hl7v2", _ORIGIN), messages))
+        encoded.append(_microseconds(lambda one: encode(list(translate(one, "hl7v2", _ORIGIN).resources)), messages))
         if parse is not None:
-            theirs.append(_microseconds(lambda: parse(_ADT.decode()), size.messages))
-        lifted.append(_microseconds(lambda: translate(bundle, "fhir-stu3", _ORIGIN), size.bundles))
+            theirs.append(_microseconds(lambda one: parse(one.decode()), messages))
+        lifted.append(_microseconds(lambda one: translate(one, "fhir-stu3", _ORIGIN), [bundle] * size.bundles))
+        lowered.append(_microseconds(lambda _: downgrade(r4), [bundle] * size.bundles))
     report = Report("mapping", {"message bytes": len(_ADT), "segments": 10, "time": "processor"})
     report.add("ADT bytes to resources, a second", "messages/s", [1e6 / one for one in ours], digits=0, at_least=2000)
     report.add(
@@ -68,6 +77,7 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # 
         at_least=2000,
     )
     report.add("STU3 BgZ of 100 resources", "ms", [one / 1000 for one in lifted], at_most=20)
+    report.add("the same said in STU3 again", "ms", [one / 1000 for one in lowered], at_most=20)
     if theirs:
         report.add(
             "python-hl7 parses the same message, a second", "messages/s", [1e6 / one for one in theirs], digits=0
@@ -79,11 +89,29 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # 
     return report
 
 
-def _microseconds(work: Callable[[], object], times: int) -> float:
+def _messages(count: int) -> list[bytes]:
+    """A feed: patients, times and values differ, the physicians, wards and diagnoses of one hospital come back."""
+    return [
+        (
+            _ADT.replace(b"M0001", b"M%05d" % number)
+            .replace(b"P123", b"P%d" % (number % 211))
+            .replace(b"Jan^P", b"Jan%d^P" % (number % 97))
+            .replace(b"19560312", b"19%02d0312" % (number % 90 + 10))
+            .replace(b"20260105100000", b"202601051%05d" % (number % 50 * 100))
+            .replace(b"0101^Jansen", b"%04d^Jansen" % (number % 40))
+            .replace(b"SEH^1^2", b"SEH^%d^2" % (number % 20))
+            .replace(b"||88|", b"||%d|" % (number % 80 + 50))
+            .replace(b"R07.4", b"R%02d.4" % (number % 30))
+        )
+        for number in range(count)
+    ]
+
+
+def _microseconds(work: Callable[[bytes], object], inputs: list[bytes]) -> float:
     started = time.process_time()
-    for _ in range(times):
-        work()
-    return (time.process_time() - started) / times * 1e6
+    for one in inputs:
+        work(one)
+    return (time.process_time() - started) / len(inputs) * 1e6
 
 
 def _peer() -> Callable[[str], object] | None:

@@ -102,7 +102,7 @@ def _resource(type_: str) -> Json:
     made["versioning"] = "versioned" if type_ in VERSIONED else "no-version"
     if "read" in codes:
         made["conditionalRead"] = "full-support"
-    if type_ in SEARCHED or type_ in PARAMETERS:
+    if "search-type" in codes:
         made |= {
             name: list(found)
             for name, table in (("searchInclude", INCLUDES), ("searchRevInclude", REVINCLUDES))

@@ -63,4 +63,4 @@ VALIDATED: Final = (
 )
 
 # What the gateway keeps itself and counts the versions of.
-VERSIONED: Final = ("Task", "Consent", "Contract")
+VERSIONED: Final = ("Task", "Consent", "Contract", "CareTeam", "EpisodeOfCare", "Encounter")

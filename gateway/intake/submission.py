@@ -12,6 +12,7 @@ from gateway.intake import cases, consents, contracts, registrations, relations
 from gateway.intake.write import Keeper, Write
 from gateway.model import Incoming, Outgoing
 from gateway.ports import Ports
+from profiles import exact
 
 # interaction and type -> action of the record, scope letter, keeper
 _KEEPERS: Final[dict[tuple[str, str], tuple[str, str, Keeper]]] = {
@@ -21,6 +22,7 @@ _KEEPERS: Final[dict[tuple[str, str], tuple[str, str, Keeper]]] = {
     ("vread", "Task"): ("R", "r", cases.read),
     ("vread", "Consent"): ("R", "r", consents.read),
     ("vread", "Contract"): ("R", "r", contracts.read),
+    **{("vread", one): ("R", "r", relations.read) for one in relations.TYPES},
     ("create", "Consent"): ("C", "c", consents.create),
     ("read-owned", "Consent"): ("R", "r", consents.read),
     ("update", "Consent"): ("U", "u", consents.update),
@@ -52,10 +54,16 @@ async def submit(
             why = "send it once, and read it back by the id in Location"
             raise Invalid("not-supported", what="a conditional create (If-None-Exist)", why=why)
         outgoing = await keep(Write(incoming, id_, caller, record, ports))
-        if version and dict(outgoing.headers).get("etag") != f'W/"{version}"':
+        if version and _version(outgoing) != version:
             raise Invalid("not-found", what="this version; only the newest can be read, so it")
         record.status, record.object = outgoing.status, _written(outgoing, type_, id_)
         return outgoing
+
+
+def _version(outgoing: Outgoing) -> str:
+    """The version of what was read: as its tag says it, else as it stands in it."""
+    tag = dict(outgoing.headers).get("etag", "").strip('W/"')
+    return tag or str((exact.decode(outgoing.body).get("meta") or {}).get("versionId", ""))
 
 
 def _written(outgoing: Outgoing, type_: str, id_: str) -> str:

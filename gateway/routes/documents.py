@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 import msgspec
 
@@ -50,7 +51,9 @@ def found(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
     ]
     total = len(entries)
     outcomes = bundle.remarks(answers, None, standing, ports.policy.disclosure, incoming.language)
-    entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
+    entries += [
+        {"fullUrl": f"urn:uuid:{uuid4()}", "resource": remark, "search": {"mode": "outcome"}} for remark in outcomes
+    ]
     only_given(answers, held)
     query = urlencode(asked.used, quote_via=quote, safe="|/:,$")
     link = {"relation": "self", "url": f"{base}/fhir/DocumentReference/$docref?{query}"}

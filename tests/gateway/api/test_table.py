@@ -51,6 +51,8 @@ def asked(world: World, type_: str, pairs: str) -> Reply:
     if pairs.startswith("patient.identifier"):  # never in a URL
         named = f"patient.identifier=http://fhir.nl/fhir/NamingSystem/bsn|{BSN}"
         return world.post("AuditEvent/_search", f"{TODAY}&{named}", AUDITOR)
+    if type_ == "Patient" and pairs.startswith("identifier="):
+        return world.find()
     if type_ == "AuditEvent":
         return world.get(f"AuditEvent?{TODAY}&_count=1&{pairs}", AUDITOR)
     named = "_id" if type_ == "Patient" else "patient"
@@ -59,10 +61,16 @@ def asked(world: World, type_: str, pairs: str) -> Reply:
 
 def value(type_: str, name: str, kind: str, world: World) -> str:
     known = PARAMETERS[type_].get(name)
-    if (type_, name) == ("Patient", "_id") or name == "patient" or (known is not None and "Patient" in known.targets):
+    if (
+        (type_, name) == ("Patient", "_id")
+        or name in ("patient", "subject")
+        or (known is not None and "Patient" in known.targets)
+    ):
         return f"Patient/{world.patient}" if kind == "reference" else world.patient
     if name == "identifier":
         return "http://fhir.nl/fhir/NamingSystem/x|1"
+    if known is not None and known.parts:
+        return "$".join(value(type_, part.name, part.kind, world) for part in known.parts)
     return VALUES[kind]
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 from mappings.definition import path
 from mappings.engine import CompiledMap
 from mappings.formats.fhir_bundle import digest
-from mappings.library import Row, v3
 from mappings.model import Json, Loss, NotMappable, Origin, Translation
 from mappings.panels import assemble_blood_pressure
 from mappings.profile_claims import claim
@@ -19,6 +18,7 @@ from mappings.v3_contexts import carry_down, is_nothing
 from mappings.v3_functions import PENDING
 from mappings.v3_headers import BSN, Nodes, header, nodes_of, numbers_of, one_patient, one_target, roles_of
 from mappings.v3_persons import role_key
+from mappings.v3_rows import row_of
 from mappings.v3_settlements import V3_SETTLEMENTS
 from mappings.v3_times import child, flat
 
@@ -162,7 +162,7 @@ class Making:
         if kind in _ACTS and is_nothing(node):
             self.losses.append(Loss(kind, "note", "the entry says of itself that there is no information"))
             return
-        row = _row(self.reading, kind, node)
+        row = row_of(kind, node)
         for name in row.read if row else ():
             self.reading.take(node, name)
         chosen = row.map if row else None
@@ -193,7 +193,7 @@ class Making:
         """Refer to the medicine where it is a resource of its own, as the building blocks of MP9 do."""
         held = child(node, "consumable") or child(node, "product")
         found = child(held, "manufacturedProduct")
-        row = _row(self.reading, "manufacturedProduct", found) if found else None
+        row = row_of("manufacturedProduct", found) if found else None
         if row is not None and row.map is not None:
             concept = made.pop("medicationCodeableConcept")
             named = [one["display"] for one in concept.get("coding", []) if one.get("display")]
@@ -277,26 +277,33 @@ class Making:
         stack = [node]
         while stack:
             value = stack.pop()
-            if isinstance(value, list):
-                stack.extend([one for one in value if isinstance(one, (dict, list))])
-            else:
-                target = value.get("reference")
-                if isinstance(target, str) and target.startswith(PENDING):
-                    wanted = target.removeprefix(PENDING).split("\n")
-                    known = next((self._numbers[one] for one in wanted if one in self._numbers), "")
-                    value.pop("reference")
-                    target = value["reference"] = known
-                    if not known:
-                        del value["reference"]
-                if isinstance(target, str) and target and not target.startswith("#"):
-                    value.setdefault("type", target.partition("/")[0])
-                for name in [one for one in value if one[0] == "_" and "extension" in (value[one] or ())]:
-                    self._sound(value[name], "extension")
-                    if not value[name]:
-                        del value[name]
-                for name in _EXTENSIONS & value.keys():
+            if value.__class__ is list:
+                stack += [one for one in value if one.__class__ is dict or one.__class__ is list]
+                continue
+            if "reference" in value:
+                self._refer(value)
+            odd = [name for name in value if name[0] == "_" or name in _EXTENSIONS]
+            for name in odd:
+                inner = value[name] if name[0] == "_" else None
+                if inner is None:
                     self._sound(value, name)
-                stack.extend([one for one in value.values() if isinstance(one, (dict, list))])
+                elif "extension" in inner:
+                    self._sound(inner, "extension")
+                    if not inner:
+                        del value[name]
+            stack += [one for one in value.values() if one.__class__ is dict or one.__class__ is list]
+
+    def _refer(self, value: Json) -> None:
+        """Let a reference by number lead to the resource that was made of it; nobody's number leads nowhere."""
+        target = value["reference"]
+        if isinstance(target, str) and target.startswith(PENDING):
+            wanted = target.removeprefix(PENDING).split("\n")
+            del value["reference"]
+            target = next((self._numbers[one] for one in wanted if one in self._numbers), "")
+            if target:
+                value["reference"] = target
+        if isinstance(target, str) and target and not target.startswith("#"):
+            value.setdefault("type", target.partition("/")[0])
 
     def _sound(self, value: Json, name: str) -> None:
         """Leave out an extension that has no name or no value: no reader of FHIR could take the resource then."""
@@ -315,12 +322,3 @@ def _complete(known: Json, again: Json) -> None:
             known[name].extend([one for one in value if one not in known[name]])
         else:
             known.setdefault(name, value)
-
-
-def _row(reading: Reading, kind: str, node: Json) -> Row | None:
-    rows = v3()
-    classes = table("maps/hl7v3/documents.yaml")["classes"]
-    for row in rows.get(kind) or rows.get(classes.get(node.get("classCode"), ""), []):
-        if all(reading.holds(one, node) for one in row.when):
-            return row
-    return None

@@ -68,7 +68,7 @@ def read(body: bytes) -> Json:
     except (etree.XMLSyntaxError, ValueError):
         raise NotMappable("malformed XML") from None
     name = _name(root.tag)
-    return {name: [_Builder(root).node(root, None, 0, "")]}
+    return {name: [_Builder(root).node(root, name, None, 0, "")]}
 
 
 def _decoded(body: bytes) -> str:
@@ -106,33 +106,37 @@ class _Builder:
         self._budget = MAXIMUM_BYTES  # characters that references to the narrative may repeat
         self._texts: dict[str, str] | None = None
 
-    def node(self, element: Any, parent: Json | None, depth: int, within: str) -> Json:  # noqa: ANN401 - lxml
+    def node(self, element: Any, tag: str, parent: Json | None, depth: int, within: str) -> Json:  # noqa: ANN401 - lxml
         """Build a node with everything in it."""
         self._nodes += 1
         if depth > MAXIMUM_DEPTH or self._nodes > MAXIMUM_NODES:
             raise NotMappable("nested too deep" if depth > MAXIMUM_DEPTH else "too many elements")
-        tag = _name(element.tag)
         made: Json = {"^": parent} if parent is not None else {}
-        if (
-            len(element.attrib) > MAXIMUM_ATTRIBUTES
-        ):  # lxml looks up attributes one by one: many would cost their square
+        attributes = element.items()
+        # lxml looks up attributes one by one: many would cost their square
+        if len(attributes) > MAXIMUM_ATTRIBUTES:
             raise NotMappable("too many attributes on one element")
-        for name, value in element.attrib.items():
-            made[_name(name)] = value.rpartition(":")[2] if name.endswith("}type") else value
+        for name, value in attributes:
+            made[_name(name)] = value.rpartition(":")[2] if name[-5:] == "}type" else value
         if tag in _FLAT or made.get("xsi_type") == "ED":
             self._flat(element, made)
             return made
         within = _code(element) or within if tag == "section" or (tag == "organizer" and not within) else within
         if within:
             made["within"] = within
-        for position, child in enumerate(element):
-            if isinstance(child.tag, str):
-                below = self.node(child, made, depth + 1, within)
+        position = -1
+        for child in element:
+            position += 1
+            kind = child.tag
+            if kind.__class__ is str:
+                named = _name(kind)
+                below = self.node(child, named, made, depth + 1, within)
                 if tag in _ORDERED:
                     below["order"] = position
-                self._add(made, _name(child.tag), below)
-        if own := _words(element):
-            made["_text"] = own
+                self._add(made, named, below)
+        own = _words(element) if position >= 0 else element.text
+        if own and not own.isspace():
+            made["_text"] = own if position >= 0 else _SPACES.sub(" ", own).strip()
         return made
 
     @staticmethod
@@ -190,11 +194,9 @@ def flattened(element: Any) -> str:  # noqa: ANN401 - lxml
 
 
 def _words(element: Any) -> str:  # noqa: ANN401 - lxml
-    parts = (
-        [element.text or ""] if len(element) == 0 else [element.text or "", *(child.tail or "" for child in element)]
-    )
-    text = " ".join(parts)
-    return "" if not text or text.isspace() else _SPACES.sub(" ", text).strip()
+    """Give the text of an element between its children."""
+    text = " ".join([element.text or "", *(child.tail or "" for child in element)])
+    return "" if text.isspace() else _SPACES.sub(" ", text).strip()
 
 
 def _code(element: Any) -> str:  # noqa: ANN401 - lxml

@@ -1,0 +1,93 @@
+"""Choose the row of the table of HL7 version 3 that says what a node is: its conditions compiled once, asked at every node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mappings.definition import Condition, Step
+from mappings.library import Row, Rows, v3
+from mappings.model import Json
+from mappings.tables import table
+
+Claim = Callable[[Json], bool]
+Choices = dict[str, tuple[tuple[tuple[Claim, ...], Row], ...]]
+_last: tuple[Rows, tuple[Choices, dict[str, str]]] | None = None
+
+
+def row_of(kind: str, node: Json) -> Row | None:
+    """Give the first row of an element whose conditions all hold; in messages of before CDA its class is its kind."""
+    rows, classes = _compiled(v3())
+    found = rows.get(kind)
+    if found is None:
+        named = classes.get(node.get("classCode", ""))
+        if named is None:
+            return None
+        found = rows.get(named, ())
+    for claims, row in found:
+        for claim in claims:
+            if not claim(node):
+                break
+        else:
+            return row
+    return None
+
+
+def _compiled(rows: Rows) -> tuple[Choices, dict[str, str]]:
+    """Compile the table once; a region that lays another over it gives new rows."""
+    global _last  # noqa: PLW0603 - a memo of one, like those of the tables it is made of
+    if _last is None or _last[0] is not rows:
+        made = {kind: tuple((tuple(map(_claim, row.when)), row) for row in found) for kind, found in rows.items()}
+        _last = (rows, (made, table("maps/hl7v3/documents.yaml")["classes"]))
+    return _last[1]
+
+
+def _claim(condition: Condition) -> Claim:
+    """Compile a condition: in a tree of HL7 v3 children are lists, attributes text, and "^" leads up."""
+    *way, last = condition.path.steps
+    values, negated = frozenset(condition.values), condition.negated
+    find = _all(way)
+    name, key, wanted = last.name, last.filter_key, last.filter_value
+
+    def holds(node: Json) -> bool:
+        for one in find(node):
+            found = one.get(name)
+            if found is None:
+                continue
+            if not values:
+                if not key or any(_fits(child, key, wanted) for child in found if isinstance(child, dict)):
+                    return not negated
+            elif found in values if isinstance(found, str) else False:
+                return not negated
+        return negated
+
+    return holds
+
+
+def _all(way: list[Step]) -> Callable[[Json], list[Json]]:
+    if not way:
+        return lambda node: [node]
+
+    def find(node: Json) -> list[Json]:
+        nodes: list[Any] = [node]
+        for step in way:
+            name, key, wanted = step.name, step.filter_key, step.filter_value
+            below: list[Any] = []
+            for one in nodes:
+                found = one.get(name)
+                if found.__class__ is list:
+                    below += [child for child in found if _fits(child, key, wanted)] if key else found
+                elif found.__class__ is dict:
+                    below.append(found)
+            nodes = below
+        return nodes
+
+    return find
+
+
+def _fits(node: Json, key: str, wanted: str) -> bool:
+    """Claim that an attribute is the wanted text, or a child has it as its code or root."""
+    value = node.get(key)
+    if isinstance(value, list):
+        return any(wanted in (one.get("code"), one.get("root")) for one in value)
+    return bool(value == wanted)

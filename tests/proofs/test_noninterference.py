@@ -179,8 +179,18 @@ CHANGES = [a_silent_custodian, what_a_refused_custodian_holds, another_person, a
 Ask = Callable[[random.Random, World, Caller], Reply]
 
 
+QUESTIONS = [
+    "", "", "&_count=1", "&_count=0", "&_sort=_id", "&_id=x", "&_lastUpdated=ge2020", "&_summary=count", "&_summary=true", "&_elements=code",
+    "&_sort=-_lastUpdated&_count=2", "&_include=*", "&_include:iterate=*", "&_revinclude=Provenance:target", "&_revinclude=Observation:focus",
+    "&_revinclude:iterate=Observation:focus&_include=Observation:focus", "&patient.gender=female", "&patient:Patient._id:not=x",
+    "&_has:Observation:focus:code=8867-4", "&_has:Observation:focus:status:not=final", "&encounter.class=IMP", "&performer.name=x",
+    "&code:missing=true", "&code:not=764146007", "&_content=let", "&_source:below=urn:roaz:hospital", "&_tag=90000002", "&_total=none&_count=1",
+    "&_security:missing=true", "&_security=V", "&_sort=code,-_id&_count=1", "&focus:Condition.code=44054006",
+]  # fmt: skip
+
+
 def _search(chance: random.Random, world: World, caller: Caller) -> Reply:
-    more = chance.choice(["", "&_count=1", "&_count=0", "&_sort=_id", "&_id=x", "&_lastUpdated=ge2020"])
+    more = chance.choice(QUESTIONS)
     return world.search(chance.choice(TYPES), caller, more, prefer="handling=lenient")
 
 

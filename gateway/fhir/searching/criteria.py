@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from consent.categories import categories_of_type
 from gateway.errors import Invalid
 from gateway.fhir.searching import aliases, moments, numbers, references, texts, tokens
 from gateway.fhir.searching.escaping import plain, split
@@ -166,6 +167,7 @@ def _chained(type_: str, name: str, value: str, reach: Reach, depth: int) -> Tes
     if parameter is None or parameter.kind != "reference" or (wanted and not parameter.leads_to(wanted)):
         raise Unknown(name, type_)
     candidates = (wanted,) if wanted else tuple(sorted(parameter.targets))
+    candidates = tuple(one for one in candidates if one == "*" or categories_of_type(one))  # of no category: of nobody
     if candidates == ("*",):
         why = f"it can lead anywhere: name the type, as {bare}:Observation.{printable(rest)}"
         raise Invalid("invalid-parameter", name=printable(name), why=why)
@@ -213,6 +215,8 @@ def _reverse(type_: str, name: str, value: str, reach: Reach, depth: int) -> Tes
     _, source, by, rest = (*name.split(":", 3), "", "", "")[:4]
     parameter = parameters(source).get(by)
     if parameter is None or parameter.kind != "reference" or not parameter.leads_to(type_) or not rest:
+        raise Unknown(name, type_)
+    if not categories_of_type(source):  # of no category: of nobody
         raise Unknown(name, type_)
     reach.named.add(source)
     inner = compiled(source, rest, value, reach, depth + 1)

@@ -25,13 +25,13 @@ def elements(type_: str, value: str) -> tuple[str, ...]:
     """
     names = tuple(name.strip().removeprefix(f"{type_}.") for name in value.split(",") if name.strip())
     known = _names(type_)
-    if not names or any(name not in known for name in names):
+    if not names or any(name not in known for name in names):  # a choice is named `value` or `valueQuantity`
         raise Invalid(
             "invalid-parameter",
             name="_elements",
             why=f"give names of elements of {type_}, as {', '.join(sorted(known)[:6])}",
         )
-    return names
+    return tuple(known[name] for name in names)
 
 
 def subset(resource: Json, summary: str, wanted: Iterable[str] = ()) -> bytes:
@@ -99,8 +99,14 @@ def _rows() -> dict[str, dict[str, list[str]]]:
 
 
 @cache
-def _names(type_: str) -> frozenset[str]:
+def _names(type_: str) -> dict[str, str]:
+    """The elements of a type by every name they can be asked by; of a choice the general one ends with [x]."""
     from profiles.definitions import definitions  # noqa: PLC0415 - read when somebody asks for elements, not at the start
 
     held = definitions().types.get(type_)
-    return frozenset(element.name for element in held.elements) if held else frozenset()
+    found: dict[str, str] = {}
+    for element in held.elements if held else ():
+        found |= {member.name: member.name for member in element.members}
+        choice = any(member.name != element.name for member in element.members)
+        found[element.name] = f"{element.name}[x]" if choice else element.name
+    return found

@@ -134,9 +134,8 @@ def _not_known(unknown: Unknown) -> Invalid:
     name, _, modifier = unknown.name.rpartition(".")[2].partition(":")
     row = parameters(unknown.type).get(name)
     if row is not None and modifier:
-        offered = ", ".join(f":{one}" for one in sorted(row.modifiers)) or "none"
-        why = f"the modifier is not offered for it; offered: {offered}"
-        return Invalid("unknown-parameter", name=printable(unknown.name), type=unknown.type, known=why)
+        known = ", ".join((name, *(f"{name}:{one}" for one in sorted(row.modifiers))))
+        return Invalid("unknown-parameter", name=printable(unknown.name), type=unknown.type, known=known)
     known = ", ".join(sorted(parameters(unknown.type))) or "none"
     return Invalid("unknown-parameter", name=printable(unknown.name), type=printable(unknown.type), known=known)
 

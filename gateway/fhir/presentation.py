@@ -57,7 +57,7 @@ def _compressed(asked: Incoming, answer: Outgoing) -> Outgoing:
     Never a page, and never beside a secret: what the size could tell must not be a token, and no page that a browser
     sends credentials for by itself is compressed (attack 176). Tokens are given by other routes, which never are.
     """
-    if len(answer.body) < _COMPRESSED_FROM_BYTES or b"gzip" not in asked.headers.get(b"accept-encoding", b""):
+    if len(answer.body) < _COMPRESSED_FROM_BYTES or b"gzip" not in asked.headers.get(b"accept-encoding", b"").lower():
         return answer
     if answer.content_type.startswith("text/html") or not _takes_gzip(asked.header(b"accept-encoding")):
         return answer

@@ -27,6 +27,7 @@ _ACTS: Final = frozenset(
 )
 _SHARED: Final = frozenset({"Practitioner", "PractitionerRole", "Organization", "Medication", "RelatedPerson"})
 _NOBODYS: Final = _SHARED - {"RelatedPerson"} | {"Patient"}  # named by their number alone, whoever the patient is
+_APPLICATIONS: Final = frozenset({"Device-author", "Device-application"})  # devices that are nobody's: software
 _EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
 # What says two things: who somebody is and as what, what a document says and that it exists.
 _ALSO: Final = {"assignedAuthor": "role", "assignedEntity": "role", "participantRole": "role", "ClinicalDocument": "document"}  # fmt: skip
@@ -214,7 +215,8 @@ class Making:
     def _keep(self, chosen: CompiledMap, node: Json, made: Json) -> None:
         target = chosen.definition.target
         identity = self._identity(chosen, node)
-        known = self._known.get(f"{target}/{identity}") if target in _SHARED else None
+        is_shared = target in _SHARED or chosen.definition.name in _APPLICATIONS
+        known = self._known.get(f"{target}/{identity}") if is_shared else None
         if known is not None:
             _complete(known, made)
             return
@@ -246,7 +248,8 @@ class Making:
             return digest(f"{reading.origin.source}\x1f{role_key(node)}".encode())
         if known:
             # A sender that numbers from one for every person must not make two persons share an item.
-            whose = "" if definition.target in _NOBODYS else self._patient
+            is_nobodys = definition.target in _NOBODYS or definition.name in _APPLICATIONS
+            whose = "" if is_nobodys else self._patient
             return digest(
                 f"{reading.origin.source}\x1f{definition.target}\x1f{whose}\x1f{(local or known)[0]}".encode()
             )

@@ -15,6 +15,7 @@ Convert = Callable[[Reading, Any, Any], Any]
 
 _UNITS: Final = {"s": "seconde", "min": "minuut", "h": "uur", "d": "dag", "wk": "week", "mo": "maand", "a": "jaar"}
 _DURATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Duration"
+_EXACT: Final = "http://hl7.org/fhir/StructureDefinition/timing-exact"
 _HOUR: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?\Z")
 _DAYS: Final = frozenset({"mon", "tue", "wed", "thu", "fri", "sat", "sun"})
 _WHEN: Final = frozenset(
@@ -228,6 +229,9 @@ def _recurrence(reading: Reading, node: Json) -> Json:
         amount, unit = number(reading, every), attribute(reading, every, "unit")
         if amount is not None and amount >= 0 and unit in _UNITS:
             made = {"frequency": 1, "period": amount, "periodUnit": unit}
+    flexible = attribute(reading, node, "isFlexible")
+    if made and flexible in {"true", "false"}:
+        made["extension"] = [{"url": _EXACT, "valueBoolean": flexible == "false"}]
     phase = _either(node, "phase")
     if phase and (bounds := period(reading, phase)):
         made.update(_bounded(bounds))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from mappings.model import NotMappable, Origin
 from mappings.translation import guess, translate
 from profiles import xml
-from profiles.exact import decode
+from profiles.exact import decode, encode
 from tests.mappings.test_v3 import LOINC, PATIENT, SCT, batch, cda, message, observation, of, read
 
 PAIRS = Path(__file__).parents[2].parent / "shared" / "data" / "pairs"
@@ -216,3 +218,32 @@ def test_what_others_read_in_the_same_files_arrives(collection: str, least: floa
         facts = set(_facts(wanted))
         shares.append(len(facts & set(_facts(list(result.resources)))) / len(facts))
     assert sum(shares) / len(shares) >= least
+
+
+# Of the envelope and the table of contents, not of the patient: who stated it is told by a reference, when by a date of FHIR.
+STRUCTURE = frozenset({"CONC", "SEV", "ONESELF", "completed", "active", "48765-2", "10160-0", "11450-4"})
+
+
+@pytest.mark.real_inputs
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onlyAllergies", "onlyMeds", "onlyProblems"])
+def test_every_fact_of_the_expected_pivot_document_is_findable(name: str) -> None:
+    source, expected = (PAIRS / "nl-saz-cda-ehdsi" / f"{name}.{part}.xml" for part in ("input", "expected"))
+    if not source.exists():
+        pytest.skip("the third-party files are not beside the project")
+    body = source.read_bytes()
+    made = translate(body, guess(body), Origin("90000001", "region", "2026-01-05T10:16:00+01:00"))
+    told = encode(list(made.resources)).decode()
+    days = re.sub(r"(\d{4})-(\d\d)-(\d\d)", r"\1\2\3", told)
+    lost, held = [], 0
+    for element in etree.fromstring(expected.read_bytes()).iter():
+        for attribute in ("code", "extension", "value", "displayName"):
+            value = element.get(attribute, "") if isinstance(element.tag, str) else ""
+            if not value or value in STRUCTURE or f'"{value}"'.encode() not in body:
+                continue  # what the target format adds is no fact of the source
+            held += 1
+            plain = value.removeprefix("tel:").removeprefix("mailto:")
+            if plain not in told and not (value.isdigit() and value[:8] in days):
+                lost.append((str(element.tag).rpartition("}")[2], attribute))
+    assert lost == []
+    assert held > 20

@@ -53,7 +53,7 @@ def marks(record: Record, counts: Sequence[Count] = ()) -> list[str]:
     found = {
         f"denied/{party}"
         for party, measure, value in counts
-        if measure == "refused" or (measure == "event" and value in ("refused", "failed"))
+        if measure == "refused" or (measure == "event" and value in ("refused", "barred", "failed"))
     }
     if record.purpose == EMERGENCY or record.kind == "emergency":
         found |= {f"emergency/{party}" for party, measure, _ in counts if measure == "event"}
@@ -61,7 +61,10 @@ def marks(record: Record, counts: Sequence[Count] = ()) -> list[str]:
 
 
 def event_of(record: Record) -> str:
-    """What a record is, for who asked: given, refused, failed, emergency, log, or what it is apart from questions."""
+    """What a record is, for who asked: given, refused, failed, emergency, log, or what it is apart from questions.
+
+    `barred` is a refusal that is about no patient: a token, the log, a page.
+    """
     if record.kind in _APART or record.interaction in _LOGINS:
         return _APART.get(record.kind, "login")
     if record.kind not in ("outcome", "refusal"):
@@ -69,7 +72,7 @@ def event_of(record: Record) -> str:
     if record.status >= 500 or record.error in ("unknown", "cancelled"):
         return "failed"
     if record.kind == "refusal" or record.status >= 400:
-        return "refused"
+        return "refused" if record.patient else "barred"
     if record.type == "AuditEvent":
         return "log"
     if record.purpose == EMERGENCY:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -211,7 +211,8 @@ async def _of_request(look: Look, name: str) -> AsyncIterator[Line]:
     if logged is None:
         return
     request = decode(logged.body).request
-    about = AuditQuery(start=logged.at.replace(hour=0, minute=0), end=look.record.incoming.received, request=request)
+    until = look.record.incoming.received + timedelta(minutes=1)
+    about = AuditQuery(start=logged.at - timedelta(days=1), end=until, request=request)
     async for one in lines(look.queries, about, look.by):
         if isinstance(one, Line):
             yield one

@@ -50,13 +50,15 @@ _ELEMENTS: Final = {
     "Composition": ("subject",),
     "DeviceRequest": ("subject",),
     "ImmunizationRecommendation": ("patient",),
-    "Appointment": (),
     "QuestionnaireResponse": ("subject",),
     "ImagingStudy": ("subject",),
     "ClinicalImpression": ("subject",),
     "FamilyMemberHistory": ("patient",),
     "RiskAssessment": ("subject",),
 }
+
+# Here the patient is one of several who take part: what is of several patients belongs to none of them alone.
+_PARTICIPANTS: Final = {"Appointment": ("participant", "actor")}
 
 
 def supports(resource: Json) -> bool:
@@ -67,5 +69,22 @@ def supports(resource: Json) -> bool:
 
 def owners(resource: Json) -> list[Json]:
     """The references that say whose resource this is; none for a type that cannot belong to a patient."""
-    elements = _ELEMENTS.get(resource.get("resourceType", ""), ())
+    type_ = resource.get("resourceType", "")
+    if type_ in _PARTICIPANTS:
+        return _participants(resource, *_PARTICIPANTS[type_])
+    elements = _ELEMENTS.get(type_, ())
     return [value for element in elements if isinstance(value := resource.get(element), dict)]
+
+
+def _participants(resource: Json, element: str, actor: str) -> list[Json]:
+    listed = resource.get(element)
+    actors = [one.get(actor) for one in (listed if isinstance(listed, list) else ()) if isinstance(one, dict)]
+    return [one for one in actors if isinstance(one, dict) and _is_patient(one)]
+
+
+def _is_patient(reference: Json) -> bool:
+    """Claim that a reference is to a patient; without an address its type says so."""
+    text = reference.get("reference")
+    if isinstance(text, str):
+        return text.startswith("Patient/") or "/Patient/" in text
+    return reference.get("type") == "Patient"

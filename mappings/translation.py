@@ -82,6 +82,8 @@ def split(body: bytes, format: str, map: str = "") -> tuple[bytes, ...]:  # noqa
     Raises:
         NotMappable: the file as a whole is not as its map describes it.
     """
+    if format == "hl7v2":
+        return hl7v2.messages_of(body)
     return split_records(body, format, map) if format in RECORDS else (body,)
 
 
@@ -165,11 +167,11 @@ def _fhir_stu3(body: bytes, origin: Origin) -> Translation:
 
 
 def _hl7v2(body: bytes, origin: Origin) -> Translation:
-    return translate_message(hl7v2.read(body), origin)
+    return joined(tuple(translate_message(hl7v2.read(one), origin) for one in hl7v2.messages_of(body)))
 
 
 def _hl7v2_whole(body: bytes, origin: Origin) -> Translation:
-    return translate_message(hl7v2.read(body), origin, whole=True)
+    return joined(tuple(translate_message(hl7v2.read(one), origin, whole=True) for one in hl7v2.messages_of(body)))
 
 
 def _fhir_stu3_whole(body: bytes, origin: Origin) -> Translation:

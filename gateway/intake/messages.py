@@ -81,12 +81,13 @@ async def push(source_id: str, body: bytes, peer: str, ports: Ports) -> bytes:
     now = ports.now()
     code: Code = _ACCEPTED
     try:
-        taken = (await take(Posting(ports.policy.sources[source_id], body, "hl7v2", now), peer, ports))[0]
+        taken = await take(Posting(ports.policy.sources[source_id], body, "hl7v2", now), peer, ports)
     except Unavailable as error:
         code, text = _REJECTED, error.text()
     else:
-        text = taken.message.reason
-        code = _ERROR if taken.message.state == "dead" else _ACCEPTED
+        dead = [one for one in taken if one.message.state == "dead"]  # of a batch one is enough
+        text = (dead or taken)[0].message.reason
+        code = _ERROR if dead else _ACCEPTED
     return acknowledge(body, code, text, now=_written(now), control_id=secrets.token_hex(10))
 
 

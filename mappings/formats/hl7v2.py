@@ -24,6 +24,8 @@ _CHARSETS: Final = {
 }
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _NOT_PRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_BATCHES: Final = frozenset({b"FHS", b"BHS"})
+_ENVELOPE: Final = frozenset({b"FHS", b"BHS", b"FTS"})
 Acknowledgment = Literal["AA", "AE", "AR"]
 
 
@@ -72,6 +74,40 @@ def read(body: bytes) -> Message:
     if sum(one.name == "MSH" for one in segments) != 1:
         raise NotMappable("one message at a time: a second MSH", "MSH")
     return Message(segments, marks, charset, '""' in text)
+
+
+def messages_of(body: bytes) -> tuple[bytes, ...]:
+    """Take a batch apart into its messages, in order; what is no batch is one message as it came.
+
+    A batch that says how many messages it holds and holds another number is not whole, so none of it is taken.
+
+    Raises:
+        NotMappable: a batch without messages, or fewer or more than its trailer says.
+
+    Spec: HL7 v2.5 2.10.3 'HL7 batch protocol', BTS-1.
+    """
+    raw = _unframed(body)
+    if raw[:3] not in _BATCHES:
+        return (body,)
+    mark, found, counts = raw[3:4], [], []
+    for line in re.split(rb"[\r\n]+", raw):
+        if line[:3] == b"MSH":
+            found.append([line])
+        elif line[:3] == b"BTS":
+            counts.append(line.split(mark)[1].strip() if mark in line else b"")
+        elif line[:3] in _ENVELOPE:
+            continue
+        elif found and line:
+            found[-1].append(line)
+        elif line:
+            raise NotMappable("a segment before the first MSH of the batch", line[:3].decode("latin-1", "replace"))
+    said = [int(one) for one in counts if one.isdigit()]
+    if not found:
+        raise NotMappable("a batch without messages", "BHS")
+    if said and len(said) == len(counts) and sum(said) != len(found):
+        message = f"the batch says {sum(said)} messages and holds {len(found)}"
+        raise NotMappable(message, "BTS-1")
+    return tuple(b"\r".join(one) + b"\r" for one in found)
 
 
 def _unframed(body: bytes) -> bytes:

@@ -72,6 +72,11 @@ def one_target(roles: list[Json]) -> None:
         raise NotMappable(text, "recordTarget")
 
 
+def _is_trip(node: Json) -> bool:
+    """Claim that an element carries the number of a trip: what its status says is said of the trip."""
+    return "statusCode" in node and any(one.get("root") == _TRIP for one in node.get("id", []))
+
+
 def header(document: Json, nodes: Nodes, reading: Reading) -> None:
     """Put into facts what the intake decides by: the trip, what is replaced, a cancelled trip, a patient nobody knows."""
     facts = reading.facts
@@ -88,7 +93,7 @@ def header(document: Json, nodes: Nodes, reading: Reading) -> None:
     if named:
         facts["recipient"] = f"{named.get('system', '')}|{named['value']}"
     stated = [*document.get("sdtc_statusCode", [])]
-    stated += [code for name, one in nodes if name == "encompassingEncounter" for code in one.get("statusCode", [])]
+    stated += [code for name, one in nodes if name == "encompassingEncounter" or _is_trip(one) for code in one.get("statusCode", [])]  # fmt: skip
     if _GONE & {one.get("code") for one in stated}:
         facts["status"] = "cancelled"
     elif trip:

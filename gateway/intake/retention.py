@@ -41,7 +41,9 @@ def contact_of(translation: Translation, custodian: str, keys: Keys) -> Contact:
     if not number:
         return Contact()
     encounters = [resource for resource, _ in found]
-    void = bool(encounters) and all(one.get("status") in _VOID for one in encounters)
+    # Visits that a document tells of are not what it is about: that stands in its header, and so in its facts.
+    tells = translation.map.startswith("cda/")
+    void = bool(encounters) and not tells and all(one.get("status") in _VOID for one in encounters)
     cancelled = translation.facts.get("status") == "cancelled" or void
     # A letter that tells of several contacts says nothing about which of them this is.
     ended = _end(encounters[0]) if len(encounters) == 1 else None

@@ -16,7 +16,7 @@ MAXIMUM_DEPTH: Final = 200  # XML parsers stop at 256; a document of people stay
 MAXIMUM_NODES: Final = 200_000
 # Maps look at siblings, so their number is what time depends on: many items, but never many names or performers.
 MAXIMUM_ITEMS: Final = 5_000
-MAXIMUM_SIBLINGS: Final = 64
+MAXIMUM_SIBLINGS: Final = 100
 _ITEMS: Final = frozenset({"entry", "component", "entryRelationship"})
 
 V3: Final = "urn:hl7-org:v3"

@@ -179,6 +179,22 @@ def test_a_cancelled_trip_is_not_shown_any_more(world: DeskWorld) -> None:
     assert world.codes("Observation") == [], "what was written before the cancellation stays away"
 
 
+def test_a_trip_cancelled_by_a_later_document_is_not_shown_any_more(world: DeskWorld) -> None:
+    posted(world, transfer(entry()))
+    trip = '<id root="2.16.840.1.113883.2.4.3.32.5" extension="T-2026-1"/>'
+    gone = f'<entry><act classCode="ACT" moodCode="EVN">{trip}<statusCode code="cancelled"/></act></entry>'
+    assert posted(world, transfer(gone, document="D2", written="20260302120000+0100")).status == 201
+    assert world.codes("Observation") == []
+
+
+def test_a_cancelled_visit_a_document_tells_of_does_not_cancel_the_document(world: DeskWorld) -> None:
+    visit = '<entry><encounter classCode="ENC" moodCode="EVN"><templateId root="2.16.840.1.113883.10.20.22.4.49"/><id root="1.2.3" extension="v1"/><statusCode code="cancelled"/></encounter></entry>'
+    body = transfer(entry(), visit)
+    start, end = body.index(b"<componentOf>"), body.index(b"</componentOf>") + len(b"</componentOf>")
+    world.over_http("POST", "/inbox/transfer", body[:start] + body[end:], sender(), content_type=XML)
+    assert world.codes("Observation") == ["8867-4"]
+
+
 def test_a_cancelled_trip_does_not_touch_another(world: DeskWorld) -> None:
     posted(world, transfer(entry()))
     posted(world, transfer(entry("60", "m9"), document="D9", trip="T-2", bsn=OTHER_BSN))

@@ -55,6 +55,8 @@ async def _answered(visit: Visit, case_id: str) -> Reply:
     if wrong:
         return _form(visit, found, wrong, status=422)
     custodians = accepting(visit)
+    if said["said"] == "deny":  # a yes for this very case would outrank a no that comes after it
+        await _take_back(visit, found)
     rows, kept = [], 0
     for ura in custodians:
         code = await _record(visit, found, ura, said)
@@ -100,6 +102,22 @@ async def _record(visit: Visit, found: Mine, ura: str, said: dict[str, str]) -> 
             raise
         return error.code
     return ""
+
+
+async def _take_back(visit: Visit, found: Mine) -> None:
+    """End every spoken yes of this case, through the line (rule C6: closing is easy)."""
+    statements = await visit.ports.consents.statements(found.patient)
+    spoken = {one.id.partition("/")[0].partition("#")[0] for one in statements
+              if one.effect == "permit" and one.source == "patient-asked" and found.id in one.cases}  # fmt: skip
+    for id_ in sorted(spoken):
+        kept = await visit.ports.consents.get(id_)
+        if kept is None:
+            continue
+        version, raw, _ = kept
+        body = exact.encode(exact.decode(raw) | {"status": "inactive"})
+        incoming = await visit.to_the_line("PUT", f"fhir/Consent/{id_}", Errand(case=found.id, fresh=True), body=body,
+                                           if_match=f'W/"{version}"')  # fmt: skip
+        await submit(incoming, "update", "Consent", id_, visit.ports)
 
 
 def _consent(visit: Visit, found: Mine, ura: str, said: dict[str, str]) -> Json:

@@ -67,7 +67,7 @@ async def _entered(visit: Visit, work: Work, desk: str, *, fresh: bool) -> Reply
     if session is None:
         return go(login_path(visit.path if get else ROOT))
     if get and visit.incoming.header(b"sec-fetch-site") == "cross-site":
-        return go(ROOT)  # a link on a foreign page makes nobody look at a patient
+        return onward(visit, visit.path)  # a link on a foreign page makes nobody look at a patient
     _same_page(visit)
     found, visit.purpose = desk_of(session.identity, session.role, visit.ports)
     if found is None or found.key != desk:
@@ -139,6 +139,12 @@ def _fields(asked: Incoming) -> dict[str, str]:
     for name, value in pairs:  # boxes of one name are one field, a line each
         fields[name] = f"{fields[name]}\n{value}" if name in fields else value
     return fields
+
+
+def onward(visit: Visit, to: str, *cookies: str, alone: bool = False) -> Reply:
+    """A page of ours between a foreign page and another of ours; `alone`: it goes on by itself."""
+    shown = visit.page("onward.html.j2", visit.words["onward_title"], to=local(to), alone=alone)
+    return Reply(shown.body, cookies=cookies)
 
 
 def local(path: str) -> str:

@@ -13,7 +13,7 @@ from gateway.audit.pages import noted
 from gateway.errors import Invalid, Refused, Unavailable
 from gateway.oauth.login import Errand, Identity, leave
 from gateway.routes.pages.desks import desk_of
-from gateway.routes.pages.frame import answer, begun, cookie, local
+from gateway.routes.pages.frame import answer, begun, cookie, local, onward
 from gateway.routes.pages.provider import PENDING, Provider
 from gateway.routes.pages.sessions import Session
 from gateway.routes.pages.visit import ROOT, Reply, Visit, go
@@ -99,12 +99,16 @@ async def _callback(visit: Visit) -> Reply:
     try:
         state, code = visit.fields.get("state", ""), visit.fields.get("code", "")
         identity, to = await _provider(visit).back(state, code, visit.cookies.get(LOGIN_COOKIE, ""))
-    except Refused as error:
+        session = await _opened(visit, identity)
+    except Refused as error:  # what a token endpoint refuses is on the record already
         await noted(visit.incoming, visit.ports, "login", page="login", status=error.row.status, error=error.code,
                     reasons=(error.code,))  # fmt: skip
         raise
-    session = await _opened(visit, identity)
-    return go(to, begun(session, visit.state.cookie, secure=visit.state.secure), gone)
+    cookies = (begun(session, visit.state.cookie, secure=visit.state.secure), gone)
+    # To the browser the provider is still who asks for the next page: ours must come in between.
+    if visit.incoming.header(b"sec-fetch-site") == "cross-site":
+        return onward(visit, to, *cookies, alone=True)
+    return go(to, *cookies)
 
 
 async def _opened(visit: Visit, identity: Identity) -> Session:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -190,7 +192,7 @@ class Provider:
             return known
         try:
             async with httpx2.AsyncClient(
-                transport=self._transport, timeout=TIMEOUT_SECONDS, follow_redirects=False
+                transport=self._transport, timeout=TIMEOUT_SECONDS, follow_redirects=False, verify=_trusted()
             ) as http:
                 found = await http.get(f"{self._table.issuer.rstrip('/')}/.well-known/openid-configuration")
                 metadata = exact.decode(found.raise_for_status().content)
@@ -217,7 +219,14 @@ class Provider:
             transport=self._transport,
             timeout=TIMEOUT_SECONDS,
             follow_redirects=False,
+            verify=_trusted(),
         )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities of this machine; reading them is slow, so it is done once."""
+    return ssl.create_default_context()
 
 
 def _is_safe(url: str) -> bool:

@@ -11,11 +11,12 @@ from typing import Any, Final
 from consent.agreement import in_force
 from consent.basis import BASES
 from consent.categories import IMPERSONAL, NATIONAL, categories_of_type
-from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Relation, Statement
+from consent.disclosure import visibility
+from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Relation, Statement, Visibility
 from gateway.audit.emergency import suspended
 from gateway.errors import TABLE, Refused, Unavailable
 from gateway.fhir.searchset import check_cursor
-from gateway.model import Caller, Patient, Place, Question
+from gateway.model import Answer, Caller, Patient, Place, Question
 from gateway.ports import National, NationalQuestion, Ports
 from gateway.standing import Standing
 
@@ -165,6 +166,22 @@ async def informed_again(standing: Standing, ports: Ports) -> bool:
     standing.facts = replace(facts, statements=found, statements_known=known, relations=told)
     standing.decisions = {}
     return True
+
+
+def perceptible(answers: list[Answer], ports: Ports) -> list[Answer]:
+    """The answers without those a caller may not even notice: what is wholly silent costs no time either (rule A2)."""
+    overrides = ports.policy.disclosure
+    return [one for one in answers if one.items or not _silent(one, overrides)]
+
+
+def _silent(answer: Answer, overrides: Mapping[str, Visibility]) -> bool:
+    """Claim that every category was refused, by somebody of whom nobody may hear that."""
+    decisions = [told.decision for told in answer.told.values()]
+    facility = answer.custodian.facility_type
+    return bool(decisions) and all(
+        one is not None and not one.permitted and visibility(one, facility, overrides) == "silent"
+        for one in {id(one): one for one in decisions}.values()  # most categories share one decision
+    )
 
 
 def refusal(decision: Decision) -> Refused | Unavailable:

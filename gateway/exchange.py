@@ -13,7 +13,7 @@ from gateway.arrival import arrive
 from gateway.audit.emergency import broken, looked_at
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
-from gateway.authorization import authorize, consult, inform, informed_again
+from gateway.authorization import authorize, consult, inform, informed_again, perceptible
 from gateway.identification import confirm, identify
 from gateway.localization import localize
 from gateway.model import Answer, Incoming, Outgoing, Place, Question
@@ -63,7 +63,7 @@ async def retrieve(
         answers = confirm(patient, answers, ports)
         if protected := vouch(answers, patient.id):
             await looked_at(protected, patient.id, record, ports)
-        outgoing = assemble(standing, answers, incoming, ports)
+        outgoing = assemble(standing, perceptible(answers, ports), incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, standing.facts.now)
         if ports.quality is not None:
             ports.quality.offer(answers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import cProfile
+import pstats
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from profiles import exact
 from tests.gateway.charts import BSN, CHARTS, OTHER_BSN, TERMS, Json, coded, directive, observation, privacy
 from tests.gateway.oauth.world import OTHER_PUBLIC, PUBLIC, client_row
 from tests.gateway.oauth.world import World as Server
+from tests.gateway.test_silence import comparable
 from tests.gateway.world import (
     COORDINATOR,
     GP,
@@ -267,3 +270,41 @@ def test_004_b4_a_system_sees_what_an_agreement_gives_systems_and_no_more() -> N
     for purpose in ("spoed", "spoed-noodtoegang"):
         refused = world.search("Condition", replace(SYSTEM, purpose=purpose, token_id=purpose))
         assert (refused.status, refused.code) == (403, "purpose-refused" if "nood" in purpose else "person-required")
+
+
+# --- what nobody may notice ----------------------------------------------------------------------------
+
+
+def _calls(world: World, path: str) -> int:
+    """How much work an answer takes, in calls of functions: as exact as time is not."""
+    profile = cProfile.Profile()
+    world.get(path)  # what is remembered is remembered in both worlds
+    profile.enable()
+    world.get(path)
+    profile.disable()
+    return sum(row[1] for row in pstats.Stats(profile).stats.values())  # type: ignore[attr-defined]
+
+
+def test_057_who_is_refused_in_silence_costs_no_more_work_than_who_is_not_there() -> None:
+    there, absent = World(permits=(), known_at=(MENTAL,)), World(permits=(), known_at=())
+    shown = World(permits=(MENTAL,), known_at=(MENTAL,))
+    hidden = there.keys.item_id(MENTAL, "Condition/secret")
+    patient = there.patient
+    for path, most in (
+        (f"Condition/{hidden}", 1.01),
+        (f"Condition?patient={patient}", 1.05),
+        (f"Patient/{patient}/$summary", 1.15),
+    ):
+        refused, nobody = _calls(there, path), _calls(absent, path)
+        assert refused <= nobody * most, path
+    assert _calls(shown, f"Condition?patient={patient}") > 1.15 * nobody_asked(absent), "control: what is shown is work"
+
+
+def nobody_asked(world: World) -> int:
+    return _calls(world, f"Condition?patient={world.patient}")
+
+
+def test_057_the_same_answer_to_the_byte() -> None:
+    there, absent = World(permits=(), known_at=(MENTAL,)), World(permits=(), known_at=())
+    for path in (f"Condition?patient={there.patient}", f"Patient/{there.patient}/$summary", "Condition/i1-x"):
+        assert comparable(there.get(path, x_request_id="r1")) == comparable(absent.get(path, x_request_id="r1"))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [decision|read|read_postgresql|summary|start|audit|mapping|documents|overviews|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|search|summary|start|audit|mapping|documents|overviews|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from benchmarks import (
     peers,
     read,
     read_postgresql,
+    search,
     start,
     summary,
     validate,
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "decision": decision,
     "read": read,
     "read_postgresql": read_postgresql,
+    "search": search,
     "summary": summary,
     "start": start,
     "audit": audit,

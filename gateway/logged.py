@@ -109,3 +109,11 @@ class Tallies(Protocol):
             Unavailable: `store-unavailable`.
         """
         ...
+
+    async def totals(self, parties: tuple[str, ...], first: date, last: date, measure: Measure) -> list[tuple[str, int]]:
+        """The same added up over the days, the most frequent first.
+
+        Raises:
+            Unavailable: `store-unavailable`.
+        """
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Final, get_args
@@ -13,7 +13,7 @@ from gateway.audit.reading import Line, lines
 from gateway.audit.record import BEGUN, Kind, Record
 from gateway.audit.tally import EMERGENCY, event_of
 from gateway.audit.view import Fate, Seen, Side, Viewer, fate
-from gateway.logged import AuditQueries, AuditQuery, Measure, Tallies, Tally
+from gateway.logged import AuditQueries, AuditQuery, Tallies
 from gateway.policy import ZONE
 
 SIZE: Final = 50  # rows of a page
@@ -175,30 +175,22 @@ async def sums(tallies: Tallies, by: Viewer, period: Period, most: int = 12) -> 
     Raises:
         Unavailable: `store-unavailable`.
     """
-
-    async def found(measure: Measure) -> list[Tally]:
-        return await tallies.tallies(by.parties, period.first, period.last, measure)
-
-    events, refused = await found("event"), await found("refused")
-    persons, sources = await found("agent"), await found("source")
+    bounds = (by.parties, period.first, period.last)
+    events: Counter[str] = Counter()
     days: Counter[date] = Counter()
-    for one in events:
+    for one in await tallies.tallies(*bounds, "event"):
+        events[one.value] += one.count
         if one.value in _QUESTIONS:
             days[one.day] += one.count
     by_source: dict[str, dict[str, int]] = {}
-    for value, count in _total(sources):
+    for value, count in await tallies.totals(*bounds, "source"):
         name, _, word = value.rpartition("|")
         by_source.setdefault(name, {})[word] = count
+    refused, persons = await tallies.totals(*bounds, "refused"), await tallies.totals(*bounds, "agent")
     return Sums(
-        period, _total(events), dict(days), _total(refused)[:most], _total(persons)[:most], tuple(sorted(by_source.items()))
+        period, tuple(events.most_common()), dict(days), tuple(refused[:most]), tuple(persons[:most]),
+        tuple(sorted(by_source.items())),
     )  # fmt: skip
-
-
-def _total(tallies: Iterable[Tally]) -> tuple[tuple[str, int], ...]:
-    found: Counter[str] = Counter()
-    for one in tallies:
-        found[one.value] += one.count
-    return tuple(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _day(text: str) -> date | None:

@@ -69,6 +69,20 @@ class AuditTally:
         )
         return [Tally(date.fromordinal(day), value, int(count)) for day, value, count in rows]
 
+    async def totals(self, parties: tuple[str, ...], first: date, last: date, measure: Measure) -> list[tuple[str, int]]:
+        """The same added up over the days, the most frequent first.
+
+        Raises:
+            Unavailable: `store-unavailable`.
+        """
+        marks = ", ".join("?" for _ in parties)
+        rows = await self._database.rows(
+            f"SELECT value, SUM(count) FROM audit_tally WHERE party IN ({marks}) AND measure = ? "  # noqa: S608 - marks only
+            "AND day >= ? AND day <= ? GROUP BY value ORDER BY SUM(count) DESC, value",
+            (*parties, measure, first.toordinal(), last.toordinal()),
+        )
+        return [(value, int(count)) for value, count in rows]
+
 
 @lru_cache(maxsize=64)
 def _day(hour: int) -> int:

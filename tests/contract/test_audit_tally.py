@@ -53,6 +53,11 @@ async def test_sums_are_those_of_a_plain_counting_also_when_made_again(stored: S
         wanted = plainly(records, *parties)
         assert await sums(stored, *parties) == wanted, parties
         assert wanted or parties == ("",)
+    tally, added = AuditTally(stored.database), plainly(records, "90000001")
+    for measure in MEASURES:
+        totals = await tally.totals(("90000001",), TODAY, TODAY, measure)
+        assert dict(totals) == {value: count for (named, value), count in added.items() if named == measure}
+        assert [count for _, count in totals] == sorted((count for _, count in totals), reverse=True)
     before = await sums(stored, *PARTIES)
     await lookup.rebuild()
     assert await sums(stored, *PARTIES) == before

@@ -95,7 +95,7 @@ class Bureau:
 
 def looked(number: int = 1, **deviation: Any) -> Record:
     """A physician of the post read a summary: the hospital gave two things, the GP nothing."""
-    given = {
+    given: dict[str, Any] = {
         "kind": "outcome", "at": instant(NOON), "request": f"{number:032x}", "interaction": "summary", "action": "R",
         "type": "Patient", "client": "post-app", "organization": POST, "facility": "N6", "person": "uzi|900000001",
         "person_name": NAME, "role": "01.015", "assurance": "high", "purpose": "behandeling", "patient": "p1-unknown",

@@ -74,10 +74,6 @@ def added(office: Bureau, before: int) -> list[Record]:
     return [one for one in office.records()[before:] if one.kind != "token" and one.interaction != "login"]
 
 
-def record_id(page: str, number: int = 0) -> str:
-    return re.findall(r"/pages/audit/record/([0-9.]+)\"", page)[number]
-
-
 def test_both_languages_of_both_desks_hold_the_same_keys() -> None:
     for part in ("auditor", "administrator"):
         tree = tomllib.loads((PACKAGE / "texts" / f"{part}.toml").read_text("utf-8"))

@@ -25,6 +25,7 @@ class Reading:
     links: dict[str, str] = field(default_factory=dict)  # map or target name → reference made in this pass
     facts: dict[str, str] = field(default_factory=dict)
     above: dict[tuple[int, int], list[Slot]] = field(default_factory=dict)  # ancestor and path → what is there
+    memo: dict[tuple[str, int], Any] = field(default_factory=dict)  # what many elements refer to, made of its node once
     taken: set[tuple[int, Any]] = field(default_factory=set)
     notes: dict[tuple[int, Any], list[tuple[Kind, str]]] = field(default_factory=dict)
 

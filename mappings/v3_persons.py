@@ -239,35 +239,43 @@ def _person(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature 
 
 def _role(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     """Name a person or organization in a role by number and name, and refer to it where the map lets its kind be referred to."""
-    linked = arguments or ("Practitioner", "Organization")
+    linked = tuple(arguments or ("Practitioner", "Organization"))
+    kinds = " ".join(linked)
 
     def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
         node = container[key]
-        person, scoping = _one_of(node, _PERSONS), _one_of(node, _ORGANIZATIONS)
-        names = [
-            spoken(reading, child(person, "name")),
-            spoken(reading, child(node, "name")),
-            _organization(reading, scoping),
-        ]
-        made: Json = {}
-        numbers = [identifier(reading, one) for place in (node, scoping) for one in children(place, "id")]
-        number = next((one for one in numbers if one), None)
-        if number:
-            made["identifier"] = number
-        is_provider = any(one.get("root") == _URA for one in children(node, "id"))
-        target, owner = ("Practitioner", node) if person and not is_provider else ("Organization", scoping or node)
-        if is_provider:
-            owner = node
-        known = next((one for one in children(owner, "id") if one.get("root") and not one.get("nullFlavor")), None)
-        if known and target in linked:
-            first = f"{role_key(node)}\n" if target == "Practitioner" else ""
-            made["reference"] = f"{PENDING}{first}{target}|{known['root']}|{known.get('extension', '')}"
-        display = ", ".join(dict.fromkeys(name for name in names if name))
-        if display:
-            made["display"] = display
-        return made if made.keys() - {"reference"} else None
+        made = reading.memo.get((kinds, id(node)), reading)
+        if made is reading:  # never made: None is an answer too
+            made = reading.memo[kinds, id(node)] = _named(reading, node, linked)
+        return dict(made) if made else None
 
     return convert
+
+
+def _named(reading: Reading, node: Json, linked: tuple[str, ...]) -> Json | None:
+    person, scoping = _one_of(node, _PERSONS), _one_of(node, _ORGANIZATIONS)
+    names = [
+        spoken(reading, child(person, "name")),
+        spoken(reading, child(node, "name")),
+        _organization(reading, scoping),
+    ]
+    made: Json = {}
+    numbers = [identifier(reading, one) for place in (node, scoping) for one in children(place, "id")]
+    number = next((one for one in numbers if one), None)
+    if number:
+        made["identifier"] = number
+    is_provider = any(one.get("root") == _URA for one in children(node, "id"))
+    target, owner = ("Practitioner", node) if person and not is_provider else ("Organization", scoping or node)
+    if is_provider:
+        owner = node
+    known = next((one for one in children(owner, "id") if one.get("root") and not one.get("nullFlavor")), None)
+    if known and target in linked:
+        first = f"{role_key(node)}\n" if target == "Practitioner" else ""
+        made["reference"] = f"{PENDING}{first}{target}|{known['root']}|{known.get('extension', '')}"
+    display = ", ".join(dict.fromkeys(name for name in names if name))
+    if display:
+        made["display"] = display
+    return made if made.keys() - {"reference"} else None
 
 
 def _responsible(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value

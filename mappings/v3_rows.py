@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mappings.definition import Condition, Step
+from mappings.definition import Condition, MapError, Step
 from mappings.library import Row, Rows, v3
 from mappings.model import Json
 from mappings.tables import table
@@ -43,7 +43,13 @@ def _compiled(rows: Rows) -> tuple[Choices, dict[str, str]]:
 
 
 def _claim(condition: Condition) -> Claim:
-    """Compile a condition: in a tree of HL7 v3 children are lists, attributes text, and "^" leads up."""
+    """Compile a condition: in a tree of HL7 v3 children are lists, attributes text, and "^" leads up.
+
+    Raises:
+        MapError: a form this table has no use for.
+    """
+    if condition.part or condition.several:
+        raise MapError("rows of HL7 v3 ask for a value or for presence")
     *way, last = condition.path.steps
     values, negated = frozenset(condition.values), condition.negated
     find = _all(way)
@@ -57,7 +63,7 @@ def _claim(condition: Condition) -> Claim:
             if not values:
                 if not key or any(_fits(child, key, wanted) for child in found if isinstance(child, dict)):
                     return not negated
-            elif found in values if isinstance(found, str) else False:
+            elif found.__class__ is str and found in values:
                 return not negated
         return negated
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from profiles.attachments import check_attachment
 from profiles.definitions import Member, definitions
 from profiles.elements import Compiler
 from profiles.exact import Json
@@ -27,6 +28,7 @@ NATIVE: Final = frozenset(
     )
 )
 _OWN: Final[dict[str, Check]] = {
+    "Attachment": check_attachment,
     "Identifier": check_identifier,
     "Quantity": check_quantity,
     "SimpleQuantity": check_quantity,

@@ -78,6 +78,9 @@ class _Writer(SchemaWriter):
             bsn = {"properties": {"system": {"enum": [rows().bsn]}}, "required": ["system"]}
             sound = {"properties": {"value": {"elfproef": True}}}
             schema.setdefault("allOf", []).append({"anyOf": [{"not": bsn}, sound]})
+        elif kind.name == "Attachment":  # the full check computes what is said of the data
+            said = {"anyOf": [{"required": ["hash"]}, {"required": ["size"]}]}
+            schema.setdefault("allOf", []).append({"not": {"allOf": [{"required": ["data"]}, said]}})
         elif kind.name in ("Quantity", "SimpleQuantity"):
             texts = rows().texts
             apart = [

@@ -226,6 +226,21 @@ def test_an_unknown_modifier_is_a_warning_and_an_unknown_extension_a_remark() ->
     assert ("extension-unknown", "Patient.extension[0]") in found(plain, severity="information")
 
 
+@pytest.mark.parametrize(
+    ("attached", "rule"),
+    [
+        ({"data": "SGVsbG8=", "hash": "9/+ei3uy4Jtwk1pdeF4MxdnQq/A=", "size": 5}, ""),
+        ({"data": "", "size": 0}, "ele-1"),
+        ({"data": "SGVsbG8=", "hash": "9/+ei3uy4Jtwk1pdeF4MxdnQq/B="}, "attachment-hash"),
+        ({"data": "SGVsbG8=", "size": 6}, "attachment-size"),
+        ({"url": "https://files.example/1", "hash": "9/+ei3uy4Jtwk1pdeF4MxdnQq/A=", "size": 6}, ""),
+    ],
+)
+def test_what_an_attachment_says_of_its_data_is_true(attached: Json, rule: str) -> None:
+    said = {rule for rule, _ in found(changed(PATIENT, photo=[{"contentType": "text/plain"} | attached]))}
+    assert said == ({rule} if rule else set())
+
+
 VITAL: Json = BARE | {
     "category": [
         {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}

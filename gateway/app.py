@@ -50,7 +50,7 @@ from gateway.routes.health import HealthApp
 from gateway.settings import Settings, SourceTable
 from gateway.storage import Database, Stores, check_version, open_stores
 from gateway.storage.erasures import Erasures
-from gateway.throttle import Allowances, Counts, Quota
+from gateway.throttle import Allowances, Counts, Quota, Variety
 from gateway.verifying import examined
 
 log: Final = logging.getLogger("gateway.app")
@@ -256,6 +256,7 @@ async def _wired(
         tokens=AccessTokens(keys, settings, policy),
         refusals=Counts(30, timedelta(minutes=1)),
         misses=Counts(5, timedelta(minutes=15)),
+        variety=Variety(settings.gateway.patients_per_hour, timedelta(hours=1)),
     )
     metrics = Metrics()
 

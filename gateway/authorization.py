@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -20,6 +21,8 @@ from gateway.model import Answer, Caller, Patient, Place, Question
 from gateway.ports import National, NationalQuestion, Ports
 from gateway.standing import Standing
 
+log: Final = logging.getLogger("gateway.authorization")
+
 _NATIONAL_PURPOSE: Final = "TREAT"  # of the ground that asks the register, explicit consent (rule B5)
 _REQUIRED: Final = "mitz-required"  # the regime in which a local yes does not stand in for the national one
 
@@ -30,6 +33,7 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     Raises:
         Refused: with the first caller-side reason as code; all reasons are on the record.
     """
+    _count(caller, question, ports)
     case = await _case(caller, question, ports)
     facts = Facts(
         now=ports.now(),
@@ -53,6 +57,20 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     if question.interaction == "search-type":
         check_cursor(question, caller.requester.client, ports)
     return standing
+
+
+def _count(caller: Caller, question: Question, ports: Ports) -> None:
+    """Stop who asks for one patient after another; hit and miss look the same, for nobody was asked yet (attack 59).
+
+    Raises:
+        Refused: `too-many-requests`.
+    """
+    if question.patient is None or ports.variety is None:
+        return
+    client, now = caller.requester.client, ports.now()
+    if not ports.variety.look(client, question.patient.id, now):
+        log.warning("a client asks for too many different patients", extra={"state": "enumeration"})
+        raise Refused("too-many-requests", retry_after=int(ports.variety.window.total_seconds()))
 
 
 async def inform(standing: Standing, patient: Patient, ports: Ports) -> None:

@@ -15,7 +15,7 @@ from gateway.office import Office
 from gateway.policy import Policy
 from gateway.pushed import Desk, Inbox
 from gateway.settings import ClientTable, Settings
-from gateway.throttle import Allowances, Counts
+from gateway.throttle import Allowances, Counts, Variety
 from profiles.terminology import Question
 
 
@@ -457,6 +457,7 @@ class Ports:
     quality: Quality | None = field(default=None, kw_only=True)  # None = items of sources are not checked
     national: National | None = field(default=None, kw_only=True)  # None = the region does not ask it
     notices: Notices | None = field(default=None, kw_only=True)  # None = organizations ask the queue themselves
+    variety: Variety | None = field(default=None, kw_only=True)  # None = patients are not counted
     relations: Relations | None = field(default=None, kw_only=True)  # None = nobody tells who treats whom
     errors: ToldErrors | None = field(default=None, kw_only=True)  # None = nobody is told
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass

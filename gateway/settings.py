@@ -60,6 +60,7 @@ class GatewayTable(Table, frozen=True):
     demo: bool = False
     client_certificate_header: str = ""  # in which a listed proxy passes the client's certificate; empty = in none
     dpop_nonce: bool = False  # proofs of possession must carry the nonce of the moment
+    patients_per_hour: int = 2_000  # different patients a client may ask for in an hour; the same one again is no more
     token_lifetime: Duration = Duration(minutes=15)  # of an access token
 
 

@@ -58,6 +58,30 @@ class Counts:
         return over
 
 
+class Variety:
+    """How many different patients each client asked for within a window: who walks through numbers is stopped (attack 59)."""
+
+    def __init__(self, bound: int, window: timedelta) -> None:
+        self.bound = bound
+        self.window = window
+        self._started: datetime | None = None
+        self._seen: dict[str, set[str]] = {}
+
+    def look(self, client: str, patient: str, now: datetime) -> bool:
+        """Count a patient a client asks for; false when that is one too many. Asking again for the same is no more."""
+        if self._started is None or not timedelta(0) <= now - self._started < self.window:
+            self._started, self._seen = now, {}
+        seen = self._seen.get(client)
+        if seen is None:
+            seen = self._seen[client] = set()
+        if patient in seen:
+            return True
+        if len(seen) >= self.bound:
+            return False
+        seen.add(patient)
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
     """How many requests a client may make within a window of fixed length."""

@@ -14,13 +14,18 @@ import pytest
 
 from gateway.errors import Invalid
 from gateway.fhir.interactions import route
+from gateway.metrics import Metrics
 from gateway.model import Caller
+from gateway.routes.fhir import FhirApp
+from gateway.throttle import Variety
 from profiles import exact
-from tests.gateway.charts import BSN, CHARTS, OTHER_BSN, TERMS, Json, coded, directive, observation, privacy
+from profiles.identifiers import passes_elfproef
+from tests.gateway.charts import BIRTH, BSN, CHARTS, OTHER_BSN, TERMS, Json, coded, directive, observation, privacy
 from tests.gateway.oauth.world import OTHER_PUBLIC, PUBLIC, client_row
 from tests.gateway.oauth.world import World as Server
 from tests.gateway.test_silence import comparable
 from tests.gateway.world import (
+    COLLEAGUE,
     COORDINATOR,
     GP,
     HOSPITAL,
@@ -308,3 +313,26 @@ def test_057_the_same_answer_to_the_byte() -> None:
     there, absent = World(permits=(), known_at=(MENTAL,)), World(permits=(), known_at=())
     for path in (f"Condition?patient={there.patient}", f"Patient/{there.patient}/$summary", "Condition/i1-x"):
         assert comparable(there.get(path, x_request_id="r1")) == comparable(absent.get(path, x_request_id="r1"))
+
+
+def _numbers(count: int) -> list[str]:
+    found = (f"99999{number:04d}" for number in range(9_999))
+    return [number for number in found if passes_elfproef(number)][:count]
+
+
+def test_059_who_walks_through_numbers_is_stopped_whether_they_exist_or_not(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.ports = replace(world.ports, variety=Variety(20, timedelta(hours=1)))
+    world.app = FhirApp(world.ports, Metrics())
+    numbers = [BSN, *(number for number in _numbers(40) if number != BSN)]
+    replies = [world.find(number, birth=BIRTH) for number in numbers]
+    assert [one.status for one in replies[:20]] == [200] * 20
+    assert {(one.status, one.code) for one in replies[20:]} == {(429, "too-many-requests")}
+    assert world.find(BSN).status == 200, "control: the same patient again is no other"
+    assert world.find(numbers[25]).status == world.find(numbers[26]).status == 429
+    assert world.search("Condition", COLLEAGUE).status == 200, "control: another client"
+    assert world.records[-3].status == 429, "a refusal is on the record"
+    assert "too many different patients" in caplog.text
+    assert not any(number in caplog.text for number in numbers)
+    world.clock.advance(timedelta(hours=1))
+    assert world.find(numbers[25]).status == 200, "for an hour"

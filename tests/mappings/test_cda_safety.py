@@ -97,6 +97,17 @@ def test_a_denied_alert_contact_or_wish_is_none() -> None:
     )
 
 
+def test_a_contact_that_nobody_says_is_over_is_not_called_finished() -> None:
+    def status(times: str, more: str = "") -> str:
+        contact = f'<encounter moodCode="EVN"><templateId root="2.16.840.1.113883.10.20.22.4.49"/>{more}<effectiveTime {times}</effectiveTime></encounter>'
+        return str(of(read(cda(contact)), "Encounter")[0]["status"])
+
+    assert status('><low value="20260101"/>') == "unknown"
+    assert status('><low value="20260101"/><high value="20260103"/>') == "finished"
+    assert status('value="20260101">') == "finished"
+    assert status('><low value="20260101"/>', '<statusCode code="active"/>') == "in-progress"
+
+
 def test_what_was_given_at_an_unknown_time_is_not_lost() -> None:
     drug = f'<consumable><manufacturedProduct><manufacturedMaterial><code code="m" codeSystem="{SCT}"/></manufacturedMaterial></manufacturedProduct></consumable>'
     given = f'<substanceAdministration classCode="SBADM" moodCode="EVN"><statusCode code="completed"/><effectiveTime nullFlavor="UNK"/>{drug}</substanceAdministration>'

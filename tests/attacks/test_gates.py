@@ -336,3 +336,17 @@ def test_059_who_walks_through_numbers_is_stopped_whether_they_exist_or_not(capl
     assert not any(number in caplog.text for number in numbers)
     world.clock.advance(timedelta(hours=1))
     assert world.find(numbers[25]).status == 200, "for an hour"
+
+
+def test_075_nobody_is_notified_of_anything_after_a_withdrawal() -> None:
+    world = World(permits=())
+    made = world.post("Consent", privacy(GP), custodian(GP))
+    assert world.search("Condition").items, "control"
+    for method, path in (("POST", "Subscription"), ("PUT", "Subscription/1"), ("GET", "Subscription")):
+        assert world.request(method, path, SYSTEM).status == 404, "nobody subscribes"
+    types = {one["type"] for one in world.get("metadata", None).json["rest"][0]["resource"]}
+    assert "Subscription" not in types
+    body = {**made.json, "status": "inactive"}
+    world.request("PUT", f"Consent/{made.json['id']}", custodian(GP), body=body, headers={"if-match": 'W/"1"'})
+    assert not world.search("Condition").items
+    assert not world.reviews.outbox.kept, "and nothing was put in the outbox"

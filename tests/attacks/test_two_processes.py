@@ -177,6 +177,20 @@ def test_066_067_a_withdrawal_at_one_counts_at_the_other_at_once(pair: Pair) -> 
     assert pair.may_look(0, gp) != "permit"
 
 
+def test_068_what_comes_after_a_withdrawal_is_never_seen_by_an_old_look(pair: Pair) -> None:
+    """New enemy: deny, then new data, read elsewhere at once; round after round, each process writing in turn."""
+    gp = pair.token("gp")
+    body = pair.fhir(0, "POST", "Consent", gp, privacy(GP)).json()
+    for version in range(1, 13):
+        writer, reader = version % 2, (version + 1) % 2
+        withdrawn = version % 2 == 1
+        body = {**body, "status": "inactive" if withdrawn else "active"}
+        told = pair.fhir(writer, "PUT", f"Consent/{body['id']}", gp, body, **{"if-match": f'W/"{version}"'})
+        assert told.status_code == 200, told.text
+        assert pair.fhir(writer, "POST", "List", gp, registration(GP)).status_code == 201, "new data"
+        assert (pair.may_look(reader, gp) == "permit") is not withdrawn
+
+
 def test_178_what_two_people_decided_and_one_ended_counts_everywhere(pair: Pair) -> None:
     first, second, post = (
         (pair.token("office", subject_id=f"uzi|{n}") for n in (1, 2)),

@@ -26,7 +26,7 @@ SECONDS: Final = 300.0  # a change that makes a check hang is noticed
 # What is changed, and what notices: the quickest first.
 DECISION: Final = (
     "tests/consent/test_scenarios.py", "tests/consent/test_provisions.py", "tests/consent/test_scopes.py",
-    "tests/consent/test_tables.py", "tests/consent/test_gates.py", "tests/proofs/test_mutation_check.py::test_a_few_thousand_questions",
+    "tests/consent/test_tables.py", "tests/consent/test_edges.py", "tests/proofs/test_mutation_check.py::test_a_few_thousand_questions",
     "tests/consent/test_properties.py",
 )  # fmt: skip
 TOKENS: Final = ("tests/gateway/oauth",)

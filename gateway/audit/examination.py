@@ -10,11 +10,10 @@ from typing import Final, Protocol
 from gateway.audit import checkpoints
 from gateway.audit.checkpoints import Checkpoint, Log, name_of
 from gateway.audit.merkle import TILE, hashes_in
-from gateway.audit.verification import OWN, Claim, Finding, LogCheck, Range, Row
+from gateway.audit.verification import LATE, OWN, Claim, Finding, LogCheck, Range, Row
 from gateway.crypto.notes import Note, Verifier
 
 TILES: Final = 16  # read at a time
-_LATE: Final = timedelta(seconds=60)
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Progress = Callable[[Log, int, int], None]  # log, records read, records there
@@ -25,6 +24,10 @@ class Shelf(Protocol):
 
     async def logs(self) -> list[Log]:
         """Every log there is."""
+        ...
+
+    async def served(self) -> datetime | None:
+        """Since when a gateway serves from here, so that there must be a log; None = never."""
         ...
 
     async def newest(self, log: Log) -> int:
@@ -91,6 +94,7 @@ class Examiner:
         self._keys = tuple(keys)
         self._claims: dict[Log, dict[tuple[int, bytes, str], Claim]] = {}
         self._newest: datetime | None = None
+        self._signed: dict[Log, tuple[int, datetime]] = {}  # the largest size of each log, and when it was last signed
         self.report = Examination(base, started, tuple(str(Verifier(base, key)) for key in self._keys))
 
     def add(self, raw: bytes, holder: str) -> bool:
@@ -98,7 +102,7 @@ class Examiner:
         try:
             note = Note.parse(raw)
             checkpoint = Checkpoint.parse(note.text)
-        except ValueError:
+        except (ValueError, AttributeError, TypeError):
             return False
         expected = checkpoints.origin_of(self._base, checkpoint.log)
         if checkpoint.origin != expected or not any(Verifier(expected, key).signed(note) for key in self._keys):
@@ -109,6 +113,8 @@ class Examiner:
             if known is None or checkpoint.at < known.at:
                 found[head.size, head.root, holder] = Claim(head, checkpoint.at, holder)
         self._newest = max(self._newest or checkpoint.at, checkpoint.at)
+        signed = (checkpoint.head.size, checkpoint.at)
+        self._signed[checkpoint.log] = max(self._signed.get(checkpoint.log, signed), signed)
         self.report.checkpoints += 1
         if holder and holder not in self.report.holders:
             self.report.holders.append(holder)
@@ -118,25 +124,40 @@ class Examiner:
         """Read every log."""
         self.report.since = since
         logs = await self._shelf.logs()
+        own = self.report.checkpoints
         for log in logs:
             await self._own_notes(log)
+        served = await self._shelf.served()
+        if self.report.checkpoints == own and served is not None and served < self.report.started - LATE:
+            text = f"a gateway serves from here since {_moment(_micros(served))}, and no log it signed is left"
+            self.report.findings.append(Finding((1, 1), 0, 0, "missing-log", text))
         for log in sorted({*logs, *self._claims}):
-            await self._examine(log, since, progress)
+            try:
+                await self._examine(log, since, progress)
+            except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+                text = f"its tables hold what no gateway writes, so that it cannot be read to its end ({type(error).__name__})"
+                self.report.findings.append(Finding(log, 0, 0, "edit", text))
         self.report.findings.sort()
         return self.report
 
     async def _own_notes(self, log: Log) -> None:
         after = -1
+        none = True
         while page := await self._shelf.notes(log, after):
+            none = False
             for at, raw in page:
                 if not self.add(raw, OWN):
                     text = f"the checkpoint of {_moment(at)} is not signed by a key of this gateway"
                     self.report.findings.append(Finding(log, 0, 0, "checkpoint", text))
                 after = at
+        if none and await self._shelf.tiles(log, 0, 1):
+            text = "records were signed, and every checkpoint of them that was kept here is gone"
+            self.report.findings.append(Finding(log, 0, 0, "checkpoint", text))
 
     async def _examine(self, log: Log, since: datetime | None, progress: Progress) -> None:
         claims = self._claims.get(log, {}).values()
-        check = LogCheck(log, claims, self.report.started)
+        signed = self._signed.get(log)
+        check = LogCheck(log, claims, self.report.started, signed[1] if signed else None)
         newest = await self._shelf.newest(log)
         first = await self._first_tile(log, newest, since) if since else 0
         await self._skip(check, first)
@@ -202,7 +223,7 @@ class Examiner:
     async def _unknown(self, log: Log) -> list[Finding]:
         """A log that no checkpoint knows may be so young that none could."""
         rows = await self._shelf.rows(log, 0, 1)
-        if self._newest is None or not rows or rows[0][1] > _micros(self._newest - _LATE):
+        if self._newest is None or not rows or rows[0][1] > _micros(self._newest - LATE):
             return []
         last = await self._shelf.newest(log)
         text = f"log {name_of(log)} with {last} records stands in no checkpoint: it was put there afterwards"

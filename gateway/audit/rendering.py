@@ -16,7 +16,9 @@ from gateway.audit.view import BEFORE, UNKNOWN_OUTCOME, Seen, fate
 from gateway.model import Json
 
 _OUTCOMES: Final = {"answered": "0", "asked": "0", "partly": "4", "withheld": "4", "failed": "8"}
-_EACH: Final = frozenset({"summary", "document", "everything"})  # an event for each custodian beside the one of the request
+_EACH: Final = frozenset(
+    {"summary", "document", "everything"}
+)  # an event for each custodian beside the one of the request
 _ACTIONS: Final = {"Read": "R", "Query": "E", "Create": "C", "Update": "U", "Delete": "D"}
 
 

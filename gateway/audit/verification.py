@@ -10,13 +10,15 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
-from gateway.audit.alignment import WINDOWS, Alignment
+from gateway.audit.alignment import WINDOWS, Alignment, joined
 from gateway.audit.checkpoints import Head, Log
 from gateway.audit.merkle import Frontier
 
 Row = tuple[int, int, bytes]  # sequence number, moment in microseconds since 1970, body
 Range = tuple[int, int]  # first and last sequence number
 
+LATE: Final = timedelta(seconds=60)  # between the moment of a record and that of a checkpoint over it
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 LAW: Final = timedelta(days=5 * 365 + 1)  # a record is kept at least this long, whatever is configured
 OWN: Final = ""  # who holds a checkpoint of our own database
 
@@ -53,8 +55,10 @@ KINDS: Final = {
 class LogCheck:
     """One log while it is read, tile by tile. What it keeps does not grow with the log."""
 
-    def __init__(self, log: Log, claims: Iterable[Claim], now: datetime) -> None:
+    def __init__(self, log: Log, claims: Iterable[Claim], now: datetime, signed: datetime | None = None) -> None:
+        """`signed`: when it was last signed how many records there are."""
         self.log = log
+        self._signed = signed
         self.records = 0
         self.retired = 0
         self._now = now
@@ -69,6 +73,7 @@ class LogCheck:
         self._failed: list[tuple[Claim, bool]] = []  # and whether the records themselves agree
         self._early: list[Range] = []
         self._misnumbered: list[Range] = []
+        self._put_in: list[int] = []  # after the last that is covered, with a moment before its checkpoint
 
     @property
     def size(self) -> int:
@@ -122,6 +127,9 @@ class LogCheck:
     def tail(self, rows: Sequence[Row]) -> None:
         """Records after the last that is covered: written since the last checkpoint, or before a crash."""
         self.records += len(rows)
+        if self._signed is not None:  # what was written before that is under it
+            before = (self._signed - LATE - _EPOCH) // timedelta(microseconds=1)
+            self._put_in += [row[0] for row in rows if row[1] < before]
         tree = self._there = self._there or self._kept.copy()
         leaves = [sha256(b"\0" + at.to_bytes(8, "big") + body).digest() for _, at, body in rows]
         if not self._alignment.clean and rows[0][0] <= self._kept.size + WINDOWS[-1]:
@@ -137,8 +145,15 @@ class LogCheck:
         """Everything that is not as it was written, once the log was read to its end."""
         if not self.records and not self._kept.size and self._claims:
             return [self._missing()]
-        found = [self._finding(one.first, one.last, one.kind) for one in self._alignment.end(self._kept.size)]
+        as_signed = max((claim.head.size for claim, agrees in self._failed if agrees), default=0)
+        found = [
+            self._finding(one.first, one.last, one.kind)
+            for one in self._alignment.end(self._kept.size)
+            if one.last > as_signed  # up to there the records are as they were signed, whatever the hashes kept say
+        ]
         found += [self._finding(first, last, "edit") for first, last in self._misnumbered if not found]
+        if self._alignment.clean:
+            found += [self._finding(one.first, one.last, one.kind) for one in joined(self._put_in, "insertion")]
         found += [
             Finding(self.log, first, last, "deletion", f"records {first} to {last} were removed before their time")
             for first, last in sorted(set(self._early))
@@ -197,7 +212,7 @@ class LogCheck:
     def _contradictions(self) -> Iterator[Finding]:
         damaged = [claim for claim, agrees in self._failed if agrees]
         if damaged:
-            text = "the records are as they were signed, the hashes kept of them are not; run gateway audit rebuild"
+            text = "the records are as they were signed, the hashes kept of them are not; stop the gateway and run gateway audit rebuild"
             yield Finding(self.log, 1, damaged[-1].head.size, "tree", text)
         failed = [claim for claim, agrees in self._failed if not agrees]
         if not failed:

@@ -12,6 +12,11 @@ SUBCOMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "verify": ("audit_verify", "verify_arguments", "read the whole log, and say whether it is as it was written"),
     "prove": ("audit_prove", "prove_arguments", "a proof that a record is in the log, for an outsider"),
     "replay": ("audit_prove", "replay_arguments", "what was and what was not on screen"),
+    "rebuild": (
+        "audit_rebuild",
+        "rebuild_arguments",
+        "make hashes and look-up tables again from records that are whole",
+    ),
     "hold": ("audit_hold", "hold_arguments", "keep records past their time while a question of law is open"),
     "acknowledge": ("audit_hold", "acknowledge_arguments", "put a loss of records that cannot be undone on record"),
     "list": ("audit_reports", "list_arguments", "what an auditor of one organization may see, newest first"),

@@ -18,12 +18,12 @@ from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.writer import Log
 
-_ONE: Final = "SELECT at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq = ?"
+_ONE: Final = "SELECT at, {body} FROM audit_log WHERE log = ? AND epoch = ? AND seq = ?"
 _SOME: Final = (
-    "SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq IN ({marks}) AND at >= ? AND at < ?"
+    "SELECT seq, at, {body} FROM audit_log WHERE log = ? AND epoch = ? AND seq IN ({marks}) AND at >= ? AND at < ?"
 )
 _MOMENTS: Final = "SELECT seq, at FROM audit_log WHERE log = ? AND epoch = ? AND seq >= ? AND seq <= ?"
-_AFTER: Final = "SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT 500"
+_AFTER: Final = "SELECT seq, at, {body} FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT 500"
 _HOUR: Final = 3_600_000_000
 _ENDS: Final = frozenset({"intent", "outcome", "refusal"})
 _EVER: Final = 1 << 62
@@ -41,6 +41,8 @@ class AuditLookup:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._segments = AuditSegments(database)
+        body = database.bytes_of("body")
+        self._one, self._after = _ONE.format(body=body), _AFTER.format(body=body)
 
     async def find(self, query: AuditQuery, limit: int, after: str = "") -> tuple[list[Logged], str]:
         """A page of records, newest first, and the cursor of the next page: empty when there is none.
@@ -62,7 +64,7 @@ class AuditLookup:
 
     async def get(self, record: RecordId) -> Logged | None:
         """One record, None when there is none (any more)."""
-        row = await self._database.row(_ONE, (record.log, record.epoch, record.sequence))
+        row = await self._database.row(self._one, (record.log, record.epoch, record.sequence))
         return Logged(record, from_micros(row[0]), row[1]) if row else None
 
     async def open_intents(self, until: Mapping[Log, int]) -> list[Logged]:
@@ -72,7 +74,9 @@ class AuditLookup:
         """
         while await self.fill():
             pass
-        newest = {log: row[0] for log, last in until.items() if (row := await self._database.row(_ONE, (*log, last)))}
+        newest = {
+            log: row[0] for log, last in until.items() if (row := await self._database.row(self._one, (*log, last)))
+        }
         if not newest:
             return []
         begun: dict[str, list[Logged]] = {}
@@ -159,7 +163,7 @@ class AuditLookup:
             starts[segment.log] = min(segment.first, starts.get(segment.log, segment.first))
         for log, first in sorted(starts.items()):
             after = first - 1
-            while rows := await self._database.rows(_AFTER, (*log, after)):
+            while rows := await self._database.rows(self._after, (*log, after)):
                 for seq, at, body in rows:
                     record = _read(body)
                     if record is not None and record.interaction != "command" and record.kind in _ENDS:
@@ -207,7 +211,9 @@ class _Opened:
         """Records of the log, as far as they are within the bounds."""
         marks = ", ".join("?" for _ in numbers)
         within = (self.bounds.start, self.bounds.upper)
-        return await database.rows(_SOME.format(marks=marks), (*self.segment.log, *numbers, *within))
+        return await database.rows(
+            _SOME.format(body=database.bytes_of("body"), marks=marks), (*self.segment.log, *numbers, *within)
+        )
 
     def take(self, rows: Sequence[tuple[int, int, bytes]]) -> None:
         """Take over everything this segment has of what is asked: it was read."""

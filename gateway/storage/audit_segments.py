@@ -15,6 +15,7 @@ from gateway.audit.postings import BUCKETS, Postings, bucket_of, key_of, places_
 from gateway.audit.record import Record, decode
 from gateway.audit.tally import Count, counted, marks
 from gateway.storage import audit_tally
+from gateway.storage.audit_trees import sound
 from gateway.storage.database import Database
 from gateway.storage.log_names import logs_in
 from gateway.storage.writer import Cursor, Log
@@ -24,11 +25,11 @@ AT_ONCE: Final = 1_024  # records in one commit: requests wait for it
 _TURN: Final = 64  # records between two turns of the loop
 _FEW: Final = 32  # segments that are named one by one
 
-_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
+_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ? AND seq < 9223372036854775807"  # only numbers are
 _ROWS: Final = (
-    "SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+    "SELECT seq, at, {body} FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
-_FIRST: Final = "SELECT seq FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT 1"
+_FIRST: Final = "SELECT seq FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? AND seq < 9223372036854775807 ORDER BY seq LIMIT 1"
 _LAST: Final = "SELECT first, last, earliest, latest, ordered FROM audit_segment WHERE log = ? AND epoch = ? ORDER BY first DESC LIMIT 1"
 _KEEP: Final = (
     "INSERT INTO audit_segment (log, epoch, first, last, earliest, latest, ordered) VALUES (?, ?, ?, ?, ?, ?, ?) "
@@ -163,7 +164,8 @@ class AuditSegments:
             return 0
         room = before is not None and next_[0] < before.first + SEGMENT
         end = (before.first if before is not None and room else next_[0]) + SEGMENT - 1
-        batch = _Batch(log, before, await self._database.rows(_ROWS, (*log, after, end, AT_ONCE)))
+        sql = _ROWS.format(body=self._database.bytes_of("body"))
+        batch = _Batch(log, before, sound(await self._database.rows(sql, (*log, after, end, AT_ONCE))))
         rows = batch.rows
         first = batch.first
         for number, (seq, at, body) in enumerate(rows):

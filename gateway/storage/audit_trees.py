@@ -12,18 +12,19 @@ from gateway.audit.nodes import Nodes
 from gateway.audit.notary import SignedNote
 from gateway.audit.verification import Range, Row
 from gateway.storage.database import Database
-from gateway.storage.instants import to_micros
+from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.log_names import logs_in
 from gateway.storage.writer import Cursor, Log
 
 PAGE: Final = 4_096  # records at a time; whole tiles
 
-_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
-_ROWS: Final = "SELECT seq, at, body FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? AND seq <= ? ORDER BY seq"
+_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ? AND seq < 9223372036854775807"  # only numbers are
+_ROWS: Final = "SELECT seq, at, {body} FROM audit_log WHERE log = ? AND epoch = ? AND seq > ? AND seq <= ? ORDER BY seq"
+_SERVED: Final = "SELECT MIN(loaded) FROM policy_revision"
 _TREES: Final = "SELECT log, epoch, size, frontier FROM audit_tree ORDER BY log, epoch"
 _TREE: Final = "SELECT size, frontier FROM audit_tree WHERE log = ? AND epoch = ?"
 _TILES: Final = (
-    "SELECT tile, root, leaves FROM audit_tile WHERE log = ? AND epoch = ? AND tile >= ? AND tile < ? ORDER BY tile"
+    "SELECT tile, {root}, {leaves} FROM audit_tile WHERE log = ? AND epoch = ? AND tile >= ? AND tile < ? ORDER BY tile"
 )
 _ROOTS: Final = "SELECT tile, root FROM audit_tile WHERE log = ? AND epoch = ? AND tile >= ? AND tile < ? ORDER BY tile"
 _GROW: Final = (
@@ -34,11 +35,15 @@ _TILE: Final = (
     "INSERT INTO audit_tile (log, epoch, tile, root, leaves) VALUES (?, ?, ?, ?, ?) ON CONFLICT (log, epoch, tile) "
     "DO UPDATE SET root = excluded.root, leaves = excluded.leaves WHERE LENGTH(excluded.leaves) > LENGTH(audit_tile.leaves)"
 )
+_FORGET: Final = (
+    "DELETE FROM audit_tree WHERE log = ? AND epoch = ?",
+    "DELETE FROM audit_tile WHERE log = ? AND epoch = ?",
+)
 _NOTE: Final = (
     "INSERT INTO audit_checkpoint (log, epoch, at, size, note) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (log, epoch, at) DO UPDATE SET size = excluded.size, note = excluded.note"
 )
-_NOTES: Final = "SELECT at, note FROM audit_checkpoint WHERE log = ? AND epoch = ? AND at > ? ORDER BY at LIMIT 500"
+_NOTES: Final = "SELECT at, {note} FROM audit_checkpoint WHERE log = ? AND epoch = ? AND at > ? ORDER BY at LIMIT 500"
 _LAST: Final = "SELECT note FROM audit_checkpoint WHERE log = ? AND epoch = ? ORDER BY at DESC LIMIT 1"
 _COSIGNED: Final = (
     "INSERT INTO audit_cosigned (witness, log, epoch, size, at, note) VALUES (?, ?, ?, ?, ?, ?) "
@@ -64,6 +69,7 @@ _HELD: Final = (
 )
 
 _MANY_TILES: Final = 64  # beyond it, roots of tiles are less to read than their hashes
+_NO_MOMENT: Final = (1 << 63) - 1  # in place of what is none; no record was ever written then
 _AT_ONCE: Final = 200  # a commit that takes long keeps requests waiting
 _MINUTE: Final = 60_000_000
 _THINNING: Final = (  # older than, younger than, and one in how many microseconds stays
@@ -73,12 +79,22 @@ _THINNING: Final = (  # older than, younger than, and one in how many microsecon
 )
 
 
+def sound(rows: list[Row]) -> list[Row]:
+    """Records with moments, also where somebody put what is none."""
+    if all(type(at) is int and at >= 0 for _, at, _ in rows):
+        return rows
+    return [(seq, at if type(at) is int and at >= 0 else _NO_MOMENT, body) for seq, at, body in rows]
+
+
 class AuditTrees:
     """What is kept beside the records so that nobody can change them unseen."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.own = database.log
+        self._rows = _ROWS.format(body=database.bytes_of("body"))
+        self._tiles = _TILES.format(root=database.bytes_of("root"), leaves=database.bytes_of("leaves"))
+        self._notes = _NOTES.format(note=database.bytes_of("note"))
 
     # --- records ---------------------------------------------------------------------------------
 
@@ -86,14 +102,19 @@ class AuditTrees:
         """Every log that has records or a tree."""
         return sorted({*await logs_in(self.database, "audit_log"), *await logs_in(self.database, "audit_tree")})
 
+    async def served(self) -> datetime | None:
+        """Since when a gateway serves from here: it keeps the policies it served under. None = never."""
+        row = await self.database.row(_SERVED)
+        return from_micros(row[0]) if row and row[0] else None
+
     async def newest(self, log: Log) -> int:
         """The number of the last record of a log."""
         row = await self.database.row(_NEWEST, log)
         return int(row[0]) if row else 0
 
     async def rows(self, log: Log, after: int, until: int) -> list[Row]:
-        """The records of a log after a number, up to another."""
-        return await self.database.rows(_ROWS, (*log, after, until))
+        """The records of a log after a number, up to another, also where somebody put what a gateway never writes."""
+        return sound(await self.database.rows(self._rows, (*log, after, until)))
 
     async def retired(self, log: Log, first: int, last: int) -> list[Range]:
         """What was retired of these records."""
@@ -126,7 +147,7 @@ class AuditTrees:
         if row is None:
             return GrowingTree(log)
         size, frontier = row
-        last = await self.database.row(_TILES, (*log, size // TILE, size // TILE + 1)) if size % TILE else None
+        last = await self.database.row(self._tiles, (*log, size // TILE, size // TILE + 1)) if size % TILE else None
         return GrowingTree.load(log, size, frontier, last[2] if last else b"")
 
     async def held(self, log: Log) -> tuple[int, bytes, bytes | None]:
@@ -140,7 +161,7 @@ class AuditTrees:
 
     async def tiles(self, log: Log, first: int, end: int) -> list[tuple[int, bytes, bytes]]:
         """Number, root and hashes of some tiles."""
-        return await self.database.rows(_TILES, (*log, first, end))
+        return await self.database.rows(self._tiles, (*log, first, end))
 
     async def keep(self, growths: Sequence[Growth], notes: Sequence[SignedNote]) -> None:
         """Keep how far logs are, with what was signed about them; all of it or nothing.
@@ -156,6 +177,18 @@ class AuditTrees:
             for statement, many in ((_GROW, trees), (_TILE, tiles), (_NOTE, rows)):
                 for parameters in many:
                     cursor.execute(statement, parameters)
+
+        await self.database.write(write)
+
+    async def replace(self, growth: Growth) -> None:
+        """Keep a whole tree that was made again, in the place of what was kept of it."""
+        log = growth.head.log
+
+        def write(cursor: Cursor) -> None:
+            for statement in _FORGET:
+                cursor.execute(statement, log)
+            cursor.execute(_GROW, (*log, growth.head.size, growth.frontier))
+            cursor.executemany(_TILE, [(*log, tile.number, tile.root, tile.leaves) for tile in growth.tiles])
 
         await self.database.write(write)
 
@@ -181,7 +214,7 @@ class AuditTrees:
 
     async def notes(self, log: Log, after: int = -1) -> list[tuple[int, bytes]]:
         """Up to 500 checkpoints of a log after a moment, in order: moment in microseconds, note."""
-        return await self.database.rows(_NOTES, (*log, after))
+        return await self.database.rows(self._notes, (*log, after))
 
     async def last_note(self, log: Log) -> bytes | None:
         """The newest checkpoint of a log."""

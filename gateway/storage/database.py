@@ -94,6 +94,10 @@ class Database(ABC):
         """Hand every record on as it is committed: in the writer's thread, after its callers were told."""
         self._appends.follow = committed
 
+    def bytes_of(self, column: str) -> str:
+        """A column as bytes, in SQL, also where somebody put something else into it."""
+        return column
+
     def free_bytes(self) -> int | None:
         """The space that is left for what is written; None where this process cannot know."""
         return None

@@ -127,6 +127,10 @@ class SqliteDatabase(Database):
         except sqlite3.Error:
             raise Unavailable("store-unavailable") from None
 
+    def bytes_of(self, column: str) -> str:
+        """A column as bytes: this engine keeps a text where it was put."""
+        return f"CAST({column} AS BLOB)"
+
     def free_bytes(self) -> int | None:
         """The space that is left on the disk of the file."""
         try:

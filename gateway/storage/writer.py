@@ -23,7 +23,7 @@ Extra = tuple[str, Sequence[Any]]  # a statement and its parameters
 _LARGEST_BATCH: Final = 1_000
 STATEMENT_ROWS: Final = 64  # more do not go into one statement
 _STUCK_SECONDS: Final = 10.0
-_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ?"
+_NEWEST: Final = "SELECT COALESCE(MAX(seq), 0) FROM audit_log WHERE log = ? AND epoch = ? AND seq < 9223372036854775807"  # only numbers are
 _APPEND: Final = "INSERT INTO audit_log (log, epoch, seq, at, body) VALUES (?, ?, ?, ?, ?)"
 _log = logging.getLogger(__name__)
 

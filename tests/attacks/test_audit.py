@@ -23,8 +23,10 @@ from gateway.audit.notary import verifiers
 from gateway.audit.record import Asked, Record, decode, encode, unknown
 from gateway.audit.retention import Hold, Retention
 from gateway.audit.witness import Addition, WitnessError
+from gateway.commands.audit_rebuild import remade
 from gateway.crypto.notes import Note
 from gateway.errors import StartError, Unavailable
+from gateway.logged import AuditQuery
 from gateway.settings import AgreementTable, AuditTable, OrganizationTable, Settings
 from gateway.storage import Database, open_stores, upgrade
 from gateway.storage.audit_retention import AuditRetention
@@ -197,6 +199,55 @@ async def test_135_an_edit_is_named_by_its_number(place: Place, column: str, seq
     new = b"it never happened" if column == "body" else 1
     place.change(f"UPDATE audit_log SET {column} = ? WHERE seq = ?", new, sequence)
     assert await kinds(place) == [("edit", sequence, sequence)]
+
+
+async def test_135_what_no_gateway_writes_is_named_and_stops_nothing(place: Place) -> None:
+    await place.work(300)
+    place.change("UPDATE audit_log SET body = CAST(x'ff00fe' AS TEXT) WHERE seq = 3")
+    place.change("UPDATE audit_log SET body = 'it never happened' WHERE seq = 5")
+    place.change("UPDATE audit_log SET body = 7 WHERE seq = 7")
+    place.change("UPDATE audit_log SET at = 'noon' WHERE seq = 9")
+    place.change("UPDATE audit_log SET at = -1 WHERE seq = 11")
+    place.change("INSERT INTO audit_log (log, epoch, seq, at, body) VALUES (1, 1, 'last', 1, x'00')")
+    assert await kinds(place) == [("edit", number, number) for number in (3, 5, 7, 9, 11)]
+    async with place.serving() as (stores, _):
+        assert await stores.audit.append(encode(Record(kind="start", at="x", request="r"))) == 301
+        found, _ = await stores.queries.find(AuditQuery(start=NOON, end=NOON + timedelta(1), request="r"), 5)
+        assert [one.id.sequence for one in found] == [301], "the log can still be asked"
+
+
+async def test_136_no_checkpoint_or_no_log_at_all_is_named(place: Place) -> None:
+    place.witnesses[:] = []
+    async with place.serving() as (stores, _):
+        await stores.policies.keep("p", place.clock.at - timedelta(minutes=2), b"policy")
+        await stores.audit.append(b"a record")
+    assert await kinds(place) == []
+    place.change("DELETE FROM audit_checkpoint")
+    assert [one[0] for one in await kinds(place)] == ["checkpoint", "missing-log"]
+    for table in ("audit_log", "audit_tree", "audit_tile"):
+        place.change(f"DELETE FROM {table}")
+    assert [one[0] for one in await kinds(place)] == ["missing-log"]
+
+
+async def test_136_a_record_put_behind_the_last_checkpoint_is_named_by_its_moment(place: Place) -> None:
+    await place.work(3)
+    place.clock.at += timedelta(minutes=5)
+    await place.work(1)
+    place.change("INSERT INTO audit_log SELECT log, epoch, seq + 4, at, body FROM audit_log WHERE seq = 1")
+    assert await kinds(place) == [("insertion", 5, 5)]
+
+
+async def test_hashes_that_were_damaged_are_no_edit_and_are_made_again(place: Place) -> None:
+    await place.work(300)
+    place.change("UPDATE audit_tile SET leaves = zeroblob(8192) WHERE tile = 0")
+    assert await kinds(place) == [("tree", 1, 300)]
+    async with place.serving() as (stores, _):
+        keys = list(place.keys.audit_keys().values())
+        assert not await remade(stores.trees, (1, 1), BASE, keys)
+    assert await kinds(place) == []
+    place.change("UPDATE audit_log SET body = x'00' WHERE seq = 2")
+    async with place.serving() as (stores, _):
+        assert "not those that were signed" in await remade(stores.trees, (1, 1), BASE, keys)
 
 
 async def test_136_what_is_gone_is_named(place: Place) -> None:

@@ -57,6 +57,9 @@ class Shelf:
     async def logs(self) -> list[Log]:
         return sorted({log for log, rows in self.records.items() if rows} | self.trees.keys())
 
+    async def served(self) -> datetime | None:
+        return None
+
     async def newest(self, log: Log) -> int:
         return max((row[0] for row in self.records.get(log, [])), default=0)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, get_args
 
 from gateway.audit.reading import Line, lines
@@ -56,8 +56,8 @@ class Period:
     def query(self) -> AuditQuery:
         """The question about everything in it."""
         return AuditQuery(
-            start=datetime.combine(self.first, time.min, ZONE),
-            end=datetime.combine(self.last + timedelta(days=1), time.min, ZONE),
+            start=datetime.combine(self.first, time.min, ZONE).astimezone(UTC),
+            end=datetime.combine(self.last + timedelta(days=1), time.min, ZONE).astimezone(UTC),
             kinds=KINDS,
         )
 

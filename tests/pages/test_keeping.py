@@ -241,6 +241,11 @@ def test_123_names_and_reasons_are_inert(auditor: Keeper, ada: Keeper, holder: K
         for payload in PAYLOADS:
             if "<" in payload or '"' in payload:
                 assert payload not in page
+        for found in re.finditer("\u202e", page):
+            before = page[: found.start()]
+            assert before.rfind("<bdi>") > before.rfind("</bdi>") or 'value="' in before[-400:], (
+                "turns nothing around it"
+            )
         assert not re.search(r"<(script|svg|img)[^>]*(onerror|onload|>document)", page)
         assert "49" not in re.findall(r"\{\{ 7\*7 \}\}|>49<", page)
 

@@ -194,6 +194,7 @@ def _pulled(directory: Path, size: Size) -> dict[str, list[dict[str, Any]]]:
             "url": f"http://127.0.0.1:{port}/fhir",
         }
         region.custodian(f"900010{number:02d}", "explicit", source)
+    region.tree["gateway"]["share_answers"] = "5s"
     region.write()
     persons, door = bsns(size.sets), free_port()
     words = ["--ports", *map(str, ports), "--delay", str(DELAY_MS / 1000)]

@@ -1,12 +1,13 @@
-"""Decisions of one caller about one patient, kept only while every fact they rest on stays the same."""
+"""What the questions of one caller about one patient share: decisions, while every fact stays the same, and answers of sources."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from consent.model import Case, Decision, Facts
 
@@ -17,6 +18,7 @@ _Key = tuple[Hashable, str, "Case | None", bool, bool, frozenset[str]]
 
 LONGEST: Final = timedelta(minutes=5)
 KEPT: Final = 10_000
+ANSWERS_BYTES: Final = 64 * 1024 * 1024  # of answers that serve once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Episodes:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, _Episode] = OrderedDict()
+        self.answers = Answers()
 
     def decisions(self, caller: Hashable, patient: str, case: Case | None, facts: Facts) -> Decisions:
         """The decisions taken so far on exactly these facts; the caller adds what it decides."""
@@ -57,6 +60,65 @@ class Episodes:
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return episode.decisions
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One question on its way, and how many wait for what comes of it."""
+
+    task: asyncio.Future[Any]
+    waiting: int = 0
+
+
+class Answers:
+    """Answers of sources that several questions wait for at the same time, or within moments of one another.
+
+    INVARIANT: a key holds everything an answer depends on: caller, patient, source, what is asked. What is kept is
+    decided again for every question, so it proves nothing about permission; it is bounded in bytes and forgotten in time.
+    """
+
+    def __init__(self) -> None:
+        self._asking: dict[Hashable, _Asking] = {}
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    async def of(
+        self, key: Hashable, ask: Callable[[], Awaitable[Any]], seconds: float, weigh: Callable[[Any], int]
+    ) -> Any:  # noqa: ANN401 - whatever is asked for
+        """What `ask` gives: asked once for all who wait, and for those who come within so many seconds."""
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept[0]
+        loop = asyncio.get_running_loop()
+        asking = self._asking.get(key)
+        if asking is None or asking.task.get_loop() is not loop:
+            asking = self._asking[key] = _Asking(asyncio.ensure_future(ask()))
+            asking.task.add_done_callback(lambda done: self._came(key, done, seconds, weigh))
+        asking.waiting += 1
+        try:
+            return await asyncio.shield(asking.task)
+        finally:
+            asking.waiting -= 1
+            if not asking.waiting:  # the last who waited went away: nobody needs the answer
+                asking.task.cancel()
+
+    def _came(self, key: Hashable, done: asyncio.Future[Any], seconds: float, weigh: Callable[[Any], int]) -> None:
+        self._asking.pop(key, None)
+        if seconds <= 0 or done.cancelled() or done.exception() is not None:
+            return
+        weight = weigh(done.result())
+        if weight > ANSWERS_BYTES // 8:
+            return
+        self._kept[key] = (done.result(), weight)
+        self._bytes += weight
+        while self._bytes > ANSWERS_BYTES:
+            self._bytes -= self._kept.popitem(last=False)[1][1]
+        done.get_loop().call_later(seconds, self._forget, key)
+
+    def _forget(self, key: Hashable) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._bytes -= kept[1]
 
 
 def _boundaries(case: Case | None, facts: Facts) -> Iterator[datetime]:

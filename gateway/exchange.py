@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from gateway.arrival import arrive
 from gateway.audit.emergency import broken, looked_at
@@ -16,9 +17,9 @@ from gateway.authentication import authenticate
 from gateway.authorization import authorize, consult, inform, informed_again, perceptible
 from gateway.identification import confirm, identify
 from gateway.localization import localize
-from gateway.model import Answer, Incoming, Outgoing, Place, Question
+from gateway.model import Answer, Arrival, Incoming, Outgoing, Place, Question
 from gateway.ports import Ports
-from gateway.retrieval import fetch, held, issued, permitted
+from gateway.retrieval import fetch, held, issued, permitted, shared
 from gateway.screening import fail, screen, screen_again, vouch
 from gateway.standing import Standing
 
@@ -90,8 +91,15 @@ async def _answer(place: Place, answer: Answer, standing: Standing, ports: Ports
     if place.held:
         screen(await held(place, standing, answer, ports), answer, standing)
         return answer
-    arrival = arrive(await fetch(place, answer.open_categories, standing, ports), place, standing.of, ports)
+    categories = answer.open_categories
+    ask = partial(_arrived, place, categories, standing, ports)
+    searches = standing.question.interaction == "search-type"  # one caller asks many at once: a source is asked once
+    arrival = await (shared(ask, place, categories, standing, ports) if searches else ask())
     answer.note(arrival)
     screen(arrival.items, answer, standing)
     fail(answer, arrival.failures)
     return answer
+
+
+async def _arrived(place: Place, categories: frozenset[str], standing: Standing, ports: Ports) -> Arrival:
+    return arrive(await fetch(place, categories, standing, ports), place, standing.of, ports)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Final
 
+import msgspec
+
 from consent.categories import types_of_category
-from gateway.model import Answer, Failure, Item, Payload, Place, SourceQuestion, Told, instant
+from gateway.model import Answer, Arrival, Failure, Item, Payload, Place, SourceQuestion, Told, instant
 from gateway.ports import Issued, Ports
 from gateway.standing import Standing
 
 log: Final = logging.getLogger("gateway.retrieval")
 
+_NOT_KEPT: Final = 1 << 40  # heavier than anything that is kept
 GRACE_SECONDS: Final = 0.01  # an adapter gives up by itself at the deadline; this is the guard behind it
 
 
@@ -74,6 +77,30 @@ async def fetch(place: Place, categories: frozenset[str], standing: Standing, po
         log.exception("source failed", extra={"source": place.source_id})
         parts.append(Failure("internal", "", categories))
     return parts
+
+
+async def shared(
+    ask: Callable[[], Awaitable[Arrival]], place: Place, categories: frozenset[str], standing: Standing, ports: Ports
+) -> Arrival:
+    """What arrives from a source, asked once for the searches of one caller that want it at the same time.
+
+    A set of queries as the BgZ asks one source a dozen times for the same: it is asked once, and each search gets
+    items of its own. An answer that is not whole serves nobody else.
+    """
+    question = standing.question
+    key = (standing.caller, standing.case, standing.of.id, place.source_id, categories, frozenset(question.types))
+    seconds = ports.settings.gateway.share_answers.total_seconds()
+    arrival: Arrival = await ports.episodes.answers.of(key, ask, seconds, _weight)
+    return msgspec.structs.replace(
+        arrival,
+        items=[item.again() for item in arrival.items],
+        incidents=list(arrival.incidents),
+        failures=list(arrival.failures),
+    )
+
+
+def _weight(arrival: Arrival) -> int:
+    return sum(len(item.raw) for item in arrival.items) if not arrival.failures else _NOT_KEPT
 
 
 async def held(place: Place, standing: Standing, answer: Answer, ports: Ports) -> list[Item]:

@@ -53,6 +53,9 @@ class GatewayTable(Table, frozen=True):
     guidelines: str = "guidelines"  # directory with a folder of maps per guideline; need not exist
     language: str = "nl"
     deadline: Duration = Duration(seconds=4)  # for all sources of one request together
+    share_answers: Duration = Duration(
+        0
+    )  # a source's answer serves further searches of that caller about that patient so long
     maximum_body_bytes: int = 10_485_760
     trusted_proxies: tuple[str, ...] = ()
     source_networks: tuple[str, ...] = ()  # private networks (CIDR) that sources may live in; public ones always may

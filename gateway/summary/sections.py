@@ -138,7 +138,7 @@ def section_of(item: Item) -> Section | None:
 
     A Consent that is about sharing (scope patient-privacy) is no clinical item and has no section (rule C1).
     """
-    return None if _is_panel(item) or _is_filled(item) else _choice(item.type).of(item)
+    return None if _is_panel(item) or _is_filled(item) or _is_listing(item) else _choice(item.type).of(item)
 
 
 def _is_panel(item: Item) -> bool:
@@ -152,6 +152,16 @@ def _is_panel(item: Item) -> bool:
 def _is_filled(item: Item) -> bool:
     """Claim that an order is the filler's own record of what it answers with results."""
     return item.type == "ServiceRequest" and item.resource.get("intent") in _FILLED
+
+
+def _is_listing(item: Item) -> bool:
+    """Claim that a document only says that a report exists, which is told itself."""
+    if item.type != "DocumentReference":
+        return False
+    held = [one.get("attachment") or {} for one in item.resource.get("content") or ()]
+    related = (item.resource.get("context") or {}).get("related") or ()
+    told = any(str(one.get("reference", "")).startswith("Composition/") for one in related)
+    return told and not any("data" in one or "url" in one for one in held)
 
 
 def section_of_type(type_: str) -> Section | None:

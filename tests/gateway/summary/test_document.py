@@ -92,6 +92,24 @@ def every_reference(node: Any) -> list[str]:
     return [found for child in node for found in every_reference(child)] if isinstance(node, list) else []
 
 
+def test_a_document_that_only_lists_a_report_is_not_told_beside_it() -> None:
+    def told(attachment: Json, **more: Any) -> bool:
+        body = {
+            "status": "current",
+            "subject": SUBJECT,
+            "description": "Overdracht",
+            "content": [{"attachment": attachment}],
+            **more,
+        }
+        made = document(material(answer("gp", person("pa"), item("DocumentReference", "d", body))))
+        return any(one["resource"]["resourceType"] == "DocumentReference" for one in exact.decode(made)["entry"])
+
+    listed = {"context": {"related": [{"reference": "Composition/c"}]}}
+    assert not told({"contentType": "text/xml"}, **listed)
+    assert told({"contentType": "application/pdf", "data": "JVBERi0x"}, **listed)
+    assert told({"contentType": "text/xml"})
+
+
 def test_the_dutch_summary_names_its_own_profiles_beside_those_of_the_sources() -> None:
     claimed = "http://nictiz.nl/fhir/StructureDefinition/nl-core-AllergyIntolerance"
     native = {"code": coded("764146007", "Penicilline"), "patient": SUBJECT, "meta": {"profile": [claimed]}}

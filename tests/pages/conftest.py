@@ -29,8 +29,8 @@ def coordinator(place: Town) -> Iterator[Visitor]:
         yield made
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    """One chromium for all."""
+@pytest.fixture(scope="module")
+def browser(served: Town) -> Iterator[object]:
+    """One chromium for a module; its driver keeps an event loop in this thread, so the region is there before it."""
     with chromium() as made:
         yield made

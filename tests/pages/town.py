@@ -104,12 +104,16 @@ class Town:
 
     def calm(self) -> None:
         """Every source answers again, and nobody has a case."""
+        self.calm_sources()
+        self.world.cases.kept.clear()
+
+    def calm_sources(self) -> None:
+        """Every source answers again."""
         for name, chart in self.world.charts.items():
             chart.fails, chart.seconds, chart.lies, chart.body, chart.raises = "", 0.0, False, None, None
             chart.fails_for = frozenset()
             chart.resources = list(THIRTY[name])
             chart.asked.clear()
-        self.world.cases.kept.clear()
 
 
 @contextmanager

@@ -38,3 +38,4 @@ def open_pages(web: FastAPI, ports: Ports, directory: Path) -> None:
     web.include_router(desk_tools.router)
     for desk in (auditor, auditor_tasks, administrator, administrator_tasks):
         web.include_router(desk.router)
+    web.include_router(login.rest)

@@ -20,6 +20,8 @@ from gateway.routes.pages.visit import ROOT, Reply, Visit, go
 
 router = APIRouter(prefix=ROOT, include_in_schema=False)
 
+rest = APIRouter(prefix=ROOT, include_in_schema=False)  # mounted last
+
 LOGIN_COOKIE: Final = "login"
 _STATIC: Final = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
@@ -200,6 +202,17 @@ async def static(name: str) -> Response:
     headers = {"cache-control": "public, max-age=3600", "x-content-type-options": "nosniff",
                "cross-origin-resource-policy": "same-origin"}  # fmt: skip
     return Response(_file(name), headers=headers, media_type=_STATIC[name])
+
+
+@rest.get("/{path:path}")
+async def unknown(path: str, request: Request) -> Response:
+    """Say that there is no such page."""
+    del path
+    return await answer(request, _unknown)
+
+
+async def _unknown(_: Visit) -> Reply:
+    raise Invalid("not-found", what="this page")
 
 
 @cache

@@ -202,9 +202,9 @@ def _complete(node: Json, name: str, part: Type, where: str, losses: list[Loss])
     several = node[name] if isinstance(node[name], list) else [node[name]]
     kept = []
     for one in several:
-        missing = _missing(one, part, where, losses) if isinstance(one, dict) else ""
+        missing = _missing(one, part, f"{where}.{name}", losses) if isinstance(one, dict) else ""
         if missing:
-            losses.append(Loss(where, "dropped", f"STU3 asks {missing}"))
+            losses.append(Loss(f"{where}.{name}", "dropped", f"STU3 asks {missing}"))
         else:
             kept.append(one)
     if not kept:

@@ -53,15 +53,20 @@ def _rest_of_concept(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
     Spec: Nictiz STU3 code-specification.
     """
     codes = concept_map(arguments)
+    first: dict[str, str] = {}
+    for name, target in codes.codes.items():  # the first that becomes a code is what the code becomes again
+        first.setdefault(target["code"], name)
+    said = frozenset(first.values())
 
     def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
-        rest = []
+        rest: list[Json] = []
         for index, coding in _codings(container[key]):
-            name = f"{coding.get('system', '')}|{coding.get('code', '')}"
-            found = codes.find(name)
-            if found is None or not name.endswith(f"|{found['code']}"):
-                reading.take(container[key]["coding"], index)
-                rest.append(_renamed(coding))
+            if f"{coding.get('system', '')}|{coding.get('code', '')}" in said:
+                continue
+            reading.take(container[key]["coding"], index)
+            one = _renamed(coding)
+            if one not in rest:
+                rest.append(one)
         if not rest:
             return None
         return {"extension": [{"url": _SPECIFICATION, "valueCodeableConcept": {"coding": rest}}]}

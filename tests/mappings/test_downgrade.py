@@ -98,6 +98,7 @@ def test_what_was_not_done_never_becomes_done(kind: str, who: str, more: dict[st
         ("completed", "completed", "y"),
         ("not-taken", "stopped", "n"),
         ("stopped", "stopped", "unk"),
+        ("intended", "intended", "na"),
         ("unknown", None, "unk"),
         ("entered-in-error", "entered-in-error", "unk"),
     ],

@@ -39,12 +39,11 @@ def test_what_r4_took_from_stu3_comes_back_and_goes_there_again(scale: int) -> N
             if made.resource is None:  # an attachment without content, say: there is nothing to carry
                 assert made.losses[-1].reason.startswith("STU3 asks"), (kind, seed, made.losses)
                 continue
-            said = {loss.path for loss in made.losses if not loss.reason.startswith("STU3 asks")}
+            said = {loss.path for loss in made.losses if loss.kind != "approximate"}
             again = lifted(made.resource)
-            for where, value in Counter(facts(first)) - Counter(facts(again)):
+            for where, _ in Counter(facts(first)) - Counter(facts(again)):
                 if not any(_covers(path, where) for path in said):
                     lost[kind, where] += 1
-                    assert value
             seen += 1
     assert not lost, lost.most_common(20)
     assert seen >= SAMPLE * len(SUMMARY) * 0.95

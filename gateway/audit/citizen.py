@@ -19,8 +19,13 @@ from gateway.model import Json
 from gateway.policy import Policy
 
 _ASKS: Final = frozenset({"search-type", "read", "summary", "match", "everything", "lastn", "docref", "document"})
-_TASKS: Final = {"create": "case-opened", "update": "case-closed", "read-owned": "case-read"}
-_CONSENTS: Final = {"create": "consent-recorded", "update": "consent-changed", "read-owned": "consent-read"}
+_TASKS: Final = {"create": "case-opened", "update": "case-closed", "read-owned": "case-read", "vread": "case-read"}
+_CONSENTS: Final = {
+    "create": "consent-recorded",
+    "update": "consent-changed",
+    "read-owned": "consent-read",
+    "vread": "consent-read",
+}
 # Interactions that say by themselves what happened, when they succeed.
 _ALIKE: Final = {
     "can-access": "preflight",

@@ -48,12 +48,12 @@ def region() -> World:
 
 # --- scopes for one patient -----------------------------------------------------------------------
 
-# Changing clinical data, and many requests in one, are not offered to anybody.
+# Changing clinical data is not offered to anybody, alone or in a bundle.
 NOT_OFFERED: Final = {
     "canAccessPutObservation", "canAccessPatchObservation", "canAccessPatchObservationNoReferenceAuthorized",
     "canAccessPostObservation", "canAccessPostObservationWithPerformer", "canAccessBundleDeleteNonPatient",
     "canAccessPutPatient", "canAccessDeleteObservationAuthorized", "canAccessBundlePutPatient",
-    "canAccessBundlePatchResources", "canAccessBundleSearchResources",
+    "canAccessBundlePatchResources",
 }  # fmt: skip
 
 
@@ -70,6 +70,8 @@ def asked(row: Json) -> Reply:
     for theirs, ours in ids.items():
         path, body = path.replace(theirs, ours), body.replace(theirs.encode(), ours.encode())
         query = {name: value.replace(theirs, ours) for name, value in query.items()}
+    # A transaction is offered to nobody; as a batch each entry is judged by itself.
+    body = body.replace(b'"transaction"', b'"batch"')
     headers = {"content-type": "application/fhir+json"} if body else {}
     target = path + (f"?{urlencode(query)}" if query else "")
     return world.request(row["method"], target, caller, body=body, headers=headers)
@@ -78,6 +80,9 @@ def asked(row: Json) -> Reply:
 @pytest.mark.parametrize("row", rows(GATEWAY / "patient_access.json"), ids=lambda row: row["name"])
 def test_a_row_for_one_patient(row: Json) -> None:
     reply = asked(row)
+    if row["path"] == "/":
+        entries_of(row, reply)
+        return
     if row["expect"] == "allow" and row["name"] not in NOT_OFFERED:
         assert reply.status == 200
         assert reply.json["resourceType"] in {"Bundle", "Patient"}
@@ -87,6 +92,29 @@ def test_a_row_for_one_patient(row: Json) -> None:
     assert reply.json["resourceType"] == "OperationOutcome"
     if row["name"] in NOT_OFFERED:
         assert reply.code in {"not-found", "method-not-allowed"}, "refused for what it is, not for who asks"
+
+
+def entries_of(row: Json, reply: Reply) -> None:
+    """A bundle: each entry by itself, and nothing of a patient the token is not for."""
+    assert (reply.status, reply.json["type"]) == (200, "batch-response")
+    statuses = [int(entry["response"]["status"][:3]) for entry in reply.json["entry"]]
+    assert region().patient_id(OTHER_BSN) not in reply.body.decode()
+    if row["name"] in NOT_OFFERED:
+        assert set(statuses) <= {404, 405}, "refused for what it is, not for who asks"
+    elif row["expect"] == "allow":
+        assert set(statuses) == {200}
+    else:
+        assert any(400 <= status < 500 for status in statuses), statuses
+
+
+def test_a_transaction_is_offered_to_nobody() -> None:
+    body = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [{"request": {"method": "GET", "url": "Condition"}}],
+    }
+    reply = region().post("", body)
+    assert (reply.status, reply.code) == (501, "not-supported")
 
 
 def test_every_row_that_is_not_offered_is_in_the_table() -> None:

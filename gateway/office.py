@@ -100,6 +100,10 @@ class SourceBook(Protocol):
 class SourceFigures(Protocol):
     """How sources do; see `gateway.intake.sources`."""
 
+    def lost(self, name: str, losses: int) -> None:
+        """Count elements of a pushed message that a map had no place for."""
+        ...
+
     async def all(self) -> dict[str, SourceState]:
         """How every source did so far."""
         ...

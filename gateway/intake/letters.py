@@ -104,6 +104,8 @@ async def _understood(posting: Posting, body: bytes, translation: Translation, p
     place = Place(Custodian(source.custodian, ports.policy.facility_type(source.custodian)), "", source, frozenset())
     arrival = Arrival()
     receive([(translation, instant(now))], place, patient, ports.keys, arrival)
+    if ports.office is not None:
+        ports.office.sources.lost(source.id, arrival.losses)
     delivery = await _for_a_case(replace(message.delivery, patient=patient.id), posting, ports)
     reason = translation.facts.get("quarantine", "")
     if not reason and not _tells_contact(translation, posting.format):

@@ -36,6 +36,11 @@ class SourceWatch:
                 state.losses += answer.losses
                 state.incidents += len(answer.incidents)
 
+    def lost(self, name: str, losses: int) -> None:
+        """Count elements of a pushed message that a map had no place for."""
+        if losses:
+            self.of(name).losses += losses
+
     def answered(self, name: str, seconds: float) -> None:
         """Count an answer, whole or in part, and how long it took."""
         state = self.of(name)

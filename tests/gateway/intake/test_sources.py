@@ -111,6 +111,10 @@ def test_what_was_lost_and_kept_out_is_counted_with_the_answer() -> None:
         ]
     )
     assert list(watch.states) == ["gp"]
+    watch.lost("feed", 0)
+    assert list(watch.states) == ["gp"], "nothing lost is nothing to keep"
+    watch.lost("feed", 3)
+    assert watch.states.pop("feed").losses == 3
     run(watch.keep())
     assert (kept.added["gp"].losses, kept.added["gp"].incidents) == (2, 1)
     assert watch.states == {}

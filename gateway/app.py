@@ -259,6 +259,7 @@ async def _wired(
         variety=Variety(settings.gateway.patients_per_hour, timedelta(hours=1)),
     )
     metrics = Metrics()
+    metrics.losses(lambda: watch.losses)
 
     async def accept(source: str, message: bytes, peer: str) -> bytes:
         answer = await push(source, message, peer, ports)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -49,6 +49,19 @@ class _Requests(Collector):
         yield seconds
 
 
+class _Losses(Collector):
+    """What translations could not carry, as it is counted elsewhere."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterator[Metric]:
+        """How many it is by now."""
+        yield CounterMetricFamily(
+            "gateway_mapping_losses", "Elements of sources that no map had a place for", value=self._count()
+        )
+
+
 class Metrics:
     """The gateway's own registry; served on a port of its own (attack 173)."""
 
@@ -71,6 +84,10 @@ class Metrics:
             times = self._requests.times[interaction] = _Times()
         times.seconds += seconds
         times.buckets[bisect_left(_BOUNDS, seconds)] += 1
+
+    def losses(self, count: Callable[[], int]) -> None:
+        """Show what translations could not carry; `count` knows how many elements it is by now."""
+        self.registry.register(_Losses(count))
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -23,6 +23,7 @@ class SourceWatch:
         self._clock = clock
         self._kept = kept
         self.states: dict[str, SourceState] = {}
+        self.losses = 0  # of all sources since this process began
 
     def watched(self, name: str, source: Source) -> Source:
         """The same source, seen while it answers."""
@@ -34,12 +35,14 @@ class SourceWatch:
             if answer.losses or answer.incidents:
                 state = self.of(answer.source)
                 state.losses += answer.losses
+                self.losses += answer.losses
                 state.incidents += len(answer.incidents)
 
     def lost(self, name: str, losses: int) -> None:
         """Count elements of a pushed message that a map had no place for."""
         if losses:
             self.of(name).losses += losses
+            self.losses += losses
 
     def answered(self, name: str, seconds: float) -> None:
         """Count an answer, whole or in part, and how long it took."""

@@ -12,6 +12,7 @@ import pytest
 from consent.model import Custodian, Requester
 from gateway.intake.quality import QualityBook
 from gateway.intake.sources import SourceWatch
+from gateway.metrics import Metrics
 from gateway.model import Answer, Context, Failure, Incident, Patient, Payload, SourceQuestion
 from gateway.office import SourceQuality, SourceState
 from gateway.ports import Source
@@ -115,6 +116,10 @@ def test_what_was_lost_and_kept_out_is_counted_with_the_answer() -> None:
     assert list(watch.states) == ["gp"], "nothing lost is nothing to keep"
     watch.lost("feed", 3)
     assert watch.states.pop("feed").losses == 3
+    metrics = Metrics()
+    metrics.losses(lambda: watch.losses)
+    assert b"gateway_mapping_losses_total 5.0" in metrics.text()
     run(watch.keep())
+    assert b"gateway_mapping_losses_total 5.0" in metrics.text(), "a counter never goes back"
     assert (kept.added["gp"].losses, kept.added["gp"].incidents) == (2, 1)
     assert watch.states == {}

@@ -22,7 +22,8 @@ from gateway.errors import Invalid, Unavailable
 from gateway.fhir.interactions import Route
 from gateway.fhir.outcome import issue, outcome
 from gateway.fhir.reading import accepts, url_parameters
-from gateway.fhir.search import DEFAULT_COUNT
+from gateway.fhir.search import DEFAULT_COUNT, Search
+from gateway.fhir.searching import subsets
 from gateway.logged import AuditQueries, RecordId
 from gateway.model import Caller, Incoming, Json, Outgoing, Question
 from gateway.ports import Ports
@@ -31,6 +32,8 @@ from profiles import exact
 
 TYPE: Final = "AuditEvent"
 _CATEGORIES: Final = frozenset({"Logging"})
+_ALWAYS: Final = ("type", "recorded", "agent", "source")  # mandatory
+_SUMMARY: Final = ("subtype", "action", "outcome", "outcomeDesc", "purposeOfEvent")
 _ALL: Final = 1_000  # more events than a record becomes
 _SECONDS: Final = 2.0  # looked for one page; a page may be short and still have a next one
 
@@ -107,7 +110,7 @@ class _Page:
 async def _page(asked: LogSearch, start: _Position, by: Viewer, ports: Ports) -> _Page:
     """Look on from where the last page ended, until the page is full and one more is seen."""
     page, size, own = _Page(end=start), asked.search.count, recorder(ports)
-    limit = DEFAULT_COUNT if size is None else size
+    limit = 0 if asked.search.summary == "count" else DEFAULT_COUNT if size is None else size
     loop = asyncio.get_running_loop()
     skipping, until = start.id, loop.time() + _SECONDS
     batch = min(BATCH, limit + 20) if limit else BATCH  # a record is an event or more, unless it is left out
@@ -145,7 +148,8 @@ def _bundle(asked: LogSearch, page: _Page, following: str, incoming: Incoming, p
     if following:
         links.append({"relation": "next", "url": _link(url, (*asked.used, ("_cursor", following)))})
     entries: list[Json] = [
-        {"fullUrl": f"{url}/{event['id']}", "resource": event, "search": {"mode": "match"}} for event in page.events
+        {"fullUrl": f"{url}/{event['id']}", "resource": _part(event, asked.search), "search": {"mode": "match"}}
+        for event in page.events
     ]
     if asked.search.ignored:
         names = ", ".join(asked.search.ignored)
@@ -159,6 +163,18 @@ def _bundle(asked: LogSearch, page: _Page, following: str, incoming: Incoming, p
         made["total"] = page.count
     made["link"] = links
     return exact.encode(made | {"entry": entries} if entries else made)
+
+
+def _part(event: Json, search: Search) -> Json:
+    """The event, or the part of it that was asked for."""
+    if not search.summary and not search.elements:
+        return event
+    if search.summary == "data":  # there is no text to leave out
+        wanted = tuple(event)
+    else:
+        wanted = (*_ALWAYS, *(_SUMMARY if search.summary == "true" else ()), *search.elements)
+    part: Json = exact.decode(subsets.subset(event, "", wanted))
+    return part
 
 
 def _link(url: str, parameters: Sequence[tuple[str, str]]) -> str:

@@ -287,6 +287,19 @@ def test_a_cursor_is_of_one_client_and_one_search() -> None:
     assert world.get(following, auditor(GP)).code == "invalid-parameter"
 
 
+def test_a_part_of_an_event_is_marked_as_one_and_a_count_holds_none() -> None:
+    world = lived()
+    count = world.get(f"AuditEvent?{TODAY}&_summary=count", AUDITOR)
+    assert count.items == []
+    assert count.json["total"] > 0
+    (event, *_) = look(world, "&_elements=recorded")
+    assert set(event) >= {"resourceType", "id", "recorded", "agent"}, "never without what is mandatory"
+    assert "entity" not in event
+    assert event["meta"]["tag"][0]["code"] == "SUBSETTED"
+    (short, *_) = look(world, "&_summary=true")
+    assert short["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
 def test_a_count_of_none_counts() -> None:
     world = LogWorld()
     world.search()

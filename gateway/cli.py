@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "validate": "check resources against FHIR R4 and profiles",
     "profiles": "build, add, list and compare profile sets",
     "source": "try a configured source, or look at a server or file that may become one",
+    "selftest-client": "run an integrator's client through faults, and say what it did right and wrong",
     "explain": "say why a decision comes out as it does, rule by rule",
     "agreement": "list agreements; say in words who could newly see what before a change is active",
     "client": "register, list and disable clients",
@@ -38,7 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 
 # These keep records themselves: of their start and stop, or of each thing they do.
-KEEP_THEIR_OWN: Final = frozenset({"serve", "demo", "inbox"})
+KEEP_THEIR_OWN: Final = frozenset({"serve", "demo", "selftest-client", "inbox"})
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     for name, summary in COMMANDS.items():
         added = commands.add_parser(name, help=summary, description=summary)
         if name == wanted:
-            importlib.import_module(f"gateway.commands.{name}").arguments(added)
+            importlib.import_module(f"gateway.commands.{name.replace('-', '_')}").arguments(added)
     options = parser.parse_args(given)
     options.environment = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - read once, here
     run: Callable[[argparse.Namespace], int] = options.run

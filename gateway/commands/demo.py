@@ -49,13 +49,13 @@ async def _demo(options: argparse.Namespace, bound: Any, directory: Path) -> Non
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     async with Region(base, options.scenario, directory=directory) as region:
         region.drop()  # before anybody looks: what lay there when the gateway was started
-        gateway = await _gateway(region, directory, f"{host}:{port}")
+        gateway = await gateway_of(region, directory, f"{host}:{port}")
         door = serving.Serving(gateway, bound)
         try:
             await gateway.start()
             await door.start()
             await gateway.warm()
-            shown = await _loaded(region, gateway, directory / CONFIGURATION)
+            shown = await loaded(region, gateway, directory / CONFIGURATION)
             print(output.as_object(shown) if options.json else output.as_text(shown), flush=True)
             serving.settle()
             await serving.until_signal()
@@ -65,7 +65,8 @@ async def _demo(options: argparse.Namespace, bound: Any, directory: Path) -> Non
     print("gateway: demo stopped, everything removed", file=sys.stderr)
 
 
-async def _gateway(region: Region, directory: Path, listen: str) -> Gateway:
+async def gateway_of(region: Region, directory: Path, listen: str) -> Gateway:
+    """The gateway in front of a region; it is not ready before every feed is in."""
     tree = region.settings_tree()
     tree["gateway"] |= {"listen": listen, "source_networks": ["127.0.0.0/8"], "token_lifetime": "8h"}
     tree["database"] = {"url": "sqlite:///demo.db"}
@@ -78,7 +79,7 @@ async def _gateway(region: Region, directory: Path, listen: str) -> Gateway:
     return gateway
 
 
-async def _loaded(region: Region, gateway: Gateway, configured: Path) -> output.Shown:
+async def loaded(region: Region, gateway: Gateway, configured: Path) -> output.Shown:
     """Let custodians register, the ambulance push and the nursing homes drop files; then the gateway is ready."""
     pushes = [region.push(f"{host}:{port}") for host, port in gateway.addresses.values()]
     await asyncio.gather(loading.load(region), *pushes)

@@ -12,13 +12,14 @@ from mappings.concepts import concept_map, renames
 from mappings.definition import Condition, Definition, conditions, definition
 from mappings.engine import CompiledMap, Compiler
 from mappings.er7_engine import Er7Compiler, Er7Map
+from mappings.mixtures import traces
 from mappings.same_elements import declare_all, kept_elements, same_elements
 from mappings.stu3_definitions import stu3_definitions
 from mappings.tables import names, table
 from profiles.definitions import definitions as r4
 
 RESERVED = frozenset(
-    {"types", "messages", "profiles", "vital-signs", "documents", "categories", "renames"}
+    {"types", "messages", "profiles", "vital-signs", "documents", "categories", "renames", "mixtures"}
 )  # files of a folder that are no maps
 
 
@@ -33,7 +34,19 @@ def use(files: Mapping[str, str]) -> None:
 
 def forget() -> None:
     """Forget everything that was read or compiled from data files."""
-    for one in (tables.table, tables.names, concept_map, renames, definitions, stu3, to_stu3, hl7v2, v3, records):
+    for one in (
+        tables.table,
+        tables.names,
+        traces,
+        concept_map,
+        renames,
+        definitions,
+        stu3,
+        to_stu3,
+        hl7v2,
+        v3,
+        records,
+    ):
         one.cache_clear()
 
 

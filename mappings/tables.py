@@ -11,7 +11,9 @@ import yaml
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # These say something of many maps: a region adds to them. Every other file it gives stands in place of ours.
-_JOINED: Final = frozenset({"types", "messages", "profiles", "vital-signs", "documents", "categories", "renames"})
+_JOINED: Final = frozenset(
+    {"types", "messages", "profiles", "vital-signs", "documents", "categories", "renames", "mixtures"}
+)
 _layers: list[Mapping[str, str]] = []  # files a region gives, by their path in this package; the last one wins
 
 

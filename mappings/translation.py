@@ -15,6 +15,7 @@ from mappings.formats.fhir_bundle import split as split_bundle
 from mappings.formats.fhir_xml import read
 from mappings.library import records
 from mappings.messages import translate_message
+from mappings.mixtures import mend
 from mappings.model import Json, NotMappable, Origin, Translation
 from mappings.profile_claims import claim
 from mappings.records import joined, split_records, translate_records
@@ -148,6 +149,7 @@ def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one 
     except NotExact as error:
         raise NotMappable(str(error)) from None
     parts = split_bundle(root, body)
+    parts.losses += mend(parts.resources, parts.paths, body)
     for resource in parts.resources:
         claim(resource)
     return Translation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -93,9 +94,10 @@ def searchset(
     total: bool = True,
 ) -> bytes:
     """The Bundle as bytes; items are never parsed and written again. `included` are whole entries, `links` those of an item."""
-    made = [{"relation": "self", "url": f"{url}?{_query(used)}" if used else url}]
+    query = _query(tuple(used))
+    made = [{"relation": "self", "url": f"{url}?{query}" if used else url}]
     if shown.next:
-        made.append({"relation": "next", "url": f"{url}?{_query([*used, ('_cursor', shown.next)])}"})
+        made.append({"relation": "next", "url": f"{url}?{query}{'&' if used else ''}_cursor={shown.next}"})
     entries: list[Json] = [entry(item, base, "match", links.get(item.id, ())) for item in shown.items]
     entries += included
     entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
@@ -113,11 +115,14 @@ def entry(item: Item, base: str, mode: str, links: Sequence[Json] = ()) -> Json:
     made["fullUrl"] = f"{base}/fhir/{item.type}/{item.id}"
     made["resource"] = msgspec.Raw(item.raw)
     made["search"] = {"mode": mode}
+    if item.marks:
+        made["extension"] = item.noticed()
     return made
 
 
-def _query(used: Sequence[tuple[str, str]]) -> str:
-    return urlencode(list(used), quote_via=quote, safe="|/:,$")
+@lru_cache(maxsize=512)
+def _query(used: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(used, quote_via=quote, safe="|/:,$")
 
 
 def remarks(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from gateway.errors import Invalid
@@ -17,7 +19,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _SECOND: Final = 10**9
 _PREFIX: Final = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.+)", re.DOTALL)
 _FORM: Final = re.compile(
-    r"([0-9-]+)(?:T([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,40}))?(Z|[+\- ][0-9]{2}:[0-9]{2})?)?"
+    r"([0-9-]+)(?:T((?:[01][0-9]|2[0-3]):[0-5][0-9])(:[0-9]{2})?(?:\.([0-9]{1,40}))?"
+    r"(Z|[+\- ](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))?)?"
 )
 _WHY: Final = "give a date as YYYY, YYYY-MM, YYYY-MM-DD or with a time and zone"
 
@@ -33,6 +36,7 @@ class Span(NamedTuple):
     floating: bool = False  # a time without a zone
 
 
+@lru_cache(maxsize=8192)
 def span(text: str) -> Span | None:
     """Read a date, of a resource or of a search; nothing when it is none.
 
@@ -46,13 +50,22 @@ def span(text: str) -> Span | None:
         parsed = dates.parse(text)
         return Span(_nanoseconds(parsed.lower), _nanoseconds(parsed.upper)) if parsed else None
     zone = (zone or "").replace(" ", "+")
-    parsed = dates.parse(f"{day}T{minutes}{seconds or ':00'}{zone}")
-    if parsed is None:
+    start = _start(f"{day}T{minutes}{seconds or ':00'}{zone}", zoned=bool(zone))
+    if start is None:
         return None
     digits = (fraction or "")[:9]
-    low = _nanoseconds(parsed.lower) + int(digits.ljust(9, "0"))
+    low = _nanoseconds(start) + int(digits.ljust(9, "0"))
     width = 10 ** (9 - len(digits)) if digits else _SECOND if seconds else 60 * _SECOND
     return Span(low, low + width, _offset(zone), not zone)
+
+
+def _start(text: str, *, zoned: bool) -> datetime | None:
+    """The moment a whole second begins; the quick way for what nearly all are."""
+    if zoned and not text.startswith("0000"):
+        with contextlib.suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(text).astimezone(UTC)
+    parsed = dates.parse(text)
+    return parsed.lower if parsed else None
 
 
 def covered(value: Any) -> Span | None:  # noqa: ANN401 - an element of a resource

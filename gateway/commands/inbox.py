@@ -14,6 +14,7 @@ from pathlib import Path
 from gateway import settings
 from gateway.app import database_url
 from gateway.clock import SystemClock
+from gateway.commands.side_by_side import side_by_side
 from gateway.crypto.ring import KeyRing
 from gateway.errors import GatewayError, StartError
 from gateway.intake import desk as inbox
@@ -31,6 +32,7 @@ from gateway.version import __version__
 from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 
 _PROGRESS = "remap.progress"  # beside the configuration, while a run is not done
+_MOST_JOBS = 64
 _STATES = ("accepted", "quarantined", "dead", "erased")
 
 
@@ -59,6 +61,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     remap.add_argument("--again", action="store_true", help="from the beginning, also when a run was broken off")
     remap.add_argument("--since", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD")
     remap.add_argument("--source", default="")
+    remap.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=4,
+        metavar="N",
+        help="how many messages at once (4); those of one patient keep their order",
+    )
     erase = commands.add_parser("erase", help="remove a message, or everything pushed about a patient, for good")
     what = erase.add_mutually_exclusive_group(required=True)
     what.add_argument("receipt", nargs="?", default="")
@@ -159,20 +168,33 @@ async def _remap(options: argparse.Namespace, at: _At) -> int:
     """Oldest first, in an order that reading anew does not change, so that a run can be broken off and gone on with."""
     since = datetime.combine(options.since, time.min, ZONE).astimezone(UTC)
     found = [slip async for slip in inbox.slips(at.ports, source=options.source, since=since)]
-    wanted = sorted(_step(slip) for slip in found if slip.state in inbox.READABLE)
+    wanted = sorted((slip for slip in found if slip.state in inbox.READABLE), key=_step)
     job = f"remap {options.since} {options.source} {__version__}"
     progress = Progress.of(at.directory / _PROGRESS, job, again=options.again)
-    rest = [step for step in wanted if not progress.covers(*step)]
+    rest = [slip for slip in wanted if not progress.covers(*_step(slip))]
     if progress.done:
         print(f"gateway: goes on after the {progress.done} message(s) of the run that was broken off", file=sys.stderr)
     await inbox.note("remap", "U", at.ports, reasons=(f"{len(rest)} message(s)",))
-    for number, (moment, receipt) in enumerate(rest, 1):
-        progress.advance(moment, receipt, await _one_anew(receipt, at))
+    number = 0
+    async for slip, (lines, dead) in side_by_side(
+        rest, lambda one: _anew(one.receipt, at), same=lambda one: one.patient, most=options.jobs
+    ):
+        number += 1
+        print("".join(f"{line}\n" for line in lines), end="")
+        progress.advance(*_step(slip), dead)
         _show_progress(number, len(rest))
     progress.finish()
-    dead = progress.dead
-    print(f"gateway: {progress.done} message(s) read anew, {dead or 'none'} unreadable", file=sys.stderr)
-    return 1 if dead else 0
+    unreadable = progress.dead
+    print(f"gateway: {progress.done} message(s) read anew, {unreadable or 'none'} unreadable", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def _jobs(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= _MOST_JOBS:
+        message = f"between 1 and {_MOST_JOBS}"
+        raise argparse.ArgumentTypeError(message)
+    return count
 
 
 def _step(slip: Slip) -> tuple[int, str]:
@@ -212,16 +234,21 @@ async def _read_anew(receipts: Iterable[str], at: _At, action: str) -> int:
 
 async def _one_anew(receipt: str, at: _At, *, alone: bool = False) -> bool:
     """Read one message anew and print what became of it; true when it is unreadable."""
+    lines, dead = await _anew(receipt, at, alone=alone)
+    print("".join(f"{line}\n" for line in lines), end="")
+    return dead
+
+
+async def _anew(receipt: str, at: _At, *, alone: bool = False) -> tuple[list[str], bool]:
+    """Read one message anew; give what became of it in lines, and whether it is unreadable."""
     try:
         taken = await inbox.read_anew(receipt, at.ports)
     except GatewayError as error:
         if error.row.status >= 500 or alone:
             raise
-        print(f"{receipt}\tkept\t{error.text()}")
-        return True
-    for one in taken:
-        print(f"{receipt}\t{one.state}\t{one.message.reason or '-'}")
-    return any(one.state == "dead" for one in taken)
+        return [f"{receipt}\tkept\t{error.text()}"], True
+    lines = [f"{receipt}\t{one.state}\t{one.message.reason or '-'}" for one in taken]
+    return lines, any(one.state == "dead" for one in taken)
 
 
 def _show_progress(number: int, total: int) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from gateway.commands.side_by_side import side_by_side
 
-
 pytestmark = pytest.mark.anyio
 
 

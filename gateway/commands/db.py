@@ -23,6 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Upgrade and say what was applied."""
     read = settings.load(options.config, options.environment)
     applied = upgrade(database_url(read, options.config.parent))
+    options.noted = tuple(f"migration={name}" for name in applied)
     for name in applied:
         print(name)
     print(f"gateway: {len(applied) or 'no'} migration(s) applied", file=sys.stderr)

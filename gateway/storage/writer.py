@@ -266,7 +266,9 @@ class Writer:
             self._failed = True
             self._drop_connection()
             return [(entry, None, Unavailable(entry.code)) for entry in batch]
-        self._failed = False
+        # A server that is full takes an empty transaction, and no record.
+        appended = [error for entry, _, error in outcomes if isinstance(entry, Append)]
+        self._failed = bool(appended) and all(isinstance(error, Unavailable) for error in appended)
         return outcomes
 
     def _commit_appends(self, connection: Connection, batch: list[Waiting]) -> list[Outcome] | None:

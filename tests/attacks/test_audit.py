@@ -83,6 +83,23 @@ async def test_132_a_full_disk_loses_nothing_that_was_acknowledged_and_heals(tmp
     await database.close()
 
 
+async def test_132_a_database_that_takes_no_record_is_not_ready(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    upgrade(url)
+    database = Database.open(url)
+    stores = open_stores(database, plain_seal, plain_unseal, FixedClock())
+    refuse = "CREATE TRIGGER refuse BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no'); END"
+    await database.write(lambda cursor: cursor.execute(refuse))
+    with pytest.raises(Unavailable, match="audit-unavailable"):
+        await stores.audit.append(b"a record")
+    assert not database.healthy()
+    await database.write(lambda cursor: cursor.execute("DROP TRIGGER refuse"))
+    await stores.audit.append(b"a record")
+    assert database.healthy()
+    assert [one.body async for one in stores.audit.records()] == [b"a record"]
+    await database.close()
+
+
 async def test_133_a_slow_disk_fills_a_queue_that_is_bounded(tmp_path: Path) -> None:
     upgrade(f"sqlite:///{tmp_path}/gateway.db")
 

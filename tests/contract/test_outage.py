@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -128,6 +129,63 @@ async def test_a_restart_of_the_server_is_survived(url: str, own_server: Server)
     found = {seq: body for (_, _, seq), body in (await kept(url)).items()}
     assert acknowledged.items() <= found.items()
     assert len(set(found.values())) == len(found)
+    await database.close()
+
+
+# What makes the server refuse to write, and what lets it write again. `refuse` raises as the server itself would.
+_REFUSE = (
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$; "
+    "CREATE TRIGGER refuse BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()"
+)
+_LIFT = "DROP TRIGGER refuse ON audit_log; DROP FUNCTION refuse"
+FAULTS = {
+    "full disk": (_REFUSE.format(body="RAISE EXCEPTION 'no space left' USING ERRCODE = '53100';"), _LIFT),
+    "failing fsync": (_REFUSE.format(body="RAISE EXCEPTION 'could not fsync' USING ERRCODE = '58030';"), _LIFT),
+    "out of time": (_REFUSE.format(body="RAISE EXCEPTION 'canceled' USING ERRCODE = '57014';"), _LIFT),
+    "read only": ("{alter} SET default_transaction_read_only = on; {end}", "BEGIN READ WRITE; {alter} RESET default_transaction_read_only; COMMIT; {end}"),
+    "connections ended": ("{end}", "SELECT 1"),
+}  # fmt: skip
+
+
+async def test_132_148_a_server_that_cannot_write_shows_nothing_and_loses_nothing(url: str, own_server: Server) -> None:
+    """Full disk, failing fsync, time out, read-only, cut off: refused while it lasts, and everything acknowledged is kept."""
+    name = urlsplit(url).path.lstrip("/")
+    words = {
+        "alter": f"ALTER DATABASE {name}",
+        "end": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()",
+    }
+    database = Database.open(url)
+    stores = open_stores(database, plain_seal, plain_unseal, FixedClock())
+    acknowledged: dict[int, bytes] = {}
+    codes: set[str] = set()
+
+    async def write(body: bytes) -> bool:
+        try:
+            seq = await stores.audit.append(body)
+        except Unavailable as error:
+            codes.add(error.code)
+            return False
+        assert seq not in acknowledged
+        acknowledged[seq] = body
+        return True
+
+    for fault, (begin, lift) in FAULTS.items():
+        assert await write(b"before " + fault.encode()), fault
+        await asyncio.to_thread(own_server.run, begin.format(**words) if "$$" not in begin else begin, name)
+        tried = await asyncio.gather(*(write(b"%d in " % number + fault.encode()) for number in range(20)))
+        if fault != "connections ended":  # there the next connection may go on at once
+            assert not any(tried), fault
+        await asyncio.to_thread(own_server.run, lift.format(**words), name)
+        for _ in range(500):
+            if await write(b"after " + fault.encode()):
+                break
+            await asyncio.sleep(0.02)
+        else:
+            raise AssertionError(fault)
+    found = {seq: body for (_, _, seq), body in (await kept(url)).items()}
+    assert acknowledged.items() <= found.items()
+    assert codes == {"audit-unavailable"}
     await database.close()
 
 

@@ -226,3 +226,37 @@ class Office:
     clients: ClientOffice
     revisions: PolicyHistory
     eraser: Eraser
+
+
+@dataclass(frozen=True, slots=True)
+class ToldError:
+    """Something a reader says is wrong at a source; the custodian mends it."""
+
+    id: str
+    custodian: str  # URA
+    section: str
+    item: str  # "Type/id"
+    patient: str  # pseudonymous id
+    person: str
+    organization: str  # URA of who told it
+    text: str = field(repr=False)
+    told: datetime
+    settled: datetime | None = None
+    settled_by: str = ""
+    finding: str = ""
+
+
+class ToldErrors(Protocol):
+    """What custodians were told is wrong in their data."""
+
+    async def tell(self, error: ToldError) -> None:
+        """Keep it for its custodian; durable when this returns."""
+        ...
+
+    async def waiting(self, custodian: str) -> tuple[ToldError, ...]:
+        """What waits for a custodian, the oldest first."""
+        ...
+
+    async def settle(self, id_: str, custodian: str, by: str, finding: str, now: datetime) -> bool:
+        """Note what the custodian did about it; false when there is none that waits for it."""
+        ...

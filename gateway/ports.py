@@ -11,7 +11,7 @@ from consent.model import Case, Custodian, Relation, Requester, Statement
 from gateway.episodes import Episodes
 from gateway.logged import AuditQueries, Tallies
 from gateway.model import Answer, Caller, Failure, IndexEntry, Payload, SourceQuestion
-from gateway.office import Office
+from gateway.office import Office, ToldErrors
 from gateway.policy import Policy
 from gateway.pushed import Desk, Inbox
 from gateway.settings import ClientTable, Settings
@@ -389,40 +389,6 @@ class Reviews(Protocol):
 
     async def settle(self, id_: str, reviewer: str, organization: str, finding: str, now: datetime) -> bool:
         """Note that somebody else looked at it; false when there is none that waits for this organization."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ToldError:
-    """Something a reader says is wrong at a source; the custodian mends it."""
-
-    id: str
-    custodian: str  # URA
-    section: str
-    item: str  # "Type/id"
-    patient: str  # pseudonymous id
-    person: str
-    organization: str  # URA of who told it
-    text: str = field(repr=False)
-    told: datetime
-    settled: datetime | None = None
-    settled_by: str = ""
-    finding: str = ""
-
-
-class ToldErrors(Protocol):
-    """What custodians were told is wrong in their data."""
-
-    async def tell(self, error: ToldError) -> None:
-        """Keep it for its custodian; durable when this returns."""
-        ...
-
-    async def waiting(self, custodian: str) -> tuple[ToldError, ...]:
-        """What waits for a custodian, the oldest first."""
-        ...
-
-    async def settle(self, id_: str, custodian: str, by: str, finding: str, now: datetime) -> bool:
-        """Note what the custodian did about it; false when there is none that waits for it."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.ports import ToldError
+from gateway.office import ToldError
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.sealing import Seal, place

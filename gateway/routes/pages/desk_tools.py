@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.audit.pages import noted
 from gateway.model import Answer
-from gateway.ports import ToldError
+from gateway.office import ToldError
 from gateway.routes.pages import open_cases, paper
 from gateway.routes.pages.frame import answer
 from gateway.routes.pages.glass import errand

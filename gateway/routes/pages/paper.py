@@ -9,10 +9,10 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from gateway.routes.pages.sheet import Part, Row, Sheet
 from gateway.summary.texts import Words
+from profiles.narrative import escape
 
 MARGIN: Final = 42
 _FONTS: Final = {"Vera": "Vera.ttf", "VeraBd": "VeraBd.ttf"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, get_args
@@ -142,6 +142,66 @@ def test_nen_7513_every_field_is_there() -> None:
     assert {f"Patient/{WORLD.patient}", "Task/case-1", "Consent/consent-1/_history/2", "Condition/i1-a"} <= set(whats)
     (query,) = [entity["query"] for entity in event["entity"] if "query" in entity]
     assert base64.b64decode(query) == b"Patient?identifier=***"
+
+
+def agent(event: Json, code: str) -> Json:
+    """The agent of a kind: the person who asks, who is responsible, the organization, the client."""
+    return next(one for one in event["agent"] if code in {coding["code"] for coding in one["type"]["coding"]})
+
+
+def entity(event: Json, display: str) -> Json:
+    """The entity that plays a role."""
+    return next(one for one in event["entity"] if one.get("role", {}).get("display") == display)
+
+
+# Field of NEN 7513 (2018), whether every record of care has it (m) or one that knows it (c), and where it is.
+NEN_7513: tuple[tuple[str, str, Callable[[Json], Any]], ...] = (
+    ("7.2 event code", "m", lambda event: event["type"]["code"] and event["subtype"]),
+    ("7.2 action code", "m", lambda event: event["action"] in set("CRUDE")),
+    ("7.2 date and time", "m", lambda event: event["recorded"]),
+    ("7.2 result", "m", lambda event: event["outcome"]),
+    ("7.2 nature: the request", "m", lambda event: event["entity"][0]["what"]["identifier"]["value"]),
+    ("7.3 user id", "m", lambda event: agent(event, "IRCP")["who"]["identifier"]["value"]),
+    ("7.3 kind of user id", "m", lambda event: agent(event, "IRCP")["who"]["identifier"]["system"]),
+    ("7.3 role", "m", lambda event: agent(event, "IRCP")["role"][0]["coding"][0]["code"]),
+    ("7.3 name", "c", lambda event: agent(event, "IRCP")["name"]),
+    ("7.3 initiator", "m", lambda event: agent(event, "IRCP")["requestor"] is True),
+    ("7.3 level of assurance", "c", lambda event: agent(event, "IRCP")["extension"]),
+    ("7.3 responsible user", "c", lambda event: agent(event, "RESP")["who"]["identifier"]["value"]),
+    ("7.3 organization (URA)", "m", lambda event: agent(event, "PROV")["who"]["identifier"]["value"]),
+    ("7.3 type of organization", "m", lambda event: agent(event, "PROV")["role"]),
+    ("7.3 point of access", "m", lambda event: agent(event, "110150")["network"]),
+    ("7.4 kind of identifier", "m", lambda event: entity(event, "Patient")["type"]["code"]),
+    ("7.4 identifier of the patient", "m", lambda event: entity(event, "Patient")["what"]["reference"]),
+    ("7.4 authorization protocol", "m", lambda event: agent(event, "PROV")["policy"]),
+    ("7.4 treatment relation protocol", "c", lambda event: entity(event, "Job")["what"]["reference"]),
+    ("7.4 consent profile", "m", lambda event: entity(event, "Security Resource")["what"]),
+    ("7.4 category", "m", lambda event: [one for kept in event["entity"] for one in kept.get("detail", ())
+                                        if one["type"].startswith("category")]),
+    ("7.4 question", "c", lambda event: entity(event, "Query")["query"]),
+    ("7.4 purpose", "m", lambda event: event["purposeOfEvent"] and agent(event, "IRCP")["purposeOfUse"]),
+    ("7.5 source id", "m", lambda event: event["source"]["observer"]["identifier"]["value"]),
+    ("7.5 location", "m", lambda event: event["source"]["site"]),
+    ("7.5 type of source", "m", lambda event: event["source"]["type"]),
+)  # fmt: skip
+
+
+def test_nen_7513_field_by_field() -> None:
+    little = with_(person_name="", assurance="", responsible="", case="", query="")
+    for interaction in ("search-type", "match", "read", "summary", "everything", "print", "page"):
+        for record, knows in (
+            (with_(interaction=interaction), "mc"),
+            (msgspec.structs.replace(little, interaction=interaction), "m"),
+        ):
+            event = rendered(record)[0]
+            family = words.kind_of(record).family
+            for name, need, found in NEN_7513:
+                if (
+                    need in knows
+                    and (family == "Query" or name != "7.4 question")
+                    and not (name == "7.2 action code" and not family)
+                ):
+                    assert found(event), (interaction, name)
 
 
 def test_a_summary_is_an_event_for_each_custodian() -> None:

@@ -61,7 +61,7 @@ def sent(case: Any, world: World, rng: random.Random) -> Json:
         headers.append((b"content-type", case.media_type.encode()))
         given = case.body if isinstance(case.body, dict | list | str) else {}
         form = "form" in case.media_type and isinstance(given, dict)
-        body = urlencode(given, errors="replace").encode() if form else exact.encode(given)
+        body = urlencode(dict(given), errors="replace").encode() if form else exact.encode(given)
         headers.append((b"content-length", str(len(body)).encode()))
     scope = {"method": case.method, "path": f"/fhir{path}", "query_string": urlencode(query, errors="replace").encode(),
              "headers": headers}  # fmt: skip

@@ -174,6 +174,7 @@ class ClientTable(Table, frozen=True):
     key_file: str = ""  # private key at hand, for `gateway token` only
     requests_per_minute: int = 0  # 0 = what [limits] says
     requests_per_day: int = 0  # 0 = what [limits] says
+    claims: str = "hl7-b2b"  # dialect in which its assertions say who asks: "hl7-b2b", "ihe-iua", "knooppunt" or "360"
     certificate_subject: str = ""  # distinguished name of the certificate it may prove itself with (RFC 4514)
     certificate_thumbprints: tuple[str, ...] = ()  # or the certificates themselves, by x5t#S256
     bound: str = ""  # what its tokens are bound to: "certificate" | "dpop" | empty: a key when it proves one

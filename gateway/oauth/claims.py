@@ -10,14 +10,14 @@ from consent.model import Emergency, Requester
 from consent.purposes import PURPOSES, is_barred, purpose_of
 from gateway.errors import Refused
 from gateway.model import Caller
-from gateway.oauth import grounds
+from gateway.oauth import dialects, grounds
 from gateway.policy import Policy
 from gateway.settings import ClientTable
 from profiles.identifiers import BSN_SYSTEM, URA_SYSTEM, is_digits
 
 Json = dict[str, Any]
 
-EXTENSION: Final = "hl7-b2b"
+EXTENSION: Final = dialects.DEFAULT
 _PLACE: Final = f"the client assertion, extensions.{EXTENSION}"
 _TEXT: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
 _CASE: Final = re.compile(r"(?:Task/)?([A-Za-z0-9\-.]{1,64})", re.ASCII)
@@ -39,7 +39,13 @@ def caller(claims: Json, client: ClientTable, policy: Policy, scopes: frozenset[
 
     INVARIANT: the facility type is of the directory, never of a claim (rule B4).
     """
-    said = _said(claims)
+    try:
+        return _caller(dialects.said(claims, client.claims), client, policy, scopes, now)
+    except Refused as error:
+        raise _refusal(why=dialects.in_words(error.words.get("why", ""), client.claims)) from None
+
+
+def _caller(said: Json, client: ClientTable, policy: Policy, scopes: frozenset[str], now: float) -> Caller:
     organization = _organization(said, client)
     person = _person(said, client)
     purpose = _purpose(said, client, person)
@@ -66,14 +72,6 @@ def caller(claims: Json, client: ClientTable, policy: Policy, scopes: frozenset[
         launch=launch,
         emergency=emergency,
     )
-
-
-def _said(claims: Json) -> Json:
-    extensions = claims.get("extensions", {})
-    said = extensions.get(EXTENSION, {}) if isinstance(extensions, dict) else None
-    if not isinstance(said, dict):
-        raise _refusal(why=f"extensions.{EXTENSION} must be a JSON object")
-    return said
 
 
 def _organization(said: Json, client: ClientTable) -> str:

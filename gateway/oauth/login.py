@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from gateway.errors import GatewayError, Refused, Unavailable
 from gateway.model import Caller
 from gateway.oauth import assertions, claims, endpoint
@@ -97,7 +99,8 @@ def _entered(identity: Identity, errand: Errand, client: ClientTable, ports: Por
         raise Refused("person-required")
     said = {"extensions": {claims.EXTENSION: _said(identity, errand)}}
     scopes = endpoint.scopes(errand.scope, client)
-    caller = claims.caller(said, client, ports.policy, scopes, now.timestamp())
+    speaking = msgspec.structs.replace(client, claims=claims.EXTENSION)  # we say it ourselves, in our own words
+    caller = claims.caller(said, speaking, ports.policy, scopes, now.timestamp())
     return endpoint.given(replace(caller, token_id=new_id()), client, now.timestamp(), ports)
 
 

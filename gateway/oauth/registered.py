@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gateway.crypto import jose
 from gateway.errors import Refused, StartError
+from gateway.oauth import dialects
 from gateway.settings import ClientTable
 from profiles import exact
 
@@ -54,6 +55,9 @@ class ClientKeys:
             certified = bool(client.certificate_subject or client.certificate_thumbprints)
             if client.bound not in _BOUND:
                 message = f"clients '{client.id}'.bound: '{client.bound}' is not one of {', '.join(_BOUND[1:])}"
+                raise StartError(message, 1)
+            if client.claims not in dialects.known():
+                message = f"clients '{client.id}'.claims: '{client.claims}' is not one of {', '.join(dialects.known())}"
                 raise StartError(message, 1)
             if len(ways) != 1 and not (certified and not ways):
                 message = (

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import policy
 from gateway.authentication import authenticate
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StartError
 from gateway.model import Caller
 from gateway.oauth.claims import caller
 from gateway.settings import ClientTable
@@ -324,3 +324,42 @@ def test_keys_in_a_file_are_read_at_start(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text(json.dumps(PUBLIC))
     (tmp_path / "set.json").write_text(json.dumps({"keys": [PUBLIC]}))
     World(tmp_path, client_row(jwks=None, jwks_file="one.json"), client_row("b", jwks=None, jwks_file="set.json"))
+
+
+# --- dialects --------------------------------------------------------------------------------------
+
+SAID: dict[str, Json] = {
+    "ihe-iua": {"extensions": {"ihe_iua": {**PHYSICIAN, "subject_organization_id": POST}}},
+    "knooppunt": {
+        "user_id": PHYSICIAN["subject_id"], "user_initials": "A.", "user_surname_prefix": "de", "user_surname": "Vries",
+        "user_role": "01.015", "organization_ura": POST, "purpose_of_use": ["TREAT"], "loa": "high",
+    },
+    "360": {
+        "employee_identifier": PHYSICIAN["subject_id"], "employee_name": "A. de Vries", "employee_role": "01.015",
+        "organization_ura": POST, "purpose_of_use": ["TREAT"], "loa": "high",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", SAID)
+def test_each_dialect_names_the_same_caller(dialect: str) -> None:
+    settings_ = region(client_row(claims=dialect))
+    built = policy.build(settings_)
+    spoken = caller(SAID[dialect], built.clients["post"], built, frozenset({"user/*.rs"}))
+    plain = policy.build(region(client_row()))
+    usual: Json = {"extensions": {"hl7-b2b": PHYSICIAN}}
+    assert spoken == caller(usual, plain.clients["post"], plain, frozenset({"user/*.rs"}))
+
+
+def test_a_name_of_another_dialect_says_nothing() -> None:
+    built = policy.build(region(client_row(claims="knooppunt")))
+    said = {**SAID["knooppunt"], "subject_role": "01.041", "organization_id": HOSPITAL}
+    assert caller(said, built.clients["post"], built, frozenset()).requester.role == "01.015"
+    with pytest.raises(GatewayError) as refused:
+        caller({**SAID["knooppunt"], "user_role": "01.041"}, built.clients["post"], built, frozenset())
+    assert "user_role is not registered" in refused.value.text()
+
+
+def test_an_unknown_dialect_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="claims: 'saml'"):
+        World(tmp_path, client_row(claims="saml"))

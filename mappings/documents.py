@@ -14,11 +14,11 @@ from mappings.panels import assemble_blood_pressure
 from mappings.profile_claims import claim
 from mappings.reading import SKIPPED, Reading
 from mappings.tables import table
-from mappings.v3_contexts import carry_down, is_nothing
+from mappings.v3_contexts import HOLDERS, carry_down, is_nothing
 from mappings.v3_functions import PENDING
 from mappings.v3_headers import BSN, Nodes, header, nodes_of, numbers_of, one_patient, one_target, roles_of
 from mappings.v3_persons import role_key
-from mappings.v3_rows import row_of
+from mappings.v3_rows import row_kinds, row_of
 from mappings.v3_settlements import V3_SETTLEMENTS
 from mappings.v3_times import child, flat
 
@@ -47,15 +47,16 @@ def translate_document(root: Json, origin: Origin) -> Translation:
     reading = _reading(root, origin)
     made = Making(reading)
     nodes = [("ClinicalDocument", document), *nodes_of(document)]
-    one_patient(roles_of(nodes))
-    one_target(roles_of(nodes))
+    roles = roles_of(nodes)
+    one_patient(roles)
+    one_target(roles)
     facts = reading.facts
     for name, place in table("maps/hl7v3/documents.yaml")["facts"].items():
         for container, key in reading.slots(root, path(place))[:1]:
             reading.take(container, key)
             facts[name] = str(container[key])
-    header(document, nodes, reading)
-    made.all(nodes)
+    header(document, nodes, roles[0], reading)
+    made.all(nodes, roles)
     return made.translation(f"cda/{facts.get('type', 'document')}")
 
 
@@ -88,7 +89,7 @@ def translate_message(root: Json, origin: Origin) -> Translation:
         if known and not all(numbers_of(role, national=True) for role in roles_of(nodes)):
             made.drop(root, name, node, "the patient is not named by the BSN the other interactions name")
         else:
-            made.all(nodes)
+            made.all(nodes, roles_of(nodes))
     envelope = table("maps/hl7v3/documents.yaml")["envelope"]
     for node in (root[next(iter(root))][0], *(one for _, one, _ in good)):
         if node.keys() & {"interactionId", "ControlActProcess"}:
@@ -142,13 +143,15 @@ class Making:
     _patient: str = ""
     _unknown: dict[tuple[str, str], None] = field(default_factory=dict)
 
-    def all(self, nodes: Nodes) -> None:
+    def all(self, nodes: Nodes, roles: list[Json]) -> None:
         """Make every resource of one document or interaction; the patient first, so that all can name it."""
-        for role in roles_of(nodes):
+        for role in roles:
             self._node("patientRole", role)
+        known = row_kinds()
         for kind, one in nodes:
-            carry_down(kind, one)
-            if kind != "patientRole":
+            if kind in HOLDERS:
+                carry_down(one)
+            if kind in known or ("classCode" in one and kind != "patientRole"):
                 self._node(kind, one)
             if kind in _ALSO:
                 self._node(_ALSO[kind], one)

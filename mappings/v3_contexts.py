@@ -6,21 +6,19 @@ from typing import Final
 
 from mappings.model import Json
 
-_HOLDERS: Final = frozenset({"act", "organizer"})  # whose parts are what they state; elsewhere parts only tell more
+HOLDERS: Final = frozenset({"act", "organizer"})  # whose parts are what they state; elsewhere parts only tell more
 _STATING: Final = frozenset({"SUBJ", "COMP"})
 _WITHDRAWN: Final = frozenset({"nullified", "cancelled"})
 _NOTHING: Final = frozenset({"NI", "UNK", "NA", "NASK", "ASKU", "NAV"})
 
 
-def carry_down(kind: str, node: Json) -> None:
+def carry_down(node: Json) -> None:
     """Let what an act or organizer states share its negation and withdrawal.
 
-    Called for every node in the order of the document, so that it reaches everything below.
+    Called for each of `HOLDERS` in the order of the document, so that it reaches everything below.
 
     INVARIANT: nothing in what is denied or withdrawn is ever read as stated.
     """
-    if kind not in _HOLDERS:
-        return
     states = [one for one in node.get("statusCode", ()) if one.get("code") in _WITHDRAWN]
     denied = node.get("negationInd") == "true"
     if not states and not denied:

@@ -74,10 +74,10 @@ def one_target(roles: list[Json]) -> None:
 
 def _is_trip(node: Json) -> bool:
     """Claim that an element carries the number of a trip: what its status says is said of the trip."""
-    return "statusCode" in node and any(one.get("root") == _TRIP for one in node.get("id", []))
+    return any(one.get("root") == _TRIP for one in node.get("id", []))
 
 
-def header(document: Json, nodes: Nodes, reading: Reading) -> None:
+def header(document: Json, nodes: Nodes, role: Json, reading: Reading) -> None:
     """Put into facts what the intake decides by: the trip, what is replaced, a cancelled trip, a patient nobody knows."""
     facts = reading.facts
     trip = next((one["extension"] for name, one in nodes if name == "id" and one.get("root") == _TRIP and one.get("extension")), "")  # fmt: skip
@@ -93,7 +93,7 @@ def header(document: Json, nodes: Nodes, reading: Reading) -> None:
     if named:
         facts["recipient"] = f"{named.get('system', '')}|{named['value']}"
     stated = [*document.get("sdtc_statusCode", [])]
-    stated += [code for name, one in nodes if name == "encompassingEncounter" or _is_trip(one) for code in one.get("statusCode", [])]  # fmt: skip
+    stated += [code for name, one in nodes if "statusCode" in one and (name == "encompassingEncounter" or _is_trip(one)) for code in one["statusCode"]]  # fmt: skip
     if _GONE & {one.get("code") for one in stated}:
         facts["status"] = "cancelled"
     elif trip:
@@ -102,7 +102,6 @@ def header(document: Json, nodes: Nodes, reading: Reading) -> None:
         found = [node for part in document.get(name, []) for kind, node in nodes_of(part) if kind == "name"]
         if found:
             facts[name] = found[-1].get("_text", "")
-    role = roles_of(nodes)[0]
     national = [one.rpartition("|")[2].zfill(9) for one in numbers_of(role, national=True)]
     if not numbers_of(role, national=False) and not any(passes_elfproef(one) for one in national):
         facts["quarantine"] = "patient-unknown"

@@ -12,12 +12,15 @@ from mappings.tables import table
 
 Claim = Callable[[Json], bool]
 Choices = dict[str, tuple[tuple[tuple[Claim, ...], Row], ...]]
-_last: tuple[Rows, tuple[Choices, dict[str, str]]] | None = None
+Compiled = tuple[
+    Choices, dict[str, str], frozenset[str]
+]  # what is tried for each element, what a class is, which there are
+_last: tuple[Rows, Compiled] | None = None
 
 
 def row_of(kind: str, node: Json) -> Row | None:
     """Give the first row of an element whose conditions all hold; in messages of before CDA its class is its kind."""
-    rows, classes = _compiled(v3())
+    rows, classes, _ = _compiled(v3())
     found = rows.get(kind)
     if found is None:
         named = classes.get(node.get("classCode", ""))
@@ -33,12 +36,17 @@ def row_of(kind: str, node: Json) -> Row | None:
     return None
 
 
-def _compiled(rows: Rows) -> tuple[Choices, dict[str, str]]:
+def row_kinds() -> frozenset[str]:
+    """Name the elements the table has rows for, but the patient, who is made before all else."""
+    return _compiled(v3())[2]
+
+
+def _compiled(rows: Rows) -> Compiled:
     """Compile the table once; a region that lays another over it gives new rows."""
     global _last  # noqa: PLW0603 - a memo of one, like those of the tables it is made of
     if _last is None or _last[0] is not rows:
         made = {kind: tuple((tuple(map(_claim, row.when)), row) for row in found) for kind, found in rows.items()}
-        _last = (rows, (made, table("maps/hl7v3/documents.yaml")["classes"]))
+        _last = (rows, (made, table("maps/hl7v3/documents.yaml")["classes"], frozenset(rows) - {"patientRole"}))
     return _last[1]
 
 

@@ -64,10 +64,14 @@ async def retrieve(
         answers = confirm(patient, answers, ports)
         if protected := vouch(answers, patient.id):
             await looked_at(protected, patient.id, record, ports)
+        if ports.quality is not None:
+            ports.quality.mark(answers)
         outgoing = assemble(standing, perceptible(answers, ports), incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, standing.facts.now)
         if ports.quality is not None:
             ports.quality.offer(answers)
+            if interaction == "summary":
+                ports.quality.sent(outgoing, incoming.request_id)
         return outgoing
 
 

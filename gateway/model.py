@@ -156,6 +156,10 @@ class Item(msgspec.Struct):
         other._resource = None  # noqa: SLF001 - of the same class
         return other
 
+    def noticed(self) -> list[Json]:
+        """The marks as extensions of a Bundle entry: beside the resource, whose bytes stay as they are."""
+        return [{"url": f"{CANONICAL}/StructureDefinition/mark", "valueCode": mark} for mark in self.marks]
+
     @property
     def resource(self) -> Json:
         """The resource, parsed when first asked for; decimals exact."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from consent.model import Case, Custodian, Relation, Requester, Statement
 from gateway.episodes import Episodes
 from gateway.logged import AuditQueries, Tallies
-from gateway.model import Answer, Caller, Failure, IndexEntry, Payload, SourceQuestion
+from gateway.model import Answer, Caller, Failure, IndexEntry, Outgoing, Payload, SourceQuestion
 from gateway.office import Office, ToldErrors
 from gateway.policy import Policy
 from gateway.pushed import Desk, Inbox
@@ -146,6 +146,14 @@ class Quality(Protocol):
 
     def offer(self, answers: Sequence[Answer]) -> None:
         """Take items to be looked at later; never waits, never raises, drops what is too much."""
+        ...
+
+    def mark(self, answers: Sequence[Answer]) -> None:
+        """Mark the items that were found to break their profile."""
+        ...
+
+    def sent(self, answer: Outgoing, request: str) -> None:
+        """Take a sample of the documents that go out, to be looked at later."""
         ...
 
     async def work(self) -> None:

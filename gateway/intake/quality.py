@@ -26,7 +26,11 @@ SUPERVISION: Final = Question("quality", "r", ("AuditEvent",), frozenset({"Loggi
 MOST_WAITING: Final = 2_000
 MOST_ROWS: Final = 5_000
 MOST_REMEMBERED: Final = 50_000
-_LARGEST_BYTES: Final = 262_144
+SAMPLED: Final = 50  # one document of so many
+UNSOUND: Final = "profile"  # the mark of an item that breaks its profile
+OWN: Final = "gateway"  # the name under which the table tells what is wrong with documents of the gateway's own making
+_LARGEST_BYTES: Final = 524_288
+_OK: Final = 200
 _CALM_SECONDS: Final = 5.0
 _REST: Final = 19  # times as long as a look took: at most a twentieth of one core goes to looking
 _COUNTED: Final = ("error", "fatal", "warning")
@@ -46,6 +50,7 @@ class QualityBook:
         self._seen: OrderedDict[tuple[str, str], bool | None] = OrderedDict()
         self._wake = asyncio.Event()
         self._offered = 0.0
+        self._documents = 0
         self.sources: dict[str, SourceQuality] = {}
 
     def offer(self, answers: Sequence[Answer]) -> None:
@@ -66,9 +71,21 @@ class QualityBook:
         if self._waiting:
             self._wake.set()
 
-    def is_sound(self, item: Item) -> bool | None:
-        """Say whether an item has no errors; None when it was not looked at."""
-        return self._seen.get((item.id, item.version))
+    def mark(self, answers: Sequence[Answer]) -> None:
+        """Mark the items whose version was found to break its profile; one that was not looked at yet carries no mark."""
+        seen = self._seen
+        for answer in answers:
+            for item in answer.items:
+                if seen.get((item.id, item.version)) is False and UNSOUND not in item.marks:
+                    item.marks = (*item.marks, UNSOUND)
+
+    def sent(self, answer: Outgoing, request: str) -> None:
+        """Take a sample of the documents that went out: the gateway is held to what it asks of its sources."""
+        self._documents += 1
+        if self._documents % SAMPLED == 1 and len(answer.body) <= _LARGEST_BYTES and len(self._waiting) < MOST_WAITING:
+            if answer.status == _OK and answer.content_type.startswith("application/fhir+json"):
+                self._waiting.append(Item(answer.body, request, "Bundle", "", "", OWN, "", ""))
+                self._wake.set()
 
     def _remember(self, key: tuple[str, str], sound: bool | None) -> None:
         self._seen[key] = sound
@@ -142,7 +159,7 @@ class QualityBook:
         if self._kept is not None:
             await self.keep()
             return await self._kept.quality(custodian)
-        return {name: one for name, one in self.sources.items() if not custodian or one.custodian == custodian}
+        return {name: one for name, one in self.sources.items() if not custodian or one.custodian in ("", custodian)}
 
 
 def merged(one: SourceQuality, other: SourceQuality) -> SourceQuality:

@@ -46,7 +46,7 @@ _STATES: Final = (
 _LATENCIES: Final = "SELECT source, bound, answers FROM source_latency"
 _QUALITIES: Final = (
     "SELECT source, custodian, checked, invalid, not_judged, not_looked_at, since FROM source_quality "
-    "WHERE custodian = ? OR ? = '' ORDER BY source"
+    "WHERE custodian IN (?, '') OR ? = '' ORDER BY source"
 )
 _FINDINGS: Final = (
     "SELECT source, type, rule, expression, definition, severity, count, last FROM source_finding "

@@ -76,8 +76,12 @@ class _Draft:
     def written(self) -> Iterator[Json]:
         """Every entry as it goes out."""
         for reference, resource in self.entries:
-            body = msgspec.Raw(self._settled(reference, resource)) if isinstance(resource, Item) else resource
-            yield {"fullUrl": f"{self.base}/fhir/{reference}", "resource": body}
+            made: Json = {"fullUrl": f"{self.base}/fhir/{reference}", "resource": resource}
+            if isinstance(resource, Item):
+                made["resource"] = msgspec.Raw(self._settled(reference, resource))
+                if resource.marks:
+                    made["extension"] = resource.noticed()
+            yield made
 
     def references_of(self, key: str, item: Item) -> list[str]:
         """What the item of this reference refers to itself."""

@@ -10,12 +10,14 @@ import pytest
 
 from gateway.intake.quality import QualityBook, table
 from gateway.metrics import Metrics
+from gateway.model import CANONICAL
 from gateway.routes.fhir import FhirApp
 from profiles.exact import Json
 from profiles.judgement import judge
 from profiles.library import shipped
 from profiles.terminology import Question
-from tests.gateway.world import PHYSICIAN, World, run
+from tests.gateway.charts import allergy, person
+from tests.gateway.world import GP, PHYSICIAN, World, run
 from tests.profiles.examples import OBSERVATION, PATIENT, changed
 
 pytestmark = pytest.mark.slow
@@ -150,6 +152,38 @@ def test_items_of_sources_are_counted_after_the_answer_and_never_hidden() -> Non
     before = sum(source.checked for source in book.sources.values())
     run(look())
     assert sum(source.checked for source in book.sources.values()) == before, "each version is looked at once"
+
+
+def test_an_item_that_breaks_its_profile_is_marked_from_then_on() -> None:
+    bent = allergy(
+        "a9",
+        meta={"profile": ["http://nictiz.nl/fhir/StructureDefinition/nl-core-AllergyIntolerance"]},
+        identifier=[{"use": "old"}, {"system": "http://fhir.nl/fhir/NamingSystem/bsn", "value": "999990011"}],
+    )
+    world = World(charts={"gp": [person(), allergy(), bent]}, known_at=(GP,))
+    book = QualityBook(world.clock)
+    equip(world, quality=book)
+    first = world.search()
+    assert not [entry for entry in first.json["entry"] if "extension" in entry]
+    run(book.drain())
+    (unsound,) = {source.invalid for source in book.sources.values()}
+    again = world.search()
+    assert len(again.items) == len(first.items)
+    said = [entry["extension"] for entry in again.json["entry"] if "extension" in entry]
+    assert said == [[{"url": f"{CANONICAL}/StructureDefinition/mark", "valueCode": "profile"}]] * unsound
+    assert unsound
+
+
+def test_documents_that_go_out_are_sampled() -> None:
+    world = World()
+    book = QualityBook(world.clock)
+    equip(world, quality=book)
+    for _ in range(3):
+        assert world.summary().status == 200
+    run(book.drain())
+    assert book.sources["gateway"].checked == 1
+    assert book.sources["gateway"].invalid == 0, book.sources["gateway"].rows
+    assert [row["source"] for row in table(run(book.found("99999999")))["sources"]] == ["gateway"], "it is nobody's own"
 
 
 def test_the_table_shows_only_the_sources_of_ones_own_organization() -> None:

@@ -82,10 +82,12 @@ class QualityBook:
     def sent(self, answer: Outgoing, request: str) -> None:
         """Take a sample of the documents that went out: the gateway is held to what it asks of its sources."""
         self._documents += 1
-        if self._documents % SAMPLED == 1 and len(answer.body) <= _LARGEST_BYTES and len(self._waiting) < MOST_WAITING:
-            if answer.status == _OK and answer.content_type.startswith("application/fhir+json"):
-                self._waiting.append(Item(answer.body, request, "Bundle", "", "", OWN, "", ""))
-                self._wake.set()
+        is_one = answer.status == _OK and answer.content_type.startswith("application/fhir+json")
+        if self._documents % SAMPLED != 1 or not is_one or len(answer.body) > _LARGEST_BYTES:
+            return
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(Item(answer.body, request, "Bundle", "", "", OWN, "", ""))
+            self._wake.set()
 
     def _remember(self, key: tuple[str, str], sound: bool | None) -> None:
         self._seen[key] = sound

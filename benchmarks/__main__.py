@@ -1,4 +1,4 @@
-"""`python -m benchmarks [decision|read|read_postgresql|search|summary|start|audit|mapping|documents|overviews|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|search|summary|start|audit|mapping|documents|overviews|pages|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from benchmarks import (
     documents,
     mapping,
     overviews,
+    pages,
     peers,
     read,
     read_postgresql,
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "mapping": mapping,
     "documents": documents,
     "overviews": overviews,
+    "pages": pages,
     "peers": peers,
     "validate": validate,
 }

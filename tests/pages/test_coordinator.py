@@ -38,7 +38,7 @@ def part(html: str, key: str) -> str:
 
 
 def state(html: str, key: str) -> str:
-    return re.findall(r'class="part (\w+)', part(html, key))[0]
+    return str(re.findall(r'class="part (\w+)', part(html, key))[0])
 
 
 @pytest.fixture
@@ -568,7 +568,7 @@ def test_123_124_words_of_sources_are_words(coordinator: Visitor, place_: str) -
     html = coordinator.looks().text
     assert html.count("<script") == 1
     body = html.partition('<main id="main"')[2].partition("</main>")[0]
-    names = {name.lower() for name in re.findall(r"<([a-zA-Z!/][a-zA-Z0-9]*)", body)} - {"/" + n for n in ()}
+    names = {name.lower() for name in re.findall(r"<([a-zA-Z!/][a-zA-Z0-9]*)", body)}
     assert {name.lstrip("/") for name in names} <= {
         "div", "section", "h1", "h2", "h3", "p", "span", "strong", "em", "bdi", "ul", "li", "a", "nav", "form", "input", "button",
         "dl", "dt", "dd", "figure", "figcaption", "svg", "path", "polyline", "circle", "table", "caption", "thead", "tbody", "tr",

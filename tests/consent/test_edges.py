@@ -10,11 +10,11 @@ import pytest
 
 from consent.agreement import covering, related
 from consent.disclosure import sentence
-from consent.forms import form_of
+from consent.forms import ASKED, form_of
 from consent.model import Relation
 from consent.provisions import check_consent, statements_from_consent
 from consent.scopes import satisfies
-from tests.consent.worlds import NOW, PATIENT, QUESTION, facts
+from tests.consent.worlds import NOW, PATIENT, QUESTION, facts, statement
 
 MINUTE = timedelta(minutes=1)
 TREAT = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}
@@ -129,3 +129,59 @@ def test_an_actor_nobody_can_tell_is_not_everybody(identifier: dict[str, Any]) -
 def test_who_is_asked_now_and_when_is_said() -> None:
     asked = consent(provision={"type": "permit"}, performer=[{"type": "Patient"}])
     assert form_of(asked).source == "consent"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "refers"),
+    [
+        (NOW, None, True),
+        (NOW + MINUTE, None, False),
+        (None, NOW, False),
+        (None, NOW + MINUTE, True),
+        (None, None, True),
+    ],
+)
+def test_a_referral_counts_from_its_first_moment_until_before_its_end(start: Any, end: Any, refers: bool) -> None:
+    assert QUESTION.custodian is not None
+    requesters = frozenset({QUESTION.requester.organization})
+    said = statement(
+        "permit",
+        custodian=QUESTION.custodian.organization,
+        requesters=requesters,
+        source="implied",
+        start=start,
+        end=end,
+    )
+    asked = facts(said)
+    bound = replace(asked.agreements[0], relations=frozenset({"referral"}))
+    assert related(bound, QUESTION, asked) is refers
+
+
+TALK: dict[str, dict[str, Any]] = {
+    "case": {"valueReference": {"reference": "Task/case-1"}},
+    "script": {"valueString": "toestemming 3"},
+    "answeredBy": {"valueCode": "patient"},
+    "identity": {"valueString": "naam, geboortedatum"},
+}
+
+
+@pytest.mark.parametrize("missing", ["", *TALK])
+def test_a_talk_names_its_case_its_script_who_answered_and_how_they_were_known(missing: str) -> None:
+    parts = [{"url": name, **value} for name, value in TALK.items() if name != missing]
+    performer = [
+        {"identifier": {"system": "http://fhir.nl/fhir/NamingSystem/bsn", "value": "999990019"}, "type": "Patient"}
+    ]
+    written = consent(
+        dateTime="2026-03-02T11:00:00Z",
+        performer=performer,
+        extension=[{"url": ASKED, "extension": parts}],
+        provision={"type": "permit", "actor": [RECEIVER]},
+    )
+    found = [why for where, why in check_consent(written) if ASKED in where]
+    assert bool(found) is bool(missing), found
+
+
+RECEIVER = {
+    "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
+    "reference": {"identifier": {"system": URA, "value": "90000005"}},
+}

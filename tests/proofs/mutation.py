@@ -34,7 +34,7 @@ PARTS: Final = {
     "consent": (DECISION, ("agreement", "basis", "decision", "disclosure", "emergency", "forms", "precedence", "provisions",
                            "representation", "scopes", "terms")),
     "gateway.crypto": (TOKENS, ("jose",)),
-    "gateway.oauth": (TOKENS, ("assertions", "binding", "certificates", "claims", "grounds", "login", "proof", "registered", "tokens")),
+    "gateway.oauth": (TOKENS, ("assertions", "binding", "certificates", "claims", "dialects", "grounds", "login", "proof", "registered", "tokens")),
 }  # fmt: skip
 MODULES: Final = {
     f"{package}.{name}": checks

@@ -19,6 +19,7 @@ from gateway.demo.region import Region
 from gateway.errors import TABLE, Row
 from gateway.fhir.outcome import ERROR_SYSTEM
 from gateway.intake.documents import TEXTS
+from gateway.routes.guide.examples import examples
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = ("gateway", "consent", "mappings", "profiles")
@@ -45,7 +46,16 @@ REMARKS: Final = {
         "incomplete",
         "a chain came upon references that lead to what no source gave or may be seen; items that hang on it are not found",
     ),
-    "include-left-out": ("warning", "suppressed", "types an `_include` can bring are left out: the token does not cover them"),
+    "element-not-shown": (
+        "warning",
+        "not-supported",
+        "a search by address or telecom of the Patient, which the gateway does not show: it finds nothing",
+    ),
+    "include-left-out": (
+        "warning",
+        "suppressed",
+        "types an `_include` can bring are left out: the token does not cover them",
+    ),
     "unknown-parameter": (
         "warning",
         "not-supported",
@@ -201,6 +211,7 @@ def _part(name: str) -> re.Pattern[str]:
 def written() -> Iterator[tuple[Path, str]]:
     """Every documentation file that is made from code, with what it should say."""
     yield ROOT / "docs/errors.md", errors_page()
+    yield ROOT / "docs/examples.http", examples("http://127.0.0.1:8080")
     for path, name, content in ((ROOT / "docs/architecture.md", "tree", tree()), (ROOT / "README.md", "try", try_it())):
         yield path, fill(path.read_text(encoding="utf-8"), name, content)
 

@@ -145,6 +145,29 @@ def test_fhirpy_reads_the_sections_of_the_summary(demo: Demo, library: Any) -> N
     assert posted["type"] == "document"
 
 
+@pytest.fixture(scope="module")
+def pirate(demo: Demo) -> Iterator[Any]:
+    """fhir-pyrate with a session that carries a token of the SMART flow, as it expects one."""
+    pyrate = pytest.importorskip("fhir_pyrate", reason="fhir-pyrate is not installed")
+    requests = pytest.importorskip("requests", reason="requests is not installed")
+    with requests.Session() as session:
+        token = integrator(demo.said, "demo-physician", demo.http).token(demo.http)
+        session.headers["Authorization"] = f"Bearer {token}"
+        yield pyrate.Pirate(base_url=demo.base, auth=session, num_processes=1)
+
+
+def test_fhir_pyrate_reads_every_page_and_what_comes_along(demo: Demo, pirate: Any) -> None:
+    id_ = demo.patient_id(demo.said["patients"][0])
+    asked = {"patient": id_, "_count": 10, "_sort": "-date"}
+    pages = list(pirate.steal_bundles(resource_type="Observation", request_params=asked, num_pages=-1))
+    found = [entry.resource.id for page in pages for entry in page.entry if entry.search.mode == "match"]
+    assert len(pages) == 3
+    assert len(set(found)) == len(found) == 26
+    brought = {"patient": id_, "_include": "AllergyIntolerance:patient"}
+    (page,) = pirate.steal_bundles(resource_type="AllergyIntolerance", request_params=brought, num_pages=-1)
+    assert any(entry.search.mode == "include" and entry.resource.resourceType == "Patient" for entry in page.entry)
+
+
 def test_fhirpy_is_told_what_is_wrong(library: Any) -> None:
     from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
 

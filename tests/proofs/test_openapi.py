@@ -59,9 +59,9 @@ def sent(case: Any, world: World, rng: random.Random) -> Json:
     body = b""
     if case.media_type:
         headers.append((b"content-type", case.media_type.encode()))
-        given = case.body if isinstance(case.body, dict | list | str) else {}
+        given: Any = case.body if isinstance(case.body, dict | list | str) else {}
         form = "form" in case.media_type and isinstance(given, dict)
-        body = urlencode(dict(given), errors="replace").encode() if form else exact.encode(given)
+        body = urlencode(given, errors="replace").encode() if form else exact.encode(given)
         headers.append((b"content-length", str(len(body)).encode()))
     scope = {"method": case.method, "path": f"/fhir{path}", "query_string": urlencode(query, errors="replace").encode(),
              "headers": headers}  # fmt: skip

@@ -282,7 +282,8 @@ async def _wired(
     database.follow(gateway.evidence.notary.committed)
     gateway.web.evidence = gateway.evidence
     gateway.web.recent = gateway.fhir.recent
-    gateway.web.examining = Examining(partial(examined, settings, database_url(settings, directory), directory, keys))
+    url = database_url(settings, directory)
+    gateway.web.examining = Examining(partial(examined, settings, url, directory, keys, clock))
     return gateway
 
 

@@ -11,14 +11,16 @@ from gateway.adapters.witnesses import witnesses_of
 from gateway.audit.evidence import base_of
 from gateway.audit.examination import Examination, Examiner, Progress
 from gateway.audit.examining import ask_witnesses
-from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
+from gateway.ports import Clock
 from gateway.settings import Settings
 from gateway.storage import Database
 from gateway.storage.audit_trees import AuditTrees
 
 
-async def examined(settings: Settings, url: str, directory: Path, keys: KeyRing, progress: Progress) -> Examination:
+async def examined(
+    settings: Settings, url: str, directory: Path, keys: KeyRing, clock: Clock, progress: Progress
+) -> Examination:
     """Read every log and hold it against what was signed and what witnesses hold.
 
     `progress` is called from another thread.
@@ -26,11 +28,13 @@ async def examined(settings: Settings, url: str, directory: Path, keys: KeyRing,
     Raises:
         StartError, Unavailable: the log cannot be read.
     """
-    return await asyncio.to_thread(lambda: asyncio.run(_examined(settings, url, directory, keys, progress)))
+    return await asyncio.to_thread(lambda: asyncio.run(_examined(settings, url, directory, keys, clock, progress)))
 
 
-async def _examined(settings: Settings, url: str, directory: Path, keys: KeyRing, progress: Progress) -> Examination:
-    clock, table = SystemClock(), settings.audit
+async def _examined(
+    settings: Settings, url: str, directory: Path, keys: KeyRing, clock: Clock, progress: Progress
+) -> Examination:
+    table = settings.audit
     database = Database.open(url, exclusive=False)
     try:
         async with HttpClient(AddressPolicy.of(settings.gateway.source_networks)) as http:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -26,6 +27,9 @@ from profiles.identifiers import BSN_SYSTEM, URA_SYSTEM
 Persons = Callable[[], list[Item]]  # the one Patient of the gateway, when a source knows this person
 
 _IDENTIFIER: Final = b'"identifier"'
+_CONTACT: Final = re.compile(
+    r"address|telecom|phone|email"
+)  # parameters of Patient: the gateway's carries none of these
 _PROVENANCE: Final = uuid.UUID(
     "6f2f9d0e-9b1c-5a52-8c3e-6a1d6a3f0b57"
 )  # the namespace of the names of Provenances made here
@@ -125,6 +129,8 @@ def _own_remarks(asked: Search, records: Records, standing: Standing, language: 
     found: list[Json] = []
     if records.unresolved:
         found.append(bundle.remark("not-followed", "reference-not-followed", language))
+    if asked.type == "Patient" and any(_CONTACT.match(name) for name, _ in asked.used):
+        found.append(bundle.remark("not-shown", "element-not-shown", language))
     brought = frozenset[str]().union(*(one.types for one in asked.includes))
     left = sorted(brought - open_types(standing, sorted(brought)) - {"Provenance"}) if brought else []
     known = [type_ for type_ in left if categories_of_type(type_)]

@@ -34,6 +34,10 @@ def includes(value: str) -> tuple[str, ...]:
 
 def codes(type_: str, name: str, token: str) -> Iterator[str]:
     """What else a code asked of a parameter of a type means; `NOTHING` among it for an item without one."""
+    if name == "_profile":
+        profiles = _table()["profiles"]
+        yield from (NOTHING,) if token.removeprefix(profiles["base"]) in profiles.get(type_, ()) else ()
+        return
     system, bar, code = token.partition("|")
     if not bar:
         return

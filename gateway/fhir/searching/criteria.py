@@ -78,7 +78,7 @@ def _filter(type_: str, parameter: Parameter, modifier: str, value: str) -> Test
         raise Invalid("invalid-parameter", name=printable(parameter.name), why=f"give one to {_MOST_VALUES} values")
     if parameter.kind == "composite":
         return _composite(parameter, alternatives)
-    if parameter.kind == "token" and modifier in ("", "not"):
+    if parameter.kind in ("token", "uri") and modifier in ("", "not"):
         also = [more for one in alternatives for more in aliases.codes(type_, parameter.name, one)]
         alternatives += [one for one in also if one != aliases.NOTHING]
         without = aliases.NOTHING in also

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [decision|read|read_postgresql|search|summary|start|audit|mapping|documents|overviews|pages|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
+"""`python -m benchmarks [decision|read|read_postgresql|search|summary|start|audit|mapping|feed|documents|overviews|pages|peers|all] [--json FILE] [--quick] [--base-url URL …]`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks import (
     audit,
     decision,
     documents,
+    feed,
     mapping,
     overviews,
     pages,
@@ -37,7 +38,9 @@ BENCHMARKS = {
     "start": start,
     "audit": audit,
     "mapping": mapping,
+    "feed": feed,
     "documents": documents,
+    "forms": forms,
     "overviews": overviews,
     "pages": pages,
     "peers": peers,

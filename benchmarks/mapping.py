@@ -91,20 +91,23 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # 
 
 def _messages(count: int) -> list[bytes]:
     """A feed: patients, times and values differ, the physicians, wards and diagnoses of one hospital come back."""
-    return [
-        (
-            _ADT.replace(b"M0001", b"M%05d" % number)
-            .replace(b"P123", b"P%d" % (number % 211))
-            .replace(b"Jan^P", b"Jan%d^P" % (number % 97))
-            .replace(b"19560312", b"19%02d0312" % (number % 90 + 10))
-            .replace(b"20260105100000", b"202601051%05d" % (number % 50 * 100))
-            .replace(b"0101^Jansen", b"%04d^Jansen" % (number % 40))
-            .replace(b"SEH^1^2", b"SEH^%d^2" % (number % 20))
-            .replace(b"||88|", b"||%d|" % (number % 80 + 50))
-            .replace(b"R07.4", b"R%02d.4" % (number % 30))
-        )
-        for number in range(count)
-    ]
+    return [adt(number, f"M{number:05}", "999990019") for number in range(count)]
+
+
+def adt(number: int, control: str, bsn: str) -> bytes:
+    """One message of a feed, about one person."""
+    return (
+        _ADT.replace(b"M0001", control.encode())
+        .replace(b"999990019", bsn.encode())
+        .replace(b"P123", b"P%d" % (number % 211))
+        .replace(b"Jan^P", b"Jan%d^P" % (number % 97))
+        .replace(b"19560312", b"19%02d0312" % (number % 90 + 10))
+        .replace(b"20260105100000", b"202601051%05d" % (number % 50 * 100))
+        .replace(b"0101^Jansen", b"%04d^Jansen" % (number % 40))
+        .replace(b"SEH^1^2", b"SEH^%d^2" % (number % 20))
+        .replace(b"||88|", b"||%d|" % (number % 80 + 50))
+        .replace(b"R07.4", b"R%02d.4" % (number % 30))
+    )
 
 
 def _microseconds(work: Callable[[bytes], object], inputs: list[bytes]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mappings.definition import Condition, Path
+from mappings.definition import Condition, MapError, Path
 from mappings.er7_reading import Er7Reading, Place
 from mappings.formats.er7_tree import Node, Segment
 
@@ -79,6 +79,8 @@ def _in_node(numbers: list[int]) -> Select:
 
 def claim_of(condition: Condition, *, on_segment: bool) -> Claim:
     """Check a condition without counting anything as read."""
+    if condition.part or condition.several:
+        raise MapError("'contains' and 'several' are no conditions of an HL7 v2 map")
     wanted, negated = frozenset(condition.values), condition.negated
     names = [step.name for step in condition.path.steps]
     if names == ["whole"]:

@@ -9,9 +9,12 @@ import pytest
 
 from mappings.definition import MapError, conditions, definition, line, path
 from mappings.engine import Compiler
+from mappings.er7_paths import claim_of
 from mappings.linting import _definition, check_maps
 from mappings.model import Loss, Origin
 from mappings.reading import Reading
+from mappings.source_linting import source_problems
+from mappings.stu3_definitions import stu3_definitions
 
 ORIGIN = Origin("90000001", "source", "2026-01-05T10:00:00+01:00")
 TYPES: dict[str, Any] = {
@@ -105,6 +108,50 @@ def test_conditions_are_read_in_words() -> None:
     assert one.path.steps[0].filter_value == "Verified"
     (two,) = conditions("a.b in x, y")
     assert two.values == ("x", "y")
+    reading = Reading({"a": [{"b": "Patient/1"}, {"b": "x"}]}, ORIGIN)
+    held = {text: all(reading.holds(one, reading.root) for one in conditions(text)) for text in (
+        "a.b contains Patient/", "not a.b contains Patient/", "a.b contains Group/", "several a", "not several a", "several a.c",
+    )}  # fmt: skip
+    assert held == {
+        "a.b contains Patient/": True,
+        "not a.b contains Patient/": False,
+        "a.b contains Group/": False,
+        "several a": True,
+        "not several a": False,
+        "several a.c": False,
+    }
+    for text in ("3 contains x", "several 3"):
+        with pytest.raises(MapError):
+            claim_of(conditions(text)[0], on_segment=True)
+
+
+def test_a_path_its_source_does_not_have_is_found() -> None:
+    """Maps of FHIR are held against the definition of what they read, lines, conditions and `ignored` alike."""
+    content = {
+        "version": 1,
+        "source": "Condition",
+        "target": "Condition",
+        "when": "recordedDate",
+        "elements": {
+            "recordedDate": {"type": "dateTime", "from": "assertedDate"},
+            "onset[x]": "dateTime | string",
+            "subject": {"type": "Reference", "from": ["subject", "patient"]},
+            "stage": {"type": ["Element"], "from": "stage", "elements": {"summary": {"from": "sumary"}}},
+            "extension": {"from": "extension(http://x).valueString"},
+        },
+        "ignored": {"evidence.code": "why", "evidence.kode": "why"},
+        "refused": {"doNotPerform = true": "why"},
+    }
+    found = list(source_problems(definition("test", content), stu3_definitions().types))
+    assert [one.split(": ")[:-1] for one in found] == [
+        ["recordedDate"],
+        ["doNotPerform"],
+        ["subject", "patient"],
+        ["stage.summary", "sumary"],
+        ["ignored", "evidence.kode"],
+    ]
+    unknown = definition("test", {**content, "source": "Conditon"})
+    assert list(source_problems(unknown, stu3_definitions().types)) == ["Conditon is no type of the source"]
 
 
 def test_the_linter_names_each_mistake() -> None:

@@ -75,7 +75,7 @@ def match(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
     ]
     only_given(answers, found)
     outcomes = bundle.remarks(answers, None, standing, ports.policy.disclosure, incoming.language)
-    entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
+    entries += bundle.outcome_entries(outcomes)
     made: Json = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
     if entries:
         made["entry"] = entries

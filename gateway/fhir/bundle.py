@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -53,6 +54,7 @@ _TEXTS: Final = {
 }
 
 
+_OUTCOMES: Final = UUID("0d1f5f0c-6b0a-5b1e-9d0e-51a6c1c9a7d4")
 _NONE: Final[Mapping[str, Sequence[Json]]] = {}
 
 
@@ -104,7 +106,7 @@ def searchset(
         made.append({"relation": "next", "url": f"{url}?{query}{'&' if used else ''}_cursor={shown.next}"})
     entries: list[Json] = [entry(item, base, "match", links.get(item.id, ())) for item in shown.items]
     entries += included
-    entries += [{"resource": remark, "search": {"mode": "outcome"}} for remark in outcomes]
+    entries += outcome_entries(outcomes)
     bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": shown.total, "link": made}
     if not total:
         del bundle["total"]
@@ -122,6 +124,14 @@ def entry(item: Item, base: str, mode: str, links: Sequence[Json] = ()) -> Json:
     if item.marks:
         made["extension"] = item.noticed()
     return made
+
+
+def outcome_entries(outcomes: Sequence[Json]) -> list[Json]:
+    """Outcome entries, each with a name of its own: the same for the same words, so that it tells nothing else."""
+    return [
+        {"fullUrl": uuid5(_OUTCOMES, f"{number} {remark}").urn, "resource": remark, "search": {"mode": "outcome"}}
+        for number, remark in enumerate(outcomes)
+    ]
 
 
 @lru_cache(maxsize=512)

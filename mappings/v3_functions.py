@@ -164,8 +164,7 @@ def _typed(reading: Reading, node: Json, kind: str) -> Json | None:
     if kind == "IVL_PQ" or {"low", "high"} & node.keys():
         return _bounds(reading, node)
     if kind == "INT":
-        whole = number(reading, node)
-        return None if whole is None or whole != int(whole) else {"valueInteger": int(whole)}
+        return _whole(reading, node)
     if kind in {"PQ", "REAL", ""} and "value" in node:
         found = quantity(reading, node)
         if found:
@@ -173,6 +172,14 @@ def _typed(reading: Reading, node: Json, kind: str) -> Json | None:
         words = f"{attribute(reading, node, 'value')} {attribute(reading, node, 'unit')}".strip()
         return {"valueString": words} if words else None  # what is no number is shown as it was sent
     return None
+
+
+def _whole(reading: Reading, node: Json) -> Json | None:
+    """Read an INT; what does not fit 32 bits, as FHIR has them, is kept as its digits."""
+    amount = number(reading, node)
+    if amount is None or amount != int(amount):
+        return None
+    return {"valueInteger": int(amount)} if abs(amount) < 2**31 else {"valueString": str(amount)}
 
 
 def _absent(flavor: str) -> Json:

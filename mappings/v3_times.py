@@ -102,6 +102,11 @@ def number(reading: Reading, node: Json, name: str = "value") -> Decimal | None:
     return Decimal(text)
 
 
+def is_count(amount: Decimal) -> bool:
+    """Claim that a number is a positiveInt of FHIR: whole, above nothing, within 32 bits."""
+    return 0 < amount < 2**31 and amount == int(amount)
+
+
 def _date(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
     def convert(reading: Reading, container: Any, key: Any) -> str | None:  # noqa: ANN401 - a node of any shape
         node = container[key]
@@ -185,8 +190,11 @@ def _written(reading: Reading, node: Json) -> Json:
     hours = all(_HOUR.match(str(one)) for one in repeat.get("timeOfDay", []))
     days = set(repeat.get("dayOfWeek", [])) <= _DAYS and set(repeat.get("when", [])) <= _WHEN
     bounds = repeat.get("boundsDuration", {})
+    counts = all(is_count(repeat[name]) for name in _COUNTS & repeat.keys())
     if (
-        units <= _UNITS.keys()
+        counts
+        and all(repeat[name] >= 0 for name in _NUMBERS & repeat.keys())
+        and units <= _UNITS.keys()
         and pairs
         and hours
         and days
@@ -246,13 +254,14 @@ def _times(reading: Reading, node: Json) -> list[int]:
     between = _either(node, "uncertainRange") or node
     ends = [_either(between, name) for name in ("low", "high") if _either(between, name)] or [node]
     read = [number(reading, one) for one in ends]
-    whole = [int(one) for one in read if one is not None and one == int(one) and one > 0]
+    whole = [int(one) for one in read if one is not None and is_count(one)]
     return whole if len(whole) == len(read) and whole == sorted(whole) else []
 
 
 _NUMBERS: Final = frozenset(
     {"value", "frequency", "frequencyMax", "period", "periodMax", "duration", "durationMax", "count", "offset"}
 )
+_COUNTS: Final = frozenset({"frequency", "frequencyMax", "count"})
 _LISTS: Final = frozenset({"event", "when", "dayOfWeek", "timeOfDay", "extension", "modifierExtension", "coding"})
 
 

@@ -122,6 +122,7 @@ def test_a_bsn_that_fails_the_eleven_test_is_left_out_and_said() -> None:
         ('<value xsi:type="ED"><reference value="#n"/></value>', "valueString", "in woorden"),
         ('<value xsi:type="BL" value="true"/>', "valueBoolean", True),
         ('<value xsi:type="INT" value="12"/>', "valueInteger", 12),
+        ('<value xsi:type="INT" value="99999999999"/>', "valueString", "99999999999"),
         ('<value xsi:type="TS" value="202601"/>', "valueDateTime", "2026-01"),
         ('<value xsi:type="IVL_PQ"><low value="5" unit="mmol/L" inclusive="false"/></value>', "valueQuantity", ">"),
         ('<value xsi:type="IVL_PQ"><low value="1"/><high value="2"/></value>', "valueRange", None),

@@ -360,7 +360,7 @@ def test_without_script_the_page_is_whole_at_the_deadline(coordinator: Visitor) 
 def test_with_script_what_comes_late_is_streamed_and_each_part_is_on_the_record(coordinator: Visitor) -> None:
     town, charts = coordinator.town, coordinator.town.world.charts
     asked = coordinator.opens(script="1")
-    charts["gp"].seconds, charts["hospital"].seconds = 0.35, 0.6
+    charts["gp"].seconds, charts["hospital"].seconds = 0.35, 1.1
     charts["gp"].asked.clear()
     before = len(town.records)
     page = coordinator.post(asked.url.path, {"script": "1"})

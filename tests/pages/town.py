@@ -117,7 +117,7 @@ class Town:
 
 
 @contextmanager
-def town(directory: Path, *, charts: Mapping[str, list[Json]] = THIRTY, deadline: str = "900ms") -> Iterator[Town]:
+def town(directory: Path, *, charts: Mapping[str, list[Json]] = THIRTY, deadline: str = "1500ms") -> Iterator[Town]:
     """Serve a region for as long as the block lasts."""
     door, login = _ports()
     clients = [

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from consent.model import Case, Relation, Statement
 from gateway.errors import Invalid, Unavailable
 from gateway.model import Failure, IndexEntry, Item, Payload, SourceQuestion
-from gateway.ports import Issued, KeptContract, Notice, Review, Withdrawn
+from gateway.ports import Issued, KeptContract, Withdrawn
 from gateway.pushed import Message
 from gateway.settings import ClientTable
 from gateway.storage.content_date import older
+from gateway.watched import Notice, Review
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

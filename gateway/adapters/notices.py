@@ -14,7 +14,8 @@ from gateway.audit.notices import address_of
 from gateway.audit.record import Asked, Record, encode
 from gateway.ids import new_id
 from gateway.model import instant
-from gateway.ports import Notice, Ports
+from gateway.ports import Ports
+from gateway.watched import Notice
 
 TYPE: Final = "notice+jwt"
 SECONDS: Final = 5.0

@@ -14,7 +14,8 @@ from gateway.audit.notices import notices_of
 from gateway.audit.record import Asked, encode
 from gateway.errors import Unavailable
 from gateway.model import Caller, Place, instant
-from gateway.ports import Ports, Review, Reviews
+from gateway.ports import Ports
+from gateway.watched import Review, Reviews
 
 
 async def suspended(caller: Caller, ports: Ports) -> bool:

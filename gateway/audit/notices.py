@@ -7,7 +7,8 @@ from typing import Final
 
 from gateway.audit.journal import Recorded
 from gateway.model import CANONICAL, Json, instant
-from gateway.ports import Notice, Ports, Review
+from gateway.ports import Ports
+from gateway.watched import Notice, Review
 from profiles import exact
 from profiles.identifiers import BSN_SYSTEM, URA_SYSTEM
 

@@ -11,7 +11,8 @@ from gateway.authentication import authenticate
 from gateway.authorization import authorize
 from gateway.errors import Invalid, Refused, Unavailable
 from gateway.model import Incoming, Json, Outgoing, Question, instant
-from gateway.ports import Notice, Ports, Review, Reviews
+from gateway.ports import Ports
+from gateway.watched import Notice, Review, Reviews
 from profiles import exact
 
 SUPERVISION: Final = Question("reviews", "r", ("AuditEvent",), frozenset({"Logging"}))

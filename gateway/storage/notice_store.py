@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.ports import Notice
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.sealing import OWN, Seal, place
 from gateway.storage.writer import Cursor
+from gateway.watched import Notice
 
 _COLUMNS: Final = "id, organization, desk, patient, request, created, attempts, delivered, failure"
 _INSERT: Final = (

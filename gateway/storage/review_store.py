@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from gateway.ports import Notice, Review
 from gateway.storage import notice_store
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.sealing import OWN, Seal, place
 from gateway.storage.writer import Cursor
+from gateway.watched import Notice, Review
 
 _COLUMNS: Final = "id, person, organization, custodian, patient, request, grounds, opened, settled, reviewer, finding"
 _OPEN: Final = f"INSERT INTO review ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '') ON CONFLICT DO NOTHING"  # noqa: S608 - a constant

@@ -11,13 +11,14 @@ import pytest
 
 from gateway.crypto.ring import KeyRing
 from gateway.errors import Invalid
-from gateway.ports import Contracts, KeptContract, Review, Reviews, Revocations
+from gateway.ports import Contracts, KeptContract, Revocations
 from gateway.settings import ClientTable
 from gateway.storage import Database, upgrade
 from gateway.storage.client_store import ClientStore
 from gateway.storage.contract_store import ContractStore
 from gateway.storage.review_store import ReviewStore
 from gateway.storage.revocation_store import RevocationStore
+from gateway.watched import Review, Reviews
 from tests.contract.postgres import empty
 from tests.fakes import NOON, FixedClock, MemoryContracts, MemoryReviews, MemoryRevocations
 

@@ -12,11 +12,12 @@ import pytest
 from consent.model import Relation
 from gateway.crypto.ring import KeyRing
 from gateway.errors import Invalid
-from gateway.ports import Notice, Notices, Relations, Review, Reviews
+from gateway.ports import Relations
 from gateway.storage import Database, upgrade
 from gateway.storage.notice_store import NoticeStore
 from gateway.storage.relation_store import RelationStore
 from gateway.storage.review_store import ReviewStore
+from gateway.watched import Notice, Notices, Review, Reviews
 from tests.contract.postgres import empty
 from tests.fakes import NOON, FixedClock, MemoryRelations, MemoryReviews
 

@@ -21,10 +21,10 @@ from gateway.demo.identity_provider import IdentityProvider, Someone
 from gateway.logged import AuditQuery
 from gateway.model import instant
 from gateway.office import Findings, SourceQuality
-from gateway.ports import Review
 from gateway.pushed import Delivery, Letter, Message
 from gateway.settings import parse
 from gateway.storage import upgrade
+from gateway.watched import Review
 from profiles import exact
 from profiles.identifiers import BSN_SYSTEM
 from tests.fakes import NOON, FixedClock

@@ -37,7 +37,7 @@ async def test_the_tree_is_a_configuration_and_a_policy(asked: Asked) -> None:
     assert {one.dialect for one in read.sources} == {
         "360@1.0", "bgz-msz@2.0", "saz@1.0", "mp9@3.0", "csv/nursing-home", "json/nursing-home", "",
     }  # fmt: skip
-    assert len(built.agreements) == 3
+    assert sorted(one.id for one in built.agreements if one.patient_asked) == ["care-coordination"]
     (hospital,) = [one for one in read.sources if one.id == "hospital"]
     assert (hospital.auth.kind, hospital.auth.client_id) == ("oauth", "roaz-gateway")
 

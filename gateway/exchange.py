@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
 
 from gateway.arrival import arrive
 from gateway.audit.emergency import broken, looked_at
@@ -49,37 +48,30 @@ async def retrieve(
         places = await localize(identified, question, ports)
         await consult(standing, places, ports)
         plans = [(place, permitted(place, standing)) for place in places]
-        remote = [place for place, answer in plans if not place.held and answer.open_categories]
         if caller.emergency is not None:
             await broken([place for place, answer in plans if answer.open_categories], patient.id, record, ports)
-        if remote:  # what the gateway holds itself needs one record only
+        if remote := [place for place, answer in plans if not place.held and answer.open_categories]:
             await record.intent([(place.custodian.organization, place.source_id) for place in remote])
-        if len(plans) == 1:  # a read by id, or a patient known in one place: no task needed
-            answers = [await _answer(*plans[0], standing, ports)]
-        else:
-            answers = [answer async for answer in ask(plans, standing, ports)]
-        record.answers = answers
+        record.answers = answers = [answer async for answer in ask(plans, standing, ports)]
         if await informed_again(standing, ports):
             screen_again(answers, standing)
         answers = confirm(patient, answers, ports)
         if protected := vouch(answers, patient.id):
             await looked_at(protected, patient.id, record, ports)
-        if ports.quality is not None:
-            ports.quality.mark(answers)
+        if (quality := ports.quality) is not None:
+            quality.mark(answers)
         outgoing = assemble(standing, perceptible(answers, ports), incoming, ports)
         record.status, record.issued = outgoing.status, issued(answers, places, standing.facts.now)
-        if ports.quality is not None:
-            ports.quality.offer(answers)
-            if interaction == "summary":
-                ports.quality.sent(outgoing, incoming.request_id)
+        if quality is not None:
+            quality.offer(answers, outgoing if interaction == "summary" else None)
         return outgoing
 
 
 async def ask(plans: Sequence[Plan], standing: Standing, ports: Ports) -> AsyncIterator[Answer]:
-    """Ask every place that may be asked, at the same time; yield each answer as it comes.
-
-    A caller that stops listening cancels the sources.
-    """
+    """Ask every place that may be asked, at the same time; yield each answer as it comes. Who stops listening cancels them."""
+    if len(plans) == 1:  # a read by id, or a patient known in one place: no task needed
+        yield await _answer(*plans[0], standing, ports)
+        return
     tasks = [asyncio.ensure_future(_answer(place, answer, standing, ports)) for place, answer in plans]
     try:
         for finished in asyncio.as_completed(tasks):
@@ -96,14 +88,12 @@ async def _answer(place: Place, answer: Answer, standing: Standing, ports: Ports
         screen(await held(place, standing, answer, ports), answer, standing)
         return answer
     categories = answer.open_categories
-    ask = partial(_arrived, place, categories, standing, ports)
-    searches = standing.question.interaction == "search-type"  # one caller asks many at once: a source is asked once
-    arrival = await (shared(ask, place, categories, standing, ports) if searches else ask())
+
+    async def arrived() -> Arrival:
+        return arrive(await fetch(place, categories, standing, ports), place, standing.of, ports)
+
+    arrival = await shared(arrived, place, categories, standing, ports)
     answer.note(arrival)
     screen(arrival.items, answer, standing)
     fail(answer, arrival.failures)
     return answer
-
-
-async def _arrived(place: Place, categories: frozenset[str], standing: Standing, ports: Ports) -> Arrival:
-    return arrive(await fetch(place, categories, standing, ports), place, standing.of, ports)

@@ -145,16 +145,12 @@ class Terminology(Protocol):
 class Quality(Protocol):
     """What is wrong with the items of sources, found off the critical path."""
 
-    def offer(self, answers: Sequence[Answer]) -> None:
-        """Take items to be looked at later; never waits, never raises, drops what is too much."""
+    def offer(self, answers: Sequence[Answer], document: Outgoing | None = None) -> None:
+        """Take items, and the document made of them, to be looked at later; never waits, never raises, drops what is too much."""
         ...
 
     def mark(self, answers: Sequence[Answer]) -> None:
         """Mark the items that were found to break their profile."""
-        ...
-
-    def sent(self, answer: Outgoing, request: str) -> None:
-        """Take a sample of the documents that go out, to be looked at later."""
         ...
 
     async def work(self) -> None:

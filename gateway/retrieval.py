@@ -85,9 +85,11 @@ async def shared(
     """What arrives from a source, asked once for the searches of one caller that want it at the same time.
 
     A set of queries as the BgZ asks one source a dozen times for the same: it is asked once, and each search gets
-    items of its own. An answer that is not whole serves nobody else.
+    items of its own. An answer that is not whole serves nobody else. Anything but a search asks for itself.
     """
     question = standing.question
+    if question.interaction != "search-type":
+        return await ask()
     key = (standing.caller, standing.case, standing.of.id, place.source_id, categories, frozenset(question.types))
     seconds = ports.settings.gateway.share_answers.total_seconds()
     arrival: Arrival = await ports.episodes.answers.of(key, ask, seconds, _weight)

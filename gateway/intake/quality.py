@@ -53,8 +53,8 @@ class QualityBook:
         self._documents = 0
         self.sources: dict[str, SourceQuality] = {}
 
-    def offer(self, answers: Sequence[Answer]) -> None:
-        """Take the items of answers; those beyond the bound are counted and not looked at."""
+    def offer(self, answers: Sequence[Answer], document: Outgoing | None = None) -> None:
+        """Take the items of answers, and a sample of the documents made of them; beyond the bound they are counted only."""
         if self._watch is not None:
             self._watch.arrived(answers)
         for answer in answers:
@@ -67,6 +67,8 @@ class QualityBook:
                     continue
                 self._remember(key, None)
                 self._waiting.append(item)
+        if document is not None and len(self._waiting) < MOST_WAITING:
+            self._sample(document)
         self._offered = monotonic()
         if self._waiting:
             self._wake.set()
@@ -79,15 +81,12 @@ class QualityBook:
                 if seen.get((item.id, item.version)) is False and UNSOUND not in item.marks:
                     item.marks = (*item.marks, UNSOUND)
 
-    def sent(self, answer: Outgoing, request: str) -> None:
-        """Take a sample of the documents that went out: the gateway is held to what it asks of its sources."""
+    def _sample(self, document: Outgoing) -> None:
+        """One document of some: the gateway is held to what it asks of its sources."""
         self._documents += 1
-        is_one = answer.status == _OK and answer.content_type.startswith("application/fhir+json")
-        if self._documents % SAMPLED != 1 or not is_one or len(answer.body) > _LARGEST_BYTES:
-            return
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting.append(Item(answer.body, request, "Bundle", "", "", OWN, "", ""))
-            self._wake.set()
+        is_one = document.status == _OK and document.content_type.startswith("application/fhir+json")
+        if self._documents % SAMPLED == 1 and is_one and len(document.body) <= _LARGEST_BYTES:
+            self._waiting.append(Item(document.body, "", "Bundle", "", "", OWN, "", ""))
 
     def _remember(self, key: tuple[str, str], sound: bool | None) -> None:
         self._seen[key] = sound

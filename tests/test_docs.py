@@ -46,7 +46,7 @@ MILESTONES: Final = {  # letter of its rows: how many lines it asks for
     "R": 10,  # real inputs
     "T": 19,  # the audit log
     "V": 22,  # profiles
-    "W": 29,  # pages
+    "W": 50,  # pages
 }
 _TYPE_NAMES: Final = {str: "text", bool: "true or false", int: "number", date: "date", Duration: "duration"}
 

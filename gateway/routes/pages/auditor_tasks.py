@@ -38,25 +38,25 @@ _FINDINGS: Final = ("justified", "not-justified")
 @router.get("/report")
 async def ask_report(request: Request) -> Response:
     """The form of the citizen's overview."""
-    return await answer(request, _ask_report, DESK)
+    return await answer(request, _ask_report, DESK, fresh=True)
 
 
 @router.post("/report")
 async def give_report(request: Request) -> Response:
     """Everything a citizen is told about one person (rule F3)."""
-    return await answer(request, _report, DESK)
+    return await answer(request, _report, DESK, fresh=True)
 
 
 @router.get("/export")
 async def ask_export(request: Request) -> Response:
     """The form of an export."""
-    return await answer(request, _ask_export, DESK)
+    return await answer(request, _ask_export, DESK, fresh=True)
 
 
 @router.post("/export")
 async def give_export(request: Request) -> Response:
     """One's own part of the log with a signed manifest, in one file."""
-    return await answer(request, _export, DESK)
+    return await answer(request, _export, DESK, fresh=True)
 
 
 @router.get("/verify")

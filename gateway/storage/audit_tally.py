@@ -69,7 +69,9 @@ class AuditTally:
         )
         return [Tally(date.fromordinal(day), value, int(count)) for day, value, count in rows]
 
-    async def totals(self, parties: tuple[str, ...], first: date, last: date, measure: Measure) -> list[tuple[str, int]]:
+    async def totals(
+        self, parties: tuple[str, ...], first: date, last: date, measure: Measure
+    ) -> list[tuple[str, int]]:
         """The same added up over the days, the most frequent first.
 
         Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,12 +14,12 @@ from mappings.er7_memory import copied, remembered, repeats
 from mappings.er7_paths import Claim, Select, claim_of, ends_on_segment, selector
 from mappings.er7_primitives import ER7_PRIMITIVES, Convert
 from mappings.er7_reading import Er7Reading
+from mappings.er7_rules import Rule, many, many_of_field, single_of_field, spread
 from mappings.formats.er7_tree import Node, Segment
 from mappings.model import Json
 from profiles.definitions import Member, definitions
 
 _WHOLE: Final = frozenset({"integer", "positiveInt", "unsignedInt"})
-Rule = Callable[[Er7Reading, Any, Json], None]  # (reading, segment or node, target object)
 Rules = tuple[tuple[int, Rule], ...]  # where the field or part stands a rule reads; negative: it decides for itself
 
 
@@ -109,12 +108,12 @@ class Er7Compiler:
         target, default = line.target, line.default
         field = _field_of(line) if on_segment else 0
         if field and target != "*" and (line.many or default is None):
-            rule = _many_of_field(target, field, convert) if line.many else _single_of_field(target, field, convert)
+            rule = many_of_field(target, field, convert) if line.many else single_of_field(target, field, convert)
             return remembered(rule, target, field, many=line.many) if repeats(line, self._declared) else rule
         if line.many:
-            return _many(target, selects, convert)
+            return many(target, selects, convert)
         if target == "*":
-            return _spread(selects, convert)
+            return spread(selects, convert)
 
         def single(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
             if target in out:
@@ -334,74 +333,11 @@ def _linked(line: Line, select: Select) -> Rule:
     return linked
 
 
-def _many(target: str, selects: tuple[Select, ...], convert: Convert) -> Rule:
-    def many(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
-        made: list[Any] = []
-        for select in selects:
-            for node, at in select(reading, source):
-                value = convert(reading, node, at)
-                if value is not None:
-                    if value.__class__ is list:
-                        made.extend(value)
-                    else:
-                        made.append(value)
-        if made:
-            if target in out:
-                out[target].extend(one for one in made if one.__class__ is not dict or one not in out[target])
-            else:
-                out[target] = made
-
-    return many
-
-
 def _field_of(line: Line) -> int:
     """Give the field a line reads whole, if that is all its path says."""
     place = line.sources[0]
     plain = len(line.sources) == 1 and len(place.steps) == 1 and not place.rooted and place.steps[0].name.isdigit()
     return int(place.steps[0].name) if plain else 0
-
-
-def _many_of_field(target: str, field: int, convert: Convert) -> Rule:
-    def many(reading: Er7Reading, source: Segment, out: Json) -> None:
-        for node in source.field(field):
-            value = convert(reading, node, 0)
-            if value is None:
-                continue
-            if target not in out:
-                out[target] = value if value.__class__ is list else [value]
-            elif value.__class__ is list:
-                out[target].extend(value)
-            elif value.__class__ is not dict or value not in out[target]:  # said twice is said once
-                out[target].append(value)
-
-    return many
-
-
-def _single_of_field(target: str, field: int, convert: Convert) -> Rule:
-    def single(reading: Er7Reading, source: Segment, out: Json) -> None:
-        if target in out:
-            return
-        for node in source.field(field):
-            value = convert(reading, node, 0)
-            if value is not None:
-                out[target] = value
-                return
-
-    return single
-
-
-def _spread(selects: tuple[Select, ...], convert: Convert) -> Rule:
-    """A target "*": what is made are elements of the object itself."""
-
-    def spread(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
-        for select in selects:
-            for node, at in select(reading, source):
-                value = convert(reading, node, at)
-                if value is not None:
-                    out.update((name, one) for name, one in value.items() if name not in out)
-                    return
-
-    return spread
 
 
 def _nothing(resource: Json) -> str:  # noqa: ARG001 - one signature

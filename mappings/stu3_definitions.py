@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+import msgspec
 
 from profiles.definitions import Element, Member, Type
 
@@ -24,7 +25,7 @@ class Stu3:
 @cache
 def stu3_definitions() -> Stu3:
     """Read the shipped definitions, once."""
-    facts: dict[str, Any] = json.loads(files("mappings.sources").joinpath("fhir-stu3.json").read_text(encoding="utf-8"))
+    facts: dict[str, Any] = msgspec.json.decode(files("mappings.sources").joinpath("fhir-stu3.json").read_bytes())
     resources = frozenset(facts["resources"])
     types = {
         name: Type(name, name in resources, tuple(_element(label, kind) for label, kind in elements.items()), ())

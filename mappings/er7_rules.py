@@ -1,0 +1,83 @@
+"""The kinds of lines an HL7 v2 map has, as closures: one value, several, or the elements of the object itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mappings.er7_paths import Select
+from mappings.er7_primitives import Convert
+from mappings.er7_reading import Er7Reading
+from mappings.formats.er7_tree import Segment
+from mappings.model import Json
+
+Rule = Callable[[Er7Reading, Any, Json], None]  # (reading, segment or node, target object)
+
+
+def many(target: str, selects: tuple[Select, ...], convert: Convert) -> Rule:
+    """Gather what every place of a line gives."""
+
+    def rule(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        made: list[Any] = []
+        for select in selects:
+            for node, at in select(reading, source):
+                value = convert(reading, node, at)
+                if value is not None:
+                    if value.__class__ is list:
+                        made.extend(value)
+                    else:
+                        made.append(value)
+        if made:
+            if target in out:
+                out[target].extend(one for one in made if one.__class__ is not dict or one not in out[target])
+            else:
+                out[target] = made
+
+    return rule
+
+
+def many_of_field(target: str, field: int, convert: Convert) -> Rule:
+    """Gather what every repetition of one field gives; what is said twice is said once."""
+
+    def rule(reading: Er7Reading, source: Segment, out: Json) -> None:
+        for node in source.field(field):
+            value = convert(reading, node, 0)
+            if value is None:
+                continue
+            if target not in out:
+                out[target] = value if value.__class__ is list else [value]
+            elif value.__class__ is list:
+                out[target].extend(value)
+            elif value.__class__ is not dict or value not in out[target]:  # said twice is said once
+                out[target].append(value)
+
+    return rule
+
+
+def single_of_field(target: str, field: int, convert: Convert) -> Rule:
+    """Take the first repetition of one field that gives something."""
+
+    def single(reading: Er7Reading, source: Segment, out: Json) -> None:
+        if target in out:
+            return
+        for node in source.field(field):
+            value = convert(reading, node, 0)
+            if value is not None:
+                out[target] = value
+                return
+
+    return single
+
+
+def spread(selects: tuple[Select, ...], convert: Convert) -> Rule:
+    """A target "*": what is made are elements of the object itself."""
+
+    def rule(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        for select in selects:
+            for node, at in select(reading, source):
+                value = convert(reading, node, at)
+                if value is not None:
+                    out.update((name, one) for name, one in value.items() if name not in out)
+                    return
+
+    return rule

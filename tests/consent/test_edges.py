@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consent.agreement import covering, related
+from consent.decision import decide
 from consent.disclosure import sentence
 from consent.forms import ASKED, form_of
 from consent.model import Relation
@@ -185,3 +186,16 @@ RECEIVER = {
     "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
     "reference": {"identifier": {"system": URA, "value": "90000005"}},
 }
+
+
+@pytest.mark.parametrize(("organization", "outcome"), [("", "deny"), ("11111111", "deny"), (None, "permit")])
+def test_who_is_no_party_to_any_agreement_writes_nothing(organization: str | None, outcome: str) -> None:
+    asked = facts()
+    who = QUESTION.requester if organization is None else replace(QUESTION.requester, organization=organization)
+    parties = replace(
+        asked.agreements[0], custodians=frozenset({"90000001"}), requesters=frozenset({QUESTION.requester.organization})
+    )
+    write = replace(
+        QUESTION, requester=who, action="c", custodian=None, scopes=frozenset({"system/*.cruds", "user/*.cruds"})
+    )
+    assert decide(write, replace(asked, agreements=(parties,))).outcome == outcome

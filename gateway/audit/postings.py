@@ -54,9 +54,7 @@ class Postings:
 
 def words_of(record: Record) -> set[str]:
     """Everything a record is found by."""
-    held = [word for asked in record.custodians for word in _held(asked.custodian, asked.source)]
-    own = (f"request/{record.request}", *_items(record), *marks(record))
-    return {*_usual(*_usual_parts(record)), *held, *own}
+    return {*_plain_words(record), *marks(record)}
 
 
 def wanted(query: AuditQuery) -> Wanted:
@@ -88,8 +86,9 @@ def wanted(query: AuditQuery) -> Wanted:
 
 def fits(record: Record, words: Wanted) -> bool:
     """Claim that a record has what is asked for; two words may have one key."""
-    own = words_of(record)
-    return all(any(word in own for word in some) for some in words)
+    plain = set(_plain_words(record))
+    rest = [some for some in words if plain.isdisjoint(some)]
+    return not rest or all(not set(marks(record)).isdisjoint(some) for some in rest)
 
 
 @lru_cache(maxsize=32_768)
@@ -119,6 +118,15 @@ def places_of(key: bytes, raw: bytes) -> Iterator[int]:
 
 def _one(text: str) -> tuple[str, ...]:
     return (text,) if text else ()
+
+
+def _plain_words(record: Record) -> Iterator[str]:
+    """Everything but what overviews mark."""
+    yield from _usual(*_usual_parts(record))
+    for asked in record.custodians:
+        yield from _held(asked.custodian, asked.source)
+    yield f"request/{record.request}"
+    yield from _items(record)
 
 
 def _digest(word: str) -> bytes:

@@ -17,6 +17,7 @@ from benchmarks import (
     decision,
     documents,
     feed,
+    forms,
     mapping,
     overviews,
     pages,

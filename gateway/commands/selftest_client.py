@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import shlex
 import sys
@@ -20,6 +19,7 @@ from gateway.commands.demo import gateway_of, loaded
 from gateway.demo.output import as_object
 from gateway.demo.region import Region
 from gateway.errors import StartError
+from profiles import exact
 
 CONFIGURATION = "region.toml"
 _MARKS = {"right": "ok   ", "wrong": "WRONG", "look": "look "}
@@ -27,7 +27,9 @@ _MARKS = {"right": "ok   ", "wrong": "WRONG", "look": "look "}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--command", default="", dest="program", help="your client; it finds where to go in GATEWAY_… variables")
+    parser.add_argument(
+        "--command", default="", dest="program", help="your client; it finds where to go in GATEWAY_… variables"
+    )
     parser.add_argument("--client", default="demo-system", help="the client of the demo that yours plays")
     parser.add_argument(
         "--scenario", action="append", default=[], metavar="NAME", help="only this one; may be repeated"
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="gateway-selftest-") as directory:
         found = serving.run(_tested(options, Path(directory)))
     report = [_told(scenario, findings) for scenario, findings in found]
-    print(json.dumps({"scenarios": report}, ensure_ascii=False) if options.json else _text(found))
+    print(exact.encode({"scenarios": report}).decode() if options.json else _text(found))
     return int(any(one.verdict == "wrong" for _, findings in found for one in findings))
 
 
@@ -66,7 +68,9 @@ async def _tested(options: argparse.Namespace, directory: Path) -> list[tuple[Sc
             await door.start()
             await gateway.warm()
             shown = await loaded(region, gateway, directory / CONFIGURATION)
-            return await _gone_through(options, faults, _variables(json.loads(as_object(shown)), options.client))
+            return await _gone_through(
+                options, faults, _variables(exact.decode(as_object(shown).encode()), options.client)
+            )
         finally:
             await door.stop()
             await gateway.close()

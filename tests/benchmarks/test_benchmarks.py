@@ -51,6 +51,23 @@ needs_two_cores = pytest.mark.skipif(
                 "verify: memory it needed more",
             },
         ),
+        ("forms", {"summary: XML against JSON", "search of 20: XML against JSON"}),
+        (
+            "overviews",
+            {
+                "everything, newest 50",
+                "by patient",
+                "by employee",
+                "one day",
+                "denied",
+                "emergency",
+                "emergency by one patient",
+                "denied by one employee",
+                "nobody of that name",
+                "sums of a month",
+                "sums of the whole log",
+            },
+        ),
     ],
 )
 def test_runs(name: str, targets: set[str], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from gateway.demo.configuration import people
 from gateway.oauth.login import Identity
 from gateway.routes.pages.frame import local
 from gateway.routes.pages.sessions import MAXIMUM_SESSIONS, Sessions
@@ -29,7 +30,8 @@ def test_who_is_not_logged_in_reads_how_to_and_sees_no_page(place: Town) -> None
     with visitor(place) as guest:
         assert guest.get("/pages").status_code == 200
         answer = guest.get("/pages/cases/case-1")
-        assert urlsplit(str(answer.url)).path == "/authorize", "to the provider"
+        assert 'href="/pages/login?to=/pages/cases/case-1"' in answer.text
+        assert guest.post("/pages/cases/new", {}, csrf="").status_code == 401
 
 
 def test_a_login_with_two_factors_is_on_the_record(place: Town) -> None:
@@ -244,6 +246,12 @@ def test_a_person_with_two_roles_chooses_one(place: Town) -> None:
         csrf = answer.text.partition('name="csrf" value="')[2].partition('"')[0]
         assert person.post("/pages/role", {"role": "administrator"}, csrf=csrf).status_code == 403
         assert person.post("/pages/role", {"role": "triagist"}, csrf=csrf).url.path == "/pages/cases"
+
+
+def test_the_demo_has_people_of_every_role() -> None:
+    kinds = {role for one in people() for role in one.roles}
+    assert kinds >= {"zorgcoordinator", "triagist", "01.071", "ambulance", "auditor", "administrator"}
+    assert len({one.person for one in people()}) == len(people())
 
 
 def test_dutch_by_default_and_english_by_choice(coordinator: Visitor) -> None:

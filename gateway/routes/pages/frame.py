@@ -65,7 +65,7 @@ async def _entered(visit: Visit, work: Work, desk: str, *, fresh: bool) -> Reply
     session = visit.session
     get = visit.incoming.method in ("GET", "HEAD")
     if session is None:
-        return go(login_path(visit.path if get else ROOT))
+        return welcome(visit, visit.path if get else ROOT, 200 if get else 401)
     if get and visit.incoming.header(b"sec-fetch-site") == "cross-site":
         return onward(visit, visit.path)  # a link on a foreign page makes nobody look at a patient
     _same_page(visit)
@@ -139,6 +139,12 @@ def _fields(asked: Incoming) -> dict[str, str]:
     for name, value in pairs:  # boxes of one name are one field, a line each
         fields[name] = f"{fields[name]}\n{value}" if name in fields else value
     return fields
+
+
+def welcome(visit: Visit, to: str = ROOT, status: int = 200) -> Reply:
+    """How to log in, and go on to a page from there."""
+    return visit.page("welcome.html.j2", visit.words["welcome_title"], status=status,
+                      ready=visit.state.provider is not None, login=login_path(to))  # fmt: skip
 
 
 def onward(visit: Visit, to: str, *cookies: str, alone: bool = False) -> Reply:

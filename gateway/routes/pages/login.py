@@ -13,7 +13,7 @@ from gateway.audit.pages import noted
 from gateway.errors import Invalid, Refused, Unavailable
 from gateway.oauth.login import Errand, Identity, leave
 from gateway.routes.pages.desks import desk_of
-from gateway.routes.pages.frame import answer, begun, cookie, local, onward
+from gateway.routes.pages.frame import answer, begun, cookie, local, onward, welcome
 from gateway.routes.pages.provider import PENDING, Provider
 from gateway.routes.pages.sessions import Session
 from gateway.routes.pages.visit import ROOT, Reply, Visit, go
@@ -36,7 +36,7 @@ async def first(request: Request) -> Response:
 async def _first(visit: Visit) -> Reply:
     session = visit.session
     if session is None:
-        return visit.page("welcome.html.j2", visit.words["welcome_title"], ready=visit.state.provider is not None)
+        return welcome(visit)
     desk, _ = desk_of(session.identity, session.role, visit.ports)
     if desk is not None:
         return go(desk.home)

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from consent import basis, emergency, forms, precedence, representation
-from gateway import authorization, exchange, preflight
+from gateway import authorization, envelope, exchange, preflight
 from gateway.adapters import mitz
-from gateway.intake import consents, contracts
+from gateway.adapters.notices import Messenger
+from gateway.intake import consents, contracts, relations
+from gateway.oauth import binding, proof
 from gateway.oauth.tokens import AccessTokens
 from tests.consent import test_scenarios as scenarios
-from tests.fakes import MemoryReviews
-from tests.gateway import test_contracts, test_emergency, test_preflight, test_spoken_consents
+from tests.fakes import NOON, MemoryReviews
+from tests.gateway import (
+    test_contracts,
+    test_emergency,
+    test_notices,
+    test_preflight,
+    test_relations,
+    test_spoken_consents,
+)
 from tests.gateway.adapters import test_mitz
+from tests.gateway.oauth import test_binding
 from tests.gateway.world import PHYSICIAN
 from tests.proofs.test_mutants import Mutant
 from tests.proofs.variants import of_today
@@ -178,6 +189,44 @@ def _launch_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AccessTokens, "_caller", lambda self, claims, now: replace(caller(self, claims, now), launch=""))
 
 
+def _possession_not_asked(patch: pytest.MonkeyPatch) -> None:
+    async def held(*_: Any) -> None:
+        return None
+
+    patch.setattr(binding, "hold", held)
+
+
+def _proofs_not_spent(patch: pytest.MonkeyPatch) -> None:
+    async def spent(*_: Any) -> None:
+        return None
+
+    patch.setattr(proof, "_spend", spent)
+
+
+def _any_peer_is_a_proxy(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(envelope, "CERTIFICATES", frozenset())
+
+
+def _relations_never_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(relations, "_window", lambda *_, **__: (NOON, NOON + timedelta(days=9_999)))
+
+
+def _own_word_is_a_contact(patch: pytest.MonkeyPatch) -> None:
+    told = relations.relations_in
+
+    def believed(*given: Any) -> Any:
+        return [replace(one, kind="contact") for one in told(*given)]
+
+    patch.setattr(relations, "relations_in", believed)
+
+
+def _taken_whatever_is_said(patch: pytest.MonkeyPatch) -> None:
+    async def posted(*_: Any) -> str:
+        return ""
+
+    patch.setattr(Messenger, "_posted", posted)
+
+
 MUTANTS = [
     Mutant("what is said meanwhile is not read", _never_informed_again, test_emergency.test_66_a_withdrawal_while_a_source_answers_counts),
     Mutant("a broken glass is not told", _glass_unrecorded,
@@ -214,6 +263,17 @@ MUTANTS = [
     Mutant("a tie opens", _ties_open, scenario("Equally specific yes and no, and the objection wins")),
     Mutant("a spoken yes counts everywhere", _spoken_yes_everywhere,
            scenario("Where the agreement does not accept a spoken yes it opens nothing")),
+    Mutant("who shows nothing is let through", _possession_not_asked,
+           test_binding.test_021_a_stolen_token_is_worth_nothing_without_its_key),
+    Mutant("a proof counts twice", _proofs_not_spent, test_binding.test_019_a_proof_is_spent_once_and_by_its_own_key),
+    Mutant("anybody says what a proxy saw", _any_peer_is_a_proxy,
+           lambda: test_binding.test_020_a_bound_token_goes_with_its_certificate_through_a_listed_proxy("client-cert")),
+    Mutant("a relation never ends", _relations_never_end,
+           test_relations.test_what_has_ended_ends_at_once_and_a_contact_counts_a_while_after),
+    Mutant("one's own word is a contact", _own_word_is_a_contact,
+           test_relations.test_c6_ones_own_word_counts_only_where_the_agreement_says_so),
+    Mutant("a notice nobody took is done with", _taken_whatever_is_said,
+           lambda: test_notices.test_what_is_not_taken_is_tried_again_with_growing_pauses(500)),
     Mutant("the patient of the token is forgotten", _launch_forgotten, test_emergency.test_the_glass_is_broken_for_one_patient),
 ]  # fmt: skip
 

@@ -106,6 +106,7 @@ def adt(number: int, control: str, bsn: str) -> bytes:
         .replace(b"0101^Jansen", b"%04d^Jansen" % (number % 40))
         .replace(b"SEH^1^2", b"SEH^%d^2" % (number % 20))
         .replace(b"||88|", b"||%d|" % (number % 80 + 50))
+        .replace(b"V987", b"V%d" % number)
         .replace(b"R07.4", b"R%02d.4" % (number % 30))
     )
 

@@ -27,6 +27,7 @@ class Row:
     oauth: str = "invalid_request"  # RFC 6749 5.2
 
 
+# Cause and cure of each code, in both languages, stand in gateway/routes/guide/errors.toml.
 TABLE: Final[dict[str, Row]] = {
     # --- Invalid -------------------------------------------------------------------------------
     "bad-request": Row(400, "invalid", "the request cannot be read: {why}", "het verzoek is onleesbaar: {why}"),

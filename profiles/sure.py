@@ -79,8 +79,7 @@ class _Writer(SchemaWriter):
             sound = {"properties": {"value": {"elfproef": True}}}
             schema.setdefault("allOf", []).append({"anyOf": [{"not": bsn}, sound]})
         elif kind.name == "Attachment":  # the full check computes what is said of the data
-            said = {"anyOf": [{"required": ["hash"]}, {"required": ["size"]}]}
-            schema.setdefault("allOf", []).append({"not": {"allOf": [{"required": ["data"]}, said]}})
+            schema.setdefault("allOf", []).extend({"not": {"required": ["data", told]}} for told in ("hash", "size"))
         elif kind.name in ("Quantity", "SimpleQuantity"):
             texts = rows().texts
             apart = [

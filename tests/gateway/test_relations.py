@@ -13,6 +13,8 @@ from gateway.intake.relations import TYPES, table
 from tests.gateway.charts import BSN, BSN_SYSTEM, OTHER_BSN, Json
 from tests.gateway.world import GP, HOSPITAL, PHYSICIAN, POST, SETTINGS, STRANGER, Reply, World, custodian
 
+pytestmark = pytest.mark.slow
+
 URA = "http://fhir.nl/fhir/NamingSystem/ura"
 
 

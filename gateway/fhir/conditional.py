@@ -15,25 +15,23 @@ from gateway.model import Incoming, Outgoing
 from profiles import dates
 
 # When something was fetched says nothing about what it is: the same content has the same tag.
-_FETCHED: Final = re.compile(
-    rb'\{"url":"[^"]{1,80}/fetched-at","valueInstant":"[^"]{1,40}"\}|"lastUpdated":"[^"]{1,40}"'
-)
-_UPDATED: Final = re.compile(rb'"lastUpdated":"([^"]{1,40})"')
-_VERSION: Final = re.compile(rb'"versionId":"([A-Za-z0-9\-.]{1,64})"')
+_FETCHED: Final = b'/fetched-at","valueInstant":"'
+_UPDATED: Final = b'"lastUpdated":"'
+_VERSION: Final = b'"versionId":"'
 _TAG: Final = re.compile(r'(?:W/)?"[^"]*"')
 
 
-def tagged(answer: Outgoing) -> Outgoing:
-    """The same answer with what a client needs to ask again whether it changed.
+def tagged(answer: Outgoing, *, versioned: bool = False) -> Outgoing:
+    """The same answer with what a client needs to ask again whether it changed; what is versioned has its version as tag.
 
     Spec: FHIR R4 3.1.0.2.1 and 3.1.0.4; RFC 9110 8.8. The tag is weak: it speaks of the content, not of the bytes.
     """
     named = {name for name, _ in answer.headers}
     headers = list(answer.headers)
     if "etag" not in named:
-        headers.append(("etag", f'W/"{_tag(answer.body)}"'))
-    updated = _UPDATED.search(answer.body)
-    modified = _date(updated[1].decode("ascii", "replace")) if updated else ""
+        headers.append(("etag", f'W/"{_tag(answer.body, versioned=versioned)}"'))
+    updated = _value(answer.body, _UPDATED)
+    modified = _date(updated.decode("ascii", "replace")) if updated else ""
     if modified and "last-modified" not in named:
         headers.append(("last-modified", modified))
     return msgspec.structs.replace(answer, headers=tuple(headers))
@@ -54,11 +52,22 @@ def unless_unchanged(asked: Incoming, answer: Outgoing) -> Outgoing:
     return msgspec.structs.replace(answer, status=304, body=b"") if same else answer
 
 
-def _tag(body: bytes) -> str:
-    version = _VERSION.search(body)
-    if version is not None:
-        return version[1].decode("ascii")
-    return blake2b(_FETCHED.sub(b"", body), digest_size=12).hexdigest()
+def _tag(body: bytes, *, versioned: bool) -> str:
+    version = _value(body, _VERSION) if versioned else b""
+    if version:
+        return version.decode("ascii", "replace")
+    return blake2b(_without(_without(body, _FETCHED), _UPDATED), digest_size=12).hexdigest()
+
+
+def _value(body: bytes, mark: bytes) -> bytes:
+    """What stands between the last mark and the next quote: the own meta is stamped behind what is contained."""
+    at = body.rfind(mark)
+    return body[at + len(mark) : body.index(b'"', at + len(mark))] if at >= 0 else b""
+
+
+def _without(body: bytes, mark: bytes) -> bytes:
+    at = body.rfind(mark)
+    return body[:at] + body[body.index(b'"', at + len(mark)) :] if at >= 0 else body
 
 
 @lru_cache(maxsize=4096)

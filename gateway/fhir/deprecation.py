@@ -49,7 +49,8 @@ def deprecations() -> tuple[Deprecation, ...]:
 
 def warned(asked: Incoming, answer: Outgoing) -> Outgoing:
     """The answer with the warning, when the request used something that will go."""
-    accept, kind = asked.headers.get(b"accept", b""), asked.headers.get(b"content-type", b"")
+    headers = asked.headers
+    accept, kind = headers.get(b"accept", b""), headers.get(b"content-type", b"")
     if _OLD not in accept and _OLD not in kind and "%2Bfhir" not in asked.query:
         return answer
     said = f"{accept.decode('latin-1')} {kind.decode('latin-1')} {asked.query.replace('%2B', '+').replace('%2F', '/')}"

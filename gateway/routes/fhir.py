@@ -44,6 +44,7 @@ _AT_ONCE: Final = 4  # entries of one batch that are worked on
 # These ask sources: a client that hangs up stops them.
 _LONG: Final = {"search-type", "summary", "match", "everything", "lastn", "docref", "document", "batch"}
 _READS: Final = {"read", "read-owned", "vread", "capabilities", "smart-configuration"}
+_VERSIONED: Final = {"read-owned", "vread"}
 _PAGES: Final = {"summary"}  # these can be a page as well
 
 Read = Callable[[Incoming, Ports], Question]
@@ -117,7 +118,7 @@ class FhirApp:
         if form is not None:
             answer = _formed(form, answer)
         if name in _READS and answer.status == 200:
-            answer = unless_unchanged(asked, tagged(answer))
+            answer = unless_unchanged(asked, tagged(answer, versioned=name in _VERSIONED))
         answer = warned(asked, presented(asked, answer))
         allowances = self.ports.allowances
         if allowances is None:
@@ -165,7 +166,11 @@ class FhirApp:
                 found = batch.routed(asked)
                 name = found.interaction.name
                 answer = await self._run(asked, found, ports)
-                return unless_unchanged(asked, tagged(answer)) if name in _READS and answer.status == 200 else answer
+                return (
+                    unless_unchanged(asked, tagged(answer, versioned=name in _VERSIONED))
+                    if name in _READS and answer.status == 200
+                    else answer
+                )
             except GatewayError as error:
                 answer = rendered(error, asked.language, asked.request_id, base)
                 return await self._unrouted(asked, error, answer) if name == "unrouted" else answer

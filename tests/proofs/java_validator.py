@@ -89,7 +89,9 @@ def main(arguments: list[str]) -> int:
             found = [f"{i.rule} {i.expression}" for i in judge(resource, library).issues if i.is_error]
             ours[str(file)] = (name, found)
         java = ["java", "-Xmx3g", "-cp", classes(), "Verdicts", *(str(PACKAGES / name) for name in SETS)]
-        said = subprocess.run(java, input="\n".join(ours), stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True)
+        said = subprocess.run(
+            java, input="\n".join(ours), stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True
+        )
     return compared(ours, said.stdout.splitlines())
 
 

@@ -40,7 +40,7 @@ PROOFS: Final[dict[str, tuple[Callable[..., None], tuple[st.SearchStrategy[Any],
         (bounds.terms(5),),
     ),
     "any resource": (
-        bounds.test_any_resource_gives_nodes_or_the_own_error.hypothesis.inner_test,  # type: ignore[attr-defined]
+        bounds.test_any_resource_gives_nodes_or_the_own_error.hypothesis.inner_test,
         (st.sampled_from(bounds.expressions()), RESOURCES, st.sampled_from(sorted(INPUTS))),
     ),
     "quick and thorough": (agree, (st.sampled_from(sorted(constraints.SHAPES)), RESOURCES)),

@@ -111,7 +111,11 @@ def test_the_desks_are_apart(office: Bureau, auditor: Keeper, ada: Keeper) -> No
             assert answer.status_code == 403, path
             assert "role-refused" in answer.text
     with httpx2.Client(follow_redirects=True) as nobody:
-        assert nobody.get(f"{office.base}/pages/audit").url.path == "/authorize"
+        before = len(office.records())
+        answer = nobody.get(f"{office.base}/pages/audit")
+        assert "Uitloggen" not in answer.text
+        assert "/pages/audit/record/" not in answer.text
+        assert office.records()[before:] == []
 
 
 def test_f1_an_auditor_sees_nothing_of_other_organizations(office: Bureau, auditor: Keeper, holder: Keeper) -> None:

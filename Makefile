@@ -5,6 +5,10 @@ BIN    := $(VENV)/bin
 PARALLEL ?= -n 2 --dist loadfile
 SOURCES := gateway consent mappings profiles tests benchmarks
 
+# What is compiled is kept, beside what is installed: hundreds of processes and thousands of tests begin with it.
+export PYTHONDONTWRITEBYTECODE =
+export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
+
 .DEFAULT_GOAL := help
 .PHONY: help demo install test check lint types imports fast prove prove-all bench docs lock clean
 

@@ -110,7 +110,9 @@ class Tallies(Protocol):
         """
         ...
 
-    async def totals(self, parties: tuple[str, ...], first: date, last: date, measure: Measure) -> list[tuple[str, int]]:
+    async def totals(
+        self, parties: tuple[str, ...], first: date, last: date, measure: Measure
+    ) -> list[tuple[str, int]]:
         """The same added up over the days, the most frequent first.
 
         Raises:

@@ -25,7 +25,9 @@ from gateway.summary.values import (
 Find = Callable[[str], Json | None]  # the resource a reference points to, if it came along
 
 _FLAG_DETAIL: Final = "http://hl7.org/fhir/StructureDefinition/flag-detail"
-_SILENT_STATUSES: Final = frozenset({"final", "completed", "confirmed", "finished", "current"})  # what a reader expects anyway
+_SILENT_STATUSES: Final = frozenset(
+    {"final", "completed", "confirmed", "finished", "current"}
+)  # what a reader expects anyway
 
 
 class Said(msgspec.Struct):

@@ -104,7 +104,7 @@ def test_041_the_next_page_is_decided_again() -> None:
     assert world.get(following, COLLEAGUE).code == "invalid-parameter"
 
 
-@pytest.mark.parametrize("operation", ["everything", "lastn", "graphql", "meta", "expand", "x", "document", "translate", "export",
+@pytest.mark.parametrize("operation", ["graphql", "meta", "expand", "evaluate", "process-message", "x", "document", "translate", "export",
                                        "summary/", "SUMMARY", "match"])  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_042_only_named_operations_exist(method: str, operation: str) -> None:
@@ -115,13 +115,20 @@ def test_042_only_named_operations_exist(method: str, operation: str) -> None:
     assert world.asked() == []
 
 
-def test_043_there_is_no_batch() -> None:
+def test_043_a_batch_opens_no_door_that_is_closed() -> None:
     entries = [{"request": {"method": "GET", "url": f"Patient/{BSN}"}}] * 100
-    for path in ("", "/", "Bundle"):
-        world = World()
-        reply = world.post(path, {"resourceType": "Bundle", "type": "batch", "entry": entries})
-        assert reply.status in {404, 405}
-        assert world.asked() == []
+    world = World()
+    reply = world.post("", {"resourceType": "Bundle", "type": "batch", "entry": entries})
+    assert {entry["response"]["status"][:3] for entry in reply.json["entry"]} == {"400"}
+    assert world.post("", {"resourceType": "Bundle", "type": "batch", "entry": [*entries, entries[0]]}).status == 422
+    for path, kind in (("", "transaction"), ("Bundle", "batch"), ("Patient", "batch")):
+        assert world.post(path, {"resourceType": "Bundle", "type": kind, "entry": entries}).status in {
+            400,
+            404,
+            405,
+            501,
+        }
+    assert world.asked() == []
 
 
 @pytest.mark.parametrize("form", ["patient={q}", "subject={q}", "patient.identifier={s}|{b}", "patient={p}&patient={q}",

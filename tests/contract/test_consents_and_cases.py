@@ -70,7 +70,12 @@ async def test_a_case_is_open_for_its_person_and_patient_until_it_ends(world: Wo
 
 async def test_a_person_finds_the_own_open_cases_the_newest_first(world: World) -> None:
     later = replace(a_case(), id="c2", opened=NOON + timedelta(minutes=1))
-    for case in (a_case(), later, replace(a_case(), id="c3", person="person-2"), replace(a_case(), id="c4", closed=NOON)):
+    for case in (
+        a_case(),
+        later,
+        replace(a_case(), id="c3", person="person-2"),
+        replace(a_case(), id="c4", closed=NOON),
+    ):
         await world.cases.put(case, case.id.encode())
     soon = NOON + timedelta(minutes=2)
     assert await world.cases.own("client-1", "person-1", soon) == ((later, b"c2"), (a_case(), b"c1"))

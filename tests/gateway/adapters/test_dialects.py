@@ -15,7 +15,8 @@ NOTHING: frozenset[str] = frozenset()
 
 def test_an_unknown_dialect_names_the_known_ones() -> None:
     with pytest.raises(
-        StartError, match=r"'fhir@9' is not known; known are: 360@1\.0, bgz-msz@2\.0, mp9@3\.0, r4-identifier@1\.0, saz@1\.0"
+        StartError,
+        match=r"'fhir@9' is not known; known are: 360@1\.0, bgz-msz@2\.0, mp9@3\.0, r4-identifier@1\.0, saz@1\.0",
     ):
         dialect("fhir@9")
 

@@ -145,6 +145,7 @@ def test_no_module_imports_fhir_resources() -> None:
         )
 
 
+@pytest.mark.slow
 def test_clinical_json_is_read_in_one_place() -> None:
     """json.loads makes floats of decimals; only exact does not."""
     readers = {_name(path) for path in _modules() for node in _nodes(path)

@@ -156,6 +156,7 @@ def test_every_error_is_raised_with_the_words_its_text_needs() -> None:
     assert found > 40
 
 
+@pytest.mark.slow
 def test_every_remark_and_failure_code_is_described() -> None:
     codes = {
         call.args[2].value

@@ -24,6 +24,7 @@ def made(*segments: str) -> tuple[bytes, list[tuple[str, str, str]]]:
     return encode(list(found.resources)), [(one.path, one.kind, one.reason) for one in found.losses]
 
 
+@pytest.mark.slow
 def test_every_example_comes_out_twice_the_same() -> None:
     assert EXAMPLES
     for path in EXAMPLES:

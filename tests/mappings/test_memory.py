@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from mappings import library
 from mappings.er7_memory import repeats
 from mappings.model import Origin

@@ -21,7 +21,7 @@ from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.demo import loading, output
 from gateway.demo.context import AccessLogEntry
-from gateway.demo.facts import Person
+from gateway.demo.facts import Coding, Person
 from gateway.demo.fhir_server import FhirServer, Manner
 from gateway.demo.region import Region
 from gateway.demo.registrations import identifier
@@ -344,7 +344,7 @@ def secrets(world: World) -> set[str]:
             for fact in chart.facts:
                 for name in ("code", "treatment", "type", "reaction"):
                     coded = getattr(fact, name, None)
-                    found |= {coded.display} if coded else set()
+                    found |= {coded.display} if isinstance(coded, Coding) else set()
                 found |= {str(getattr(fact, name, "")) for name in ("text", "note", "dosage", "reason")}
     return {word for word in found if len(word) > 4}
 

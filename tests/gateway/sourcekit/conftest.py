@@ -66,7 +66,7 @@ def toml(tree: Json) -> str:
 
     def value(one: Any) -> str:
         if isinstance(one, dict):
-            return "{" + ", ".join(f"{key} = {value(each)}" for key, each in one.items()) + "}"
+            return "{" + ", ".join(f"{json.dumps(key)} = {value(each)}" for key, each in one.items()) + "}"
         if isinstance(one, list | tuple):
             return "[" + ", ".join(map(value, one)) + "]"
         return one.isoformat() if isinstance(one, date) else json.dumps(one)
@@ -75,7 +75,7 @@ def toml(tree: Json) -> str:
     for name, found in tree.items():
         for table in found if isinstance(found, list) else [found]:
             lines.append(f"[[{name}]]" if isinstance(found, list) else f"[{name}]")
-            lines += [f"{key} = {value(one)}" for key, one in table.items()]
+            lines += [f"{json.dumps(key)} = {value(one)}" for key, one in table.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Final
 from benchmarks.figures import Report
 from benchmarks.mapping import adt
 from benchmarks.processes import Cores, Process
+from benchmarks.read import told
 from benchmarks.records import bsns
 from benchmarks.region import Region
 from gateway.demo import mllp
@@ -49,7 +49,7 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
     costs: list[float] = []
     with Process(region.serve, cores.server, talk=talk) as gateway:
         gateway.ready(region.port)
-        address = dict(re.findall(r"feed (\S+) connects to (\S+)", talk.read_text()))["hospital"]
+        address = told(talk, 1)["hospital"]
         for number in range(-1, size.rounds):
             messages = _messages(size, number)
             before, started = gateway.cpu_seconds(), time.perf_counter()

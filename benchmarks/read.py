@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -54,9 +55,20 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:
             return _measured(region, held, gateway, raw, port, load, size)
 
 
+def told(talk: Path, count: int) -> dict[str, str]:
+    """Where each feed connects to; the gateway may be ready a moment before its words are in the file."""
+    for _ in range(1_000):
+        feeds = dict(re.findall(r"feed (\S+) connects to (\S+)\n", talk.read_text()))
+        if len(feeds) == count:
+            return feeds
+        time.sleep(0.01)
+    message = f"{len(feeds)} of {count} feeds said where they connect to"
+    raise SystemExit(message)
+
+
 def fill(region: Region, talk: Path, size: Size) -> dict[str, dict[str, bytes]]:
     """Push every patient's results through both feeds, and read each back once: bytes by path, by custodian."""
-    feeds = dict(re.findall(r"feed (\S+) connects to (\S+)", talk.read_text()))
+    feeds = told(talk, sum(source["kind"] == "mllp" for source in region.tree["sources"]))
     persons = bsns(size.patients)
     for feed, address in feeds.items():
         push(address, [message for bsn in persons for message in messages(bsn, feed, size.results)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Report
 from benchmarks.processes import Cores, Load, Process
+from benchmarks.read import told
 from benchmarks.records import bsns, messages
 from benchmarks.region import Region, free_port, push
 from benchmarks.summary import DELAY_MS, SOURCES
@@ -126,7 +126,7 @@ def _measured(gateway: Process, load: Load, job: dict[str, Any]) -> dict[str, An
 
 def _pushed(region: Region, talk: Path, size: Size) -> tuple[list[str], int]:
     """Push each patient's results, and give the search of each with the bytes of its answer."""
-    (address,) = re.findall(r"feed \S+ connects to (\S+)", talk.read_text())
+    (address,) = told(talk, 1).values()
     paths: list[str] = []
     persons = bsns(size.patients)
     push(address, [message for bsn in persons for message in messages(bsn, "ambulance", ITEMS)])

@@ -37,27 +37,36 @@ _LIVE: Final = (
     "WHERE delivery.source = ? AND delivery.counts = 1 AND message.state = 'accepted' "
 )
 _SAME_THREAD: Final = f"{_LIVE} AND delivery.thread = ? AND delivery.moment <= ? AND delivery.message <> ?"
-_SAME_CONTACT: Final = f"{_LIVE} AND delivery.contact = ? AND delivery.moment <= ? AND delivery.message <> ?"
+# A sender may number the visits of each of its patients from one; who cancels by number alone names no patient.
+_OF_PATIENT: Final = "AND (delivery.patient IN (?, '') OR CAST(? AS TEXT) = '')"
+_SAME_CONTACT: Final = (
+    f"{_LIVE} AND delivery.contact = ? {_OF_PATIENT} AND delivery.moment <= ? AND delivery.message <> ?"
+)
 _OLDER_PARTS: Final = (
     "SELECT delivery.message, delivery.patient FROM delivery JOIN message ON message.number = delivery.message "
     "WHERE delivery.source = ? AND delivery.counts = 1 AND message.state = 'accepted' AND delivery.batch <> ? "
     "AND delivery.moment <= ?"
 )
 _NEWER_VERSION: Final = "SELECT 1 FROM delivery WHERE source = ? AND thread = ? AND moment > ? AND cancels = 0"
-_CANCELLED: Final = "SELECT 1 FROM delivery WHERE source = ? AND contact = ? AND cancels = 1 AND moment >= ?"
+_CANCELLED: Final = (
+    f"SELECT 1 FROM delivery WHERE source = ? AND contact = ? {_OF_PATIENT} AND cancels = 1 AND moment >= ?"  # noqa: S608 - fixed words
+)
 _NEWER_FILE: Final = (
     "SELECT 1 FROM delivery JOIN message ON message.number = delivery.message WHERE delivery.source = ? "
     "AND delivery.coverage = 'full' AND delivery.batch <> ? AND delivery.moment > ? AND message.state <> 'dead'"
 )
 _ENDED: Final = (
-    "SELECT moment, expires FROM delivery WHERE source = ? AND contact = ? AND ended = 1 ORDER BY moment DESC LIMIT 1"
+    f"SELECT moment, expires FROM delivery WHERE source = ? AND contact = ? {_OF_PATIENT} AND ended = 1 "  # noqa: S608 - fixed words
+    "ORDER BY moment DESC LIMIT 1"
 )
-_EXPIRE: Final = "UPDATE delivery SET expires = ? WHERE source = ? AND contact = ? AND expires > 0"
+_EXPIRE: Final = f"UPDATE delivery SET expires = ? WHERE source = ? AND contact = ? {_OF_PATIENT} AND expires > 0"  # noqa: S608 - fixed words
 _CONTACT_ENTRIES: Final = (
-    "SELECT delivery_entry.entry FROM delivery_entry JOIN delivery ON delivery.message = delivery_entry.message "
-    "WHERE delivery.source = ? AND delivery.contact = ?"
+    "SELECT delivery_entry.entry FROM delivery_entry JOIN delivery ON delivery.message = delivery_entry.message "  # noqa: S608 - fixed words
+    f"WHERE delivery.source = ? AND delivery.contact = ? {_OF_PATIENT}"
 )
-_STANDING: Final = "SELECT source, contact, thread, moment, expires, ended, cancels FROM delivery WHERE message = ?"
+_STANDING: Final = (
+    "SELECT source, contact, patient, thread, moment, expires, ended, cancels FROM delivery WHERE message = ?"
+)
 _OF_BATCH: Final = (
     "SELECT delivery.message, delivery.patient, message.state FROM delivery "
     "JOIN message ON message.number = delivery.message WHERE delivery.source = ? AND delivery.batch = ?"
@@ -213,7 +222,7 @@ def _delivery(cursor: Cursor, number: int, message: Message) -> tuple[Any, ...]:
     delivery, moment = message.delivery, _moment(message)
     expires = to_micros(delivery.expires) if delivery.expires else 0
     if delivery.contact:  # what comes after the end of its contact does not open it again
-        known = cursor.execute(_ENDED, (message.source, delivery.contact)).fetchone()
+        known = cursor.execute(_ENDED, (message.source, *_contact(delivery.contact, delivery.patient))).fetchone()
         if known and (not delivery.ended or known[0] > moment):
             expires = known[1]
     row = (delivery.batch, delivery.coverage, delivery.patient, delivery.contact, delivery.thread, delivery.format)
@@ -229,22 +238,28 @@ def _is_outdated(cursor: Cursor, message: Message) -> bool:
         return True
     if delivery.thread and cursor.execute(_NEWER_VERSION, (message.source, delivery.thread, moment)).fetchone():
         return True
-    asked = (message.source, delivery.contact, moment)
+    asked = (message.source, *_contact(delivery.contact, delivery.patient), moment)
     return bool(delivery.contact) and cursor.execute(_CANCELLED, asked).fetchone() is not None
 
 
 def _supersede(cursor: Cursor, number: int, touched: Touched) -> None:
     """End what an accepted message replaces or cancels, and let its contact expire as it says."""
-    source, contact, thread, moment, expires, ended, cancels = cursor.execute(_STANDING, (number,)).fetchone()
+    source, contact, patient, thread, moment, expires, ended, cancels = cursor.execute(_STANDING, (number,)).fetchone()
+    asked = (source, *_contact(contact, patient))
     if thread:
         for (message,) in cursor.execute(_SAME_THREAD, (source, thread, moment, number)).fetchall():
             _end(cursor, message, touched)
     if contact and cancels:
-        for (message,) in cursor.execute(_SAME_CONTACT, (source, contact, moment, number)).fetchall():
+        for (message,) in cursor.execute(_SAME_CONTACT, (*asked, moment, number)).fetchall():
             _end(cursor, message, touched)
     if contact and ended:
-        cursor.execute(_EXPIRE, (expires, source, contact))
-        touched.entries.update(row[0] for row in cursor.execute(_CONTACT_ENTRIES, (source, contact)).fetchall())
+        cursor.execute(_EXPIRE, (expires, *asked))
+        touched.entries.update(row[0] for row in cursor.execute(_CONTACT_ENTRIES, asked).fetchall())
+
+
+def _contact(contact: str, patient: str) -> tuple[str, str, str]:
+    """A contact of one patient, as `_OF_PATIENT` asks it."""
+    return contact, patient, patient
 
 
 def _end(cursor: Cursor, message: int, touched: Touched) -> None:

@@ -115,6 +115,26 @@ async def test_a_cancellation_ends_a_contact_and_what_comes_late(keeping: Keepin
     assert {slip.expires for slip in await keeping.desk.slips() if slip.key in {"M1", "M4"}} == {NOON + 2 * HOUR}
 
 
+async def test_a_contact_ends_for_its_own_patient_where_a_sender_numbers_the_visits_of_each_from_one(
+    keeping: Keeping,
+) -> None:
+    await keeping.desk.deliver([letter("M1", "i1", contact="1")])
+    ends: dict[str, Any] = {
+        "contact": "1",
+        "cancels": True,
+        "ended": True,
+        "dated": NOON + HOUR,
+        "expires": NOON + 2 * HOUR,
+    }
+    await keeping.desk.deliver([letter("M2", **{**ends, "patient": "p1-another"})])
+    assert await keeping.shown() == ["i1"]
+    assert {slip.expires for slip in await keeping.desk.slips() if slip.key == "M1"} == {NOON + 10 * HOUR}
+    await keeping.desk.deliver([letter("M3", "i3", contact="1", dated=NOON)])
+    assert await keeping.shown() == ["i1", "i3"], "what comes late is not cancelled by another's end either"
+    await keeping.desk.deliver([letter("M4", **{**ends, "patient": ""})])
+    assert await keeping.shown() == [], "who cancels by number alone names no patient"
+
+
 async def test_a_new_reading_takes_the_place_of_the_old(keeping: Keeping) -> None:
     dead = letter("M1", state="dead")
     await keeping.desk.deliver([dead])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -22,6 +23,7 @@ from profiles import exact
 _LOG_PARAMETERS: Final = {"agent": "reference", "entity": "reference", "source": "reference", "organization": "token",
                           "patient": "reference", "patient.identifier": "token"}  # fmt: skip
 _RELEASED: Final = "2026-11-22"
+_NO_DOCUMENTS: Final[Mapping[str, str]] = {}
 _MODES: Final = ("full", "normative", "terminology")
 _CODES: Final = {"read-owned": "read"}
 _ONE_PATIENT: Final = "One patient a request: give patient, or patient.identifier in the body of POST _search."
@@ -33,8 +35,10 @@ _HEADERS: Final = (
 )
 
 
-def statement(incoming: Incoming, ports: Ports, issuer: str) -> Outgoing:
+def statement(incoming: Incoming, ports: Ports, issuer: str, documents: Mapping[str, str] = _NO_DOCUMENTS) -> Outgoing:
     """What this server can do. Public; leaves no record. Tokens come from the issuer, by whatever base it was asked.
+
+    `documents` are the profiles a summary can be asked in: canonicals by name.
 
     Spec: FHIR R4 3.1.0.10 'capabilities'.
     """
@@ -77,6 +81,11 @@ def statement(incoming: Incoming, ports: Ports, issuer: str) -> Outgoing:
         "format": ["application/fhir+json", "application/fhir+xml"],
         "rest": [rest],
     }
+    if documents:
+        body["document"] = [
+            {"mode": "producer", "documentation": f"{name}, by Patient/$summary", "profile": canonical}
+            for name, canonical in documents.items()
+        ]
     return Outgoing(200, exact.encode(body), headers=_HEADERS)
 
 

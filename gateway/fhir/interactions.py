@@ -55,7 +55,7 @@ _OWN: Final = "https://roaz-gateway.example/fhir/OperationDefinition"
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "summary": Operation(
         "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
-        "by id, or by identifier in the body; `profile` chooses IPS, EPS or NL-PS",
+        "by id, or by identifier in the body; `profile` chooses IPS, EPS, NL-PS, BgZ or GP, by canonical or name",
     ),
     "everything": Operation(
         "http://hl7.org/fhir/OperationDefinition/Patient-everything",

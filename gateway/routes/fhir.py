@@ -10,6 +10,8 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
+import msgspec
+
 from gateway import assembly
 from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
@@ -34,7 +36,7 @@ from gateway.ports import Ports
 from gateway.preflight import can_access
 from gateway.routes import audit_events, documents, lastn
 from gateway.routes.everything import everything as assemble_everything
-from gateway.summary.sections import document_profile
+from gateway.summary.sections import PROFILES, document_profile
 from profiles import exact
 
 log: Final = logging.getLogger("gateway.fhir")
@@ -46,15 +48,18 @@ _LONG: Final = {"search-type", "summary", "match", "everything", "lastn", "docre
 _READS: Final = {"read", "read-owned", "vread", "capabilities", "smart-configuration"}
 _VERSIONED: Final = {"read-owned", "vread"}
 _PAGES: Final = {"summary"}  # these can be a page as well
+_DOCUMENTS: Final = {profile.name: profile.composition for profile in PROFILES}
 
 Read = Callable[[Incoming, Ports], Question]
 
 
 def _question(found: Route, asked: Incoming, ports: Ports) -> Question:
     question = reading.question(asked, found, ports)
-    if question.profile:  # one that is not known is refused before anybody is asked
-        document_profile(question.profile)
-    return question
+    if not question.profile:
+        return question
+    # A profile that is not known is refused before anybody is asked, and what a set does not hold is not asked.
+    held = document_profile(question.profile).categories
+    return msgspec.structs.replace(question, categories=question.categories & held) if held else question
 
 
 # What asks sources: how the question is read, and how the answer is put together.
@@ -137,7 +142,7 @@ class FhirApp:
                 assemble = formats.assembled_in(form, assemble)
             return await retrieve(asked, name, found.type, partial(read, found), assemble, ports)
         if name == "capabilities":
-            return capability.statement(asked, ports, self.ports.settings.gateway.base)
+            return capability.statement(asked, ports, self.ports.settings.gateway.base, _DOCUMENTS)
         if name == "smart-configuration":
             return Outgoing(200, exact.encode(smart_configuration(self.ports.settings)), "application/json", _PUBLIC)
         if name == "can-access":

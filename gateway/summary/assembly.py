@@ -95,7 +95,7 @@ def assemble(material: Material, language: str) -> Summary:
     _caution(conflicts, states, material)
     fixed = sentence(material.caller.requester.role, words.language)
     told: dict[SourceState, str] = {}
-    views = [_view(state, conflicts, names, words, find, told) for state in states]
+    views = [_view(state, conflicts, names, words, find, told) for state in states if profile.holds(state.section)]
     views = [_with_people(view, identity, items, words, find) for view in views]
     _move_foreign_entries(views, words)
     return Summary(

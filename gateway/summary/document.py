@@ -160,7 +160,7 @@ def _composition(draft: _Draft, patient: str, author: str, custodian: str, secti
     return {
         "resourceType": "Composition",
         "id": draft.id("composition"),
-        "meta": {"profile": [summary.profile.composition]},
+        "meta": {"profile": list(summary.profile.claims)},
         "language": "nl-NL",
         "text": document_text(summary),
         "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{draft.id('composition')}"},
@@ -169,7 +169,7 @@ def _composition(draft: _Draft, patient: str, author: str, custodian: str, secti
         "subject": {"reference": patient},
         "date": _instant(summary.material),
         "author": [{"reference": author}],
-        "title": summary.words["title"],
+        "title": summary.profile.title or summary.words["title"],
         "confidentiality": "R" if labelled else "N",
         "custodian": {"reference": custodian},
         "section": sections,
@@ -187,6 +187,7 @@ def _first_section(draft: _Draft, provenances: list[str]) -> Json:
 
 def _section(draft: _Draft, view: SectionView, patient: str) -> Json:
     section = _section_head(view.state.section)
+    section["code"]["coding"] += draft.summary.profile.sections.get(view.key, ())
     rows = view.state.states or (SourceState(view.state.overall),)
     section["extension"] = [_state_extension(draft, row) for row in rows]
     section["text"] = section_text(view, draft.summary)

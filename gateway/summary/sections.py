@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal
@@ -31,6 +31,7 @@ class Section:
     band: bool = False
     required: bool = False
     when_present: bool = False  # left out when there is nothing to say
+    of_set: bool = False  # only in a document of a set that names it
     none: frozenset[str] = frozenset()  # codings that say "none known" for the whole section
     part_none: frozenset[str] = frozenset()  # "none known" for a part of it
     not_told: frozenset[str] = frozenset()  # codings by which a source says "no information"
@@ -43,13 +44,34 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class DocumentProfile:
-    """A composition profile a caller can ask for."""
+    """A composition profile a caller can ask for: a document with every section, or a national set of sections."""
 
+    name: str
     composition: str
     bundle: str
     requires: frozenset[str]
     forbids: frozenset[str]
-    canonicals: Mapping[str, str] = field(default_factory=dict)  # what it calls a profile that a source claims
+    canonicals: Mapping[str, str]  # what it calls a profile that a source claims
+    aliases: frozenset[str]  # what else it is called
+    title: str
+    claims: tuple[str, ...]  # the profiles of the Composition
+    sections: Mapping[
+        str, tuple[Json, ...]
+    ]  # of a set: its sections, each with what the set calls it; empty = every section
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories a set is made of: what it does not hold is not asked. Empty = every category."""
+        fed = (section.categories for section in SECTIONS if section.key in self.sections)
+        return frozenset[str]({"Patient"} if self.sections else ()).union(*fed)
+
+    def answers_to(self, wanted: str) -> bool:
+        """Claim that a caller means this profile: by canonical of its Composition or Bundle, or by name."""
+        return wanted in (self.composition, self.bundle) or wanted.casefold() in self.aliases
+
+    def holds(self, section: Section) -> bool:
+        """Claim that a document of this profile has this section."""
+        return section.key in self.sections if self.sections else not section.of_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +106,8 @@ def _section(row: Mapping[str, Any]) -> Section:
     return Section(
         key=row["key"], system=system, code=code, titles={"nl": row["nl"], "en": row["en"]},
         categories=tuple(row["categories"]), entries=frozenset(row["entries"]),
-        band=row.get("band", False), required=row.get("required", False), when_present=row.get("when_present", False),
+        band=row.get("band", False), required=row.get("required", False),
+        when_present=row.get("when_present", False), of_set=row.get("of_set", False),
         none=_codes(row.get("none", [])), part_none=_codes(row.get("part_none", [])),
         not_told=_codes(row.get("not_told", [])),
         gaps=tuple(gap for gap in _TABLE["gaps"] if gap["section"] == row["key"]),
@@ -112,6 +135,24 @@ FED_BY: Final = {
     category: frozenset(section.key for section in SECTIONS if category in section.categories)
     for category in dict.fromkeys(category for section in SECTIONS for category in section.categories)
 }
+
+
+def _profile(row: Mapping[str, Any]) -> DocumentProfile:
+    sections = {key: tuple(_coding(code) for code in codes) for key, codes in row.get("sections", {}).items()}
+    return DocumentProfile(
+        name=row["name"], composition=row["composition"], bundle=row["bundle"], requires=frozenset(row["requires"]),
+        forbids=frozenset(row.get("forbids", [])), canonicals=row.get("canonicals", {}),
+        aliases=frozenset({row["name"].casefold(), *row.get("aliases", [])}), title=row.get("title", ""),
+        claims=(row["composition"], *row.get("based_on", [])), sections=sections,
+    )  # fmt: skip
+
+
+def _coding(code: str) -> Json:
+    system, _, value = _expand(code).rpartition("|")
+    return {"system": system, "code": value}
+
+
+PROFILES: Final[tuple[DocumentProfile, ...]] = tuple(_profile(row) for row in _TABLE["profiles"])
 
 
 @cache
@@ -195,23 +236,17 @@ def is_masked(item: Item) -> bool:
     return False
 
 
-def document_profile(canonical: str) -> DocumentProfile:
-    """The profile a caller asks for by the canonical of its Composition or Bundle; empty = IPS.
+def document_profile(wanted: str) -> DocumentProfile:
+    """The profile a caller asks for, by canonical or name; empty = IPS.
 
     Raises:
         Invalid: `invalid-parameter`: no such profile here.
     """
-    wanted = canonical.partition("|")[0]
-    for row in _TABLE["profiles"]:
-        if not wanted or (wanted in (row["composition"], row["bundle"])):
-            return DocumentProfile(
-                row["composition"],
-                row["bundle"],
-                frozenset(row["requires"]),
-                frozenset(row.get("forbids", [])),
-                row.get("canonicals", {}),
-            )
-    known = ", ".join(row["composition"] for row in _TABLE["profiles"])
+    bare = wanted.partition("|")[0]
+    for profile in PROFILES:
+        if not bare or profile.answers_to(bare):
+            return profile
+    known = ", ".join(f"{profile.composition} ({profile.name})" for profile in PROFILES)
     raise Invalid("invalid-parameter", name="profile", why=f"known are: {known}")
 
 

@@ -348,3 +348,37 @@ def test_scopes_hold_for_operations() -> None:
     assert kinds(only) == ["Observation"]
     assert world.get(f"DocumentReference/$docref?patient={world.patient}", narrow).code == "scope-insufficient"
     assert POST
+
+
+# --- $summary by profile ----------------------------------------------------------------------------
+
+
+def test_a_set_asks_sources_for_what_it_holds_only_and_an_unknown_profile_asks_nobody() -> None:
+    world = World()
+    for profile in ("GP", "https://roaz-gateway.example/fhir/StructureDefinition/Composition-gp"):
+        reply = world.get(f"Patient/{world.patient}/$summary?profile={profile}")
+        assert reply.status == 200
+        assert reply.json["entry"][0]["resource"]["meta"]["profile"][0].endswith("Composition-gp")
+    asked = [question.categories for chart in world.charts.values() for question in chart.asked]
+    assert asked
+    for categories in asked:
+        assert "AllergyIntolerance" in categories
+        assert not categories & {"Procedure", "Device", "Nutrition", "Request"}, (
+            "no section of this set is made of these"
+        )
+    wrong = {"resourceType": "Parameters", "parameter": [{"name": "profile", "valueCanonical": "http://x.example/y"}]}
+    for reply in (
+        world.get(f"Patient/{world.patient}/$summary?profile=http://x.example/y"),
+        world.post(f"Patient/{world.patient}/$summary", wrong),
+    ):
+        assert (reply.status, reply.code) == (400, "invalid-parameter")
+    assert sum(len(chart.asked) for chart in world.charts.values()) == len(asked)
+
+
+def test_the_capability_statement_names_each_document_that_can_be_asked(world: World) -> None:
+    named = {one["documentation"].partition(",")[0]: one for one in world.get("metadata").json["document"]}
+    assert set(named) == {"IPS", "EPS", "NL-PS", "BgZ", "GP"}
+    for name, one in named.items():
+        assert one["mode"] == "producer"
+        reply = world.get(f"Patient/{world.patient}/$summary?profile={one['profile']}")
+        assert one["profile"] in reply.json["entry"][0]["resource"]["meta"]["profile"], name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from gateway.errors import Invalid
 from gateway.model import Answer, Json, Patient
 from gateway.summary.document import SECTION_SOURCE, document
 from gateway.summary.material import Material
+from gateway.summary.sections import document_profile
 from profiles import exact
 from profiles.identifiers import BSN_SYSTEM
 from profiles.narrative import problems
@@ -128,7 +130,7 @@ def test_the_dutch_summary_names_its_own_profiles_beside_those_of_the_sources() 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("profile", ["", EPS, NL_PS])
+@pytest.mark.parametrize("profile", ["", EPS, NL_PS, "BgZ", "gp"])
 def test_every_document_is_valid_and_complete(world: str, profile: str) -> None:
     made = WORLDS[world]()
     raw = document(
@@ -151,7 +153,7 @@ def test_every_document_is_valid_and_complete(world: str, profile: str) -> None:
         assert problems(one["text"]["div"]) == ()
         assert ("entry" in one) + ("emptyReason" in one) < 2
     assert problems(first["text"]["div"]) == ()
-    required = ["11450-4", "48765-2", "10160-0"] + (["47519-4", "46264-8"] if profile else [])
+    required = ["11450-4", "48765-2", "10160-0"] + (["47519-4", "46264-8"] if profile in (EPS, NL_PS, "BgZ") else [])
     for code in required:  # ips-comp-1, nl-ps-comp-1
         one = section(whole, code)
         assert ("entry" in one) is not ("emptyReason" in one), code
@@ -187,6 +189,32 @@ def test_the_profile_is_claimed_and_an_unknown_one_refused() -> None:
     with pytest.raises(Invalid) as refusal:
         document(material(profile="https://example.org/StructureDefinition/other"))
     assert refusal.value.code == "invalid-parameter"
+
+
+def test_a_national_set_has_its_own_sections_by_its_own_codes() -> None:
+    own = "https://roaz-gateway.example/fhir/StructureDefinition/Composition-"
+    payer = item("Coverage", "cov", {"status": "active", "beneficiary": SUBJECT, "payor": [{"display": "Verzekeraar"}]})
+    made = rich()
+    made = replace(made, answers=(*made.answers, answer("gp", payer, source="second")))
+    keys: dict[str, set[str]] = {}
+    for profile, title, more, less in (
+        ("", "", set(), {"48768-6"}),
+        ("BgZ", "Basisgegevensset Zorg", {"48768-6", "46264-8", "11816003", "15220000"}, {"10162-6"}),
+        (own + "gp|1.0", "Professionele samenvatting huisarts", {"34900-1", "26436-6", "419891008", "42348-3"},
+         {"46264-8", "47519-4", "48768-6"}),
+    ):  # fmt: skip
+        whole = exact.decode(document(replace(made, profile=profile)))
+        found = composition(whole)
+        keys[profile] = {one["code"] for section in found["section"] for one in section["code"]["coding"]}
+        assert more <= keys[profile], profile
+        assert not less & keys[profile], profile
+        assert {"11450-4", "48765-2", "10160-0", "completeness"} <= keys[profile], "it stays an IPS document"
+        assert found["title"].startswith(title)
+        told = {one["resource"]["resourceType"] for one in whole["entry"]}
+        assert ("Coverage" in told) is (profile == "BgZ"), "what a set does not hold does not travel along"
+        if title:
+            assert found["meta"]["profile"] == [document_profile(profile).composition, IPS + "Composition-uv-ips"]
+            assert found["meta"]["profile"][0].startswith(own)
 
 
 def test_entries_are_of_the_types_ips_allows() -> None:

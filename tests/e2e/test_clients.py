@@ -1,12 +1,17 @@
-"""Two libraries that others wrote, `fhirclient` and `fhirpy`, log in and read what a summary is made of."""
+"""Libraries that others wrote log in, search, read every page and what comes along, and a summary: three of Python, two of Node."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.e2e.clients import CLIENTS, INSTALLED, copied
 from tests.e2e.integrator import integrator
 from tests.e2e.running import Demo
 
@@ -176,3 +181,36 @@ def test_fhirpy_is_told_what_is_wrong(library: Any) -> None:
     assert caught.value.resource["issue"][0]["details"]["coding"][0]["code"] == "patient-required"
     with pytest.raises(ResourceNotFound):
         library.reference("Patient", "p1-nobody").to_resource()
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_clients_of_node(demo: Demo, name: str) -> None:
+    """Each logs in by Backend Services, and reads by its own means."""
+    node = shutil.which("node")
+    if node is None or not (INSTALLED / "node_modules").is_dir():
+        pytest.skip("python -m tests.e2e.clients installs them, where npm is")
+    client, person = demo.client("demo-system"), demo.said["patients"][0]
+    asked = {
+        "GATEWAY_BASE": demo.base,
+        "GATEWAY_CLIENT_ID": client["id"],
+        "GATEWAY_KEY_FILE": client["key_file"],
+        "GATEWAY_BSN": person["bsn"],
+        "GATEWAY_BIRTH_DATE": person["birthDate"],
+    }
+    copied()
+    done = subprocess.run(
+        [node, f"{name}.mjs"], cwd=INSTALLED, env={**os.environ, **asked}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "fhirVersion": "4.0.1",
+        "birthDate": "1954-03-12",
+        "pages": 3,
+        "observations": 26,
+        "different": 26,
+        "allergies": len(ALLERGIES),
+        "included": ["Patient"],
+        "summary": "document",
+        "refused": [400, "patient-required"],
+    }

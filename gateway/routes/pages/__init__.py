@@ -31,11 +31,7 @@ def open_pages(web: FastAPI, ports: Ports, directory: Path) -> None:
     web.state.cookie = "__Host-session" if web.state.secure else "session"
     web.state.sessions = Sessions(table)
     web.state.provider = Provider(table, base, directory, ports.now) if table.issuer else None
-    web.include_router(login.router)
-    web.include_router(coordinator.router)
-    web.include_router(asking.router)
-    web.include_router(glass.router)
-    web.include_router(desk_tools.router)
-    for desk in (auditor, auditor_tasks, administrator, administrator_tasks):
-        web.include_router(desk.router)
-    web.include_router(login.rest)
+    for part in (coordinator, asking, glass, desk_tools, auditor, auditor_tasks, administrator, administrator_tasks):
+        web.include_router(part.pages.router)
+    web.include_router(login.pages.router)
+    web.include_router(login.rest.router)  # last: it takes every other address

@@ -5,69 +5,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
-
 from consent.emergency import REVIEW_WITHIN
 from gateway.errors import Invalid
 from gateway.intake import desk
 from gateway.model import HELD_KINDS
 from gateway.office import OFFERED
 from gateway.ports import Ports
-from gateway.routes.pages.frame import answer
+from gateway.routes.pages.frame import Pages
 from gateway.routes.pages.looking import Look, keeping
 from gateway.routes.pages.revisions import compared
 from gateway.routes.pages.saying import Saying
 from gateway.routes.pages.source_rows import SourceRow, source_rows
 from gateway.routes.pages.visit import Reply, Visit
 
-router = APIRouter(prefix="/pages/admin", include_in_schema=False)
-DESK: Final = "administrator"
+pages: Final = Pages("/pages/admin", "administrator")
 SOON: Final = timedelta(days=60)  # an agreement that ends within this is named
 _OLD: Final = timedelta(days=365)  # a key in use for longer is named
-
-
-@router.get("")
-async def home(request: Request) -> Response:
-    """What waits for somebody."""
-    return await answer(request, _home, DESK)
-
-
-@router.get("/sources")
-async def sources(request: Request) -> Response:
-    """How each source does."""
-    return await answer(request, _sources, DESK)
-
-
-@router.get("/sources/{name}")
-async def source(name: str, request: Request) -> Response:
-    """One source, with what profiles have against its items."""
-
-    async def work(visit: Visit) -> Reply:
-        return await _source(visit, name)
-
-    return await answer(request, work, DESK)
-
-
-@router.get("/keys")
-async def keys(request: Request) -> Response:
-    """Numbers, ages and overlap of keys; never a key."""
-    return await answer(request, _keys, DESK)
-
-
-@router.get("/policy")
-async def policy(request: Request) -> Response:
-    """Every revision of the policy."""
-    return await answer(request, _policy, DESK)
-
-
-@router.get("/policy/{number}")
-async def revision(number: int, request: Request) -> Response:
-    """What one revision changed."""
-
-    async def work(visit: Visit) -> Reply:
-        return await _revision(visit, number)
-
-    return await answer(request, work, DESK)
 
 
 def saying(visit: Visit) -> Saying:
@@ -86,7 +39,9 @@ async def letters(ports: Ports, state: str) -> int:
     return len([slip async for slip in desk.slips(ports, state=state)]) if ports.desk is not None else 0
 
 
-async def _home(visit: Visit) -> Reply:
+@pages.get("")
+async def home(visit: Visit) -> Reply:
+    """What waits for somebody."""
     ports = visit.ports
     async with keeping(visit, "office") as look:
         rows = await _rows(look, visit.now)
@@ -104,14 +59,18 @@ async def _home(visit: Visit) -> Reply:
     )  # fmt: skip
 
 
-async def _sources(visit: Visit) -> Reply:
+@pages.get("/sources")
+async def sources(visit: Visit) -> Reply:
+    """How each source does."""
     async with keeping(visit, "sources") as look:
         rows = await _rows(look, visit.now)
     return visit.page("administrator_sources.html.j2", visit.words["sources_title"], say=saying(visit), rows=rows,
                       now=visit.now, here="sources")  # fmt: skip
 
 
-async def _source(visit: Visit, name: str) -> Reply:
+@pages.get("/sources/{name}")
+async def source(visit: Visit, name: str) -> Reply:
+    """One source, with what profiles have against its items."""
     async with keeping(visit, "source") as look:
         found = next((one for one in await _rows(look, visit.now) if one.table.id == name), None)
         if found is None:
@@ -124,7 +83,9 @@ async def _source(visit: Visit, name: str) -> Reply:
                       one=found, findings=findings, now=visit.now, here="sources")  # fmt: skip
 
 
-async def _keys(visit: Visit) -> Reply:
+@pages.get("/keys")
+async def keys(visit: Visit) -> Reply:
+    """Numbers, ages and overlap of keys; never a key."""
     async with keeping(visit, "keys"):
         listed = getattr(visit.ports.keys, "keys", None)
         found = sorted(listed(), key=lambda key: (key.kind, -key.number)) if listed is not None else []
@@ -137,14 +98,18 @@ async def _keys(visit: Visit) -> Reply:
                       here="keys")  # fmt: skip
 
 
-async def _policy(visit: Visit) -> Reply:
+@pages.get("/policy")
+async def policy(visit: Visit) -> Reply:
+    """Every revision of the policy."""
     async with keeping(visit, "policy") as look:
         found = await look.office.revisions.history()
     return visit.page("administrator_policy.html.j2", visit.words["policy_title"], say=saying(visit), found=found,
                       revision=visit.ports.policy.revision, here="policy")  # fmt: skip
 
 
-async def _revision(visit: Visit, number: int) -> Reply:
+@pages.get("/policy/{number:int}")
+async def revision(visit: Visit, number: int) -> Reply:
+    """What one revision changed."""
     async with keeping(visit, "revision") as look:
         found = await look.office.revisions.numbered(number)
         if found is None:

@@ -7,8 +7,6 @@ import secrets
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
-
 from consent.agreement import in_force
 from consent.basis import BASES
 from consent.categories import CATEGORIES
@@ -24,15 +22,15 @@ from gateway.model import Json
 from gateway.oauth.registered import ClientKeys
 from gateway.office import EXECUTED, OFFERED, ClientOffer
 from gateway.ports import KeptContract, Ports
-from gateway.routes.pages.administrator import DESK, SOON, saying
-from gateway.routes.pages.frame import answer
+from gateway.routes.pages.administrator import SOON, saying
+from gateway.routes.pages.frame import Pages
 from gateway.routes.pages.looking import keeping
 from gateway.routes.pages.visit import Reply, Visit, go
 from gateway.settings import ClientTable
 from profiles import exact
 from profiles.identifiers import URA_SYSTEM
 
-router = APIRouter(prefix="/pages/admin", include_in_schema=False)
+pages: Final = Pages("/pages/admin", "administrator")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
 _SCOPE: Final = re.compile(r"(system|user|patient)/[A-Za-z*]+\.[a-z*]+")
@@ -43,64 +41,12 @@ _LEAST_REASON: Final = 10
 _MOST_REASON: Final = 300
 
 
-@router.get("/agreements")
-async def agreements(request: Request) -> Response:
-    """Every agreement and whom it lets in, and what waits for a second person."""
-    return await answer(request, _agreements, DESK)
-
-
-@router.post("/agreements")
-async def propose(request: Request) -> Response:
-    """Propose an agreement; it opens nothing until another person decides."""
-    return await answer(request, _propose, DESK)
-
-
-@router.post("/agreements/decide")
-async def decide(request: Request) -> Response:
-    """Decide on what another person proposed, take back what one proposed, or end what is in force."""
-    return await answer(request, _decide, DESK)
-
-
-@router.get("/clients")
-async def clients(request: Request) -> Response:
-    """Every client, and those that wait for a second person."""
-    return await answer(request, _clients, DESK)
-
-
-@router.post("/clients")
-async def offer(request: Request) -> Response:
-    """Offer a client; it may not call until another person decides."""
-    return await answer(request, _offer, DESK)
-
-
-@router.post("/clients/decide")
-async def decide_client(request: Request) -> Response:
-    """Decide on a client another person offered, or take one's own back."""
-    return await answer(request, _decide_client, DESK)
-
-
-@router.post("/clients/disable")
-async def disable(request: Request) -> Response:
-    """Refuse a client from now on; closing needs one person (rule C6)."""
-    return await answer(request, _disable, DESK)
-
-
-@router.get("/letters")
-async def dead_letters(request: Request) -> Response:
-    """Messages nobody could read, without their content."""
-    return await answer(request, _letters, DESK)
-
-
-@router.post("/letters")
-async def treat_letter(request: Request) -> Response:
-    """Read one anew, or drop it with a reason."""
-    return await answer(request, _treat, DESK)
-
-
 # --- agreements ------------------------------------------------------------------------------------
 
 
-async def _agreements(visit: Visit, wrong: str = "") -> Reply:
+@pages.get("/agreements")
+async def agreements(visit: Visit, wrong: str = "") -> Reply:
+    """Every agreement and whom it lets in, and what waits for a second person."""
     ports = visit.ports
     async with keeping(visit, "agreements") as look:
         kept = await ports.contracts.all() if ports.contracts is not None else ()
@@ -141,13 +87,15 @@ def _opened(one: Agreement, ports: Ports) -> tuple[Difference, ...]:
     return differences(before.values(), (before | {one.id: one}).values(), ports.policy.name)
 
 
-async def _propose(visit: Visit) -> Reply:
+@pages.post("/agreements")
+async def propose(visit: Visit) -> Reply:
+    """Propose an agreement; it opens nothing until another person decides."""
     body = exact.encode(_contract(visit))
     try:
         incoming = await visit.to_the_line("POST", "Contract", body=body)
         await submit(incoming, "create", "Contract", "", visit.ports)
     except Invalid as error:
-        return await _agreements(visit, error.text(visit.language))
+        return await agreements(visit, error.text(visit.language))
     return go("/pages/admin/agreements?done=proposed")
 
 
@@ -175,7 +123,9 @@ def _contract(visit: Visit) -> Json:
     }
 
 
-async def _decide(visit: Visit) -> Reply:
+@pages.post("/agreements/decide")
+async def decide(visit: Visit) -> Reply:
+    """Decide on what another person proposed, take back what one proposed, or end what is in force."""
     kept = await _kept(visit.fields.get("id", ""), visit.ports)
     status = {"accept": EXECUTED, "end": "terminated"}.get(visit.fields.get("do", ""), "rejected")
     body = exact.encode(exact.decode(kept.raw) | {"status": status})
@@ -197,7 +147,9 @@ async def _kept(id_: str, ports: Ports) -> KeptContract:
 # --- clients ---------------------------------------------------------------------------------------
 
 
-async def _clients(visit: Visit, wrong: str = "") -> Reply:
+@pages.get("/clients")
+async def clients(visit: Visit, wrong: str = "") -> Reply:
+    """Every client, and those that wait for a second person."""
     async with keeping(visit, "clients") as look:
         kept, offers, person = await look.office.clients.list(), await look.office.clients.offers(), look.person
     return visit.page(
@@ -210,11 +162,13 @@ async def _clients(visit: Visit, wrong: str = "") -> Reply:
     )  # fmt: skip
 
 
-async def _offer(visit: Visit) -> Reply:
+@pages.post("/clients")
+async def offer(visit: Visit) -> Reply:
+    """Offer a client; it may not call until another person decides."""
     try:
         client, reason = _client(visit)
     except Invalid as error:
-        return await _clients(visit, error.text(visit.language))
+        return await clients(visit, error.text(visit.language))
     async with keeping(visit, "clients", done="client-offer") as look:
         offered = ClientOffer(f"offer-{secrets.token_hex(8)}", client, reason, look.person, visit.now)
         look.record.reasons = (f"client={client.id}", f"offer={offered.id}")
@@ -274,7 +228,9 @@ def _reason(visit: Visit) -> str:
     return text
 
 
-async def _decide_client(visit: Visit) -> Reply:
+@pages.post("/clients/decide")
+async def decide_client(visit: Visit) -> Reply:
+    """Decide on a client another person offered, or take one's own back."""
     accept = visit.fields.get("do") == "accept"
     async with keeping(visit, "clients", done="client-decide") as look:
         number = visit.fields.get("id", "")[:80]
@@ -286,7 +242,9 @@ async def _decide_client(visit: Visit) -> Reply:
     return go(f"/pages/admin/clients?done={decided.state}")
 
 
-async def _disable(visit: Visit) -> Reply:
+@pages.post("/clients/disable")
+async def disable(visit: Visit) -> Reply:
+    """Refuse a client from now on; closing needs one person (rule C6)."""
     async with keeping(visit, "clients", done="client-disable") as look:
         name = visit.fields.get("id", "")[:80]
         look.record.reasons = (f"client={name}",)
@@ -303,7 +261,9 @@ def _purposes(visit: Visit) -> list[tuple[str, str]]:
 # --- dead letters ----------------------------------------------------------------------------------
 
 
-async def _letters(visit: Visit, wrong: str = "") -> Reply:
+@pages.get("/letters")
+async def dead_letters(visit: Visit, wrong: str = "") -> Reply:
+    """Messages nobody could read, without their content."""
     ports = visit.ports
     if ports.desk is None:
         raise Unavailable("store-unavailable")
@@ -316,14 +276,16 @@ async def _letters(visit: Visit, wrong: str = "") -> Reply:
     )  # fmt: skip
 
 
-async def _treat(visit: Visit) -> Reply:
+@pages.post("/letters")
+async def treat_letter(visit: Visit) -> Reply:
+    """Read one anew, or drop it with a reason."""
     receipt = visit.fields.get("receipt", "")[:80]
     if visit.fields.get("do") == "replay":
         return await _replay(visit, receipt)
     try:
         reason = _reason(visit)
     except Invalid as error:
-        return await _letters(visit, error.text(visit.language))
+        return await dead_letters(visit, error.text(visit.language))
     ports = visit.ports
     async with keeping(visit, "letters", done="inbox-drop") as look:
         look.record.reasons = (f"receipt={receipt}", reason)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
-
 from consent.agreement import in_force
 from consent.forms import ASKED
 from consent.model import ANY
@@ -14,7 +12,7 @@ from gateway.intake import submit
 from gateway.model import CANONICAL, instant
 from gateway.oauth.login import Errand
 from gateway.routes.pages import open_cases
-from gateway.routes.pages.frame import answer
+from gateway.routes.pages.frame import Pages
 from gateway.routes.pages.open_cases import MAXIMUM_TEXT, Mine
 from gateway.routes.pages.visit import ROOT, ZONE, Reply, Visit
 from profiles import exact
@@ -22,33 +20,23 @@ from profiles.identifiers import URA_SYSTEM
 
 Json = dict[str, Any]
 
-router = APIRouter(prefix=f"{ROOT}/cases", include_in_schema=False)
-
-DESK: Final = "coordinator"
+pages: Final = Pages(f"{ROOT}/cases", "coordinator")
 SCRIPT: Final = "roaz-ask-now-1"  # the words in texts/coordinator.toml; another text is another number
 _TERMS: Final = "http://terminology.hl7.org/CodeSystem"
 RELATIONS: Final = ("parent", "guardian", "curator", "mentor", "proxy")
 
 
-@router.get("/{case_id}/ask")
-async def ask(case_id: str, request: Request) -> Response:
+@pages.get("/{case_id}/ask", fresh=True)
+async def ask(visit: Visit, case_id: str) -> Reply:
     """The words to read to the patient."""
-    return await answer(request, lambda visit: _ask(visit, case_id), DESK, fresh=True)
-
-
-@router.post("/{case_id}/ask")
-async def answered(case_id: str, request: Request) -> Response:
-    """Record what the patient said: a yes or a no."""
-    return await answer(request, lambda visit: _answered(visit, case_id), DESK, fresh=True)
-
-
-async def _ask(visit: Visit, case_id: str) -> Reply:
     found = await open_cases.mine(visit, case_id)
     await visit.note("page", "ask", patient=open_cases.patient_of(visit, found), case=found.id)
     return _form(visit, found, {})
 
 
-async def _answered(visit: Visit, case_id: str) -> Reply:
+@pages.post("/{case_id}/ask", fresh=True)
+async def answered(visit: Visit, case_id: str) -> Reply:
+    """Record what the patient said: a yes or a no."""
     found = await open_cases.mine(visit, case_id)
     said = {name: visit.fields.get(name, "").strip() for name in ("said", "by", "name", "relation", "identity")}
     wrong = _wrong(said)

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
-
 from consent.emergency import REVIEW_WITHIN
 from gateway.audit import plots
 from gateway.audit.explained import account
@@ -20,53 +18,14 @@ from gateway.audit.sampling import DUE, REVIEWED, newest
 from gateway.errors import Invalid
 from gateway.logged import AuditQuery, RecordId
 from gateway.model import Patient
-from gateway.routes.pages.frame import answer
+from gateway.routes.pages.frame import Pages
 from gateway.routes.pages.looking import Look, supervising
 from gateway.routes.pages.saying import Saying
 from gateway.routes.pages.visit import Reply, Visit
 from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 
-router = APIRouter(prefix="/pages/audit", include_in_schema=False)
-DESK: Final = "auditor"
+pages: Final = Pages("/pages/audit", "auditor")
 _USUAL_DAYS: Final = 30
-
-
-@router.get("")
-async def home(request: Request) -> Response:
-    """What the part of the log of one's own organization adds up to."""
-    return await answer(request, _home, DESK)
-
-
-@router.get("/log")
-async def log(request: Request) -> Response:
-    """The newest records; nothing that names a person is in the address."""
-    return await answer(request, _log, DESK)
-
-
-@router.post("/log")
-async def search(request: Request) -> Response:
-    """Records by patient, employee, day, denied or emergency."""
-    return await answer(request, _log, DESK)
-
-
-@router.get("/record/{name}")
-async def record(name: str, request: Request) -> Response:
-    """One record explained."""
-
-    async def work(visit: Visit) -> Reply:
-        return await _record(visit, name)
-
-    return await answer(request, work, DESK)
-
-
-@router.get("/record/{name}/replay")
-async def replayed(name: str, request: Request) -> Response:
-    """What was and what was not on screen."""
-
-    async def work(visit: Visit) -> Reply:
-        return await _replay(visit, name)
-
-    return await answer(request, work, DESK)
 
 
 def saying(visit: Visit) -> Saying:
@@ -101,7 +60,9 @@ def person_of(ids: tuple[str, ...], visit: Visit) -> Patient | None:
     return Patient(ids[0], *(visit.ports.keys.patient_identifier(ids[0]) or ("", ""))) if ids else None
 
 
-async def _home(visit: Visit) -> Reply:
+@pages.get("")
+async def home(visit: Visit) -> Reply:
+    """What the part of the log of one's own organization adds up to."""
     period, wrong = period_of(visit, _USUAL_DAYS)
     async with supervising(visit, "overview") as look:
         found = await sums(look.tallies, look.by, period)
@@ -138,7 +99,10 @@ def _short(day: date) -> str:
     return f"{day.day}-{day.month}-{day.year}"
 
 
-async def _log(visit: Visit) -> Reply:
+@pages.get("/log")
+@pages.post("/log")
+async def log(visit: Visit) -> Reply:
+    """The newest records; nothing that names a person is in the address."""
     fields = visit.fields
     posted = visit.incoming.method == "POST"
     overview = fields.get("overview", "all") if fields.get("overview", "all") in OVERVIEWS else "all"
@@ -184,7 +148,9 @@ async def seen_record(look: Look, name: str) -> Line:
     return found
 
 
-async def _record(visit: Visit, name: str) -> Reply:
+@pages.get("/record/{name}")
+async def record(visit: Visit, name: str) -> Reply:
+    """One record explained."""
     async with supervising(visit, "record") as look:
         look.record.object = f"AuditEvent/{name}" if _is_id(name) else ""
         found = await seen_record(look, name)
@@ -193,7 +159,9 @@ async def _record(visit: Visit, name: str) -> Reply:
                       here="log")  # fmt: skip
 
 
-async def _replay(visit: Visit, name: str) -> Reply:
+@pages.get("/record/{name}/replay")
+async def replayed(visit: Visit, name: str) -> Reply:
+    """What was and what was not on screen."""
     async with supervising(visit, "replay") as look:
         look.record.object = f"AuditEvent/{name}" if _is_id(name) else ""
         found = await seen_record(look, name)

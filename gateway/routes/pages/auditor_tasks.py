@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
-
 from consent.emergency import REVIEW_WITHIN
 from gateway.audit import export
 from gateway.audit.citizen import Telling, registrations, report
@@ -23,88 +21,24 @@ from gateway.audit.view import Viewer
 from gateway.errors import Invalid, Unavailable
 from gateway.intake import reviews
 from gateway.model import Json, instant
-from gateway.routes.pages.auditor import DESK, patient_ids, period_of, person_of, saying
-from gateway.routes.pages.frame import answer
+from gateway.routes.pages.auditor import patient_ids, period_of, person_of, saying
+from gateway.routes.pages.frame import Pages
 from gateway.routes.pages.looking import Look, supervising
 from gateway.routes.pages.visit import Reply, Visit, go
 from profiles import exact
 
-router = APIRouter(prefix="/pages/audit", include_in_schema=False)
+pages: Final = Pages("/pages/audit", "auditor")
 
 MOST_EXPORTED: Final = 20_000  # records of one file; more is for the command, which streams
 _FINDINGS: Final = ("justified", "not-justified")
 
 
-@router.get("/report")
-async def ask_report(request: Request) -> Response:
-    """The form of the citizen's overview."""
-    return await answer(request, _ask_report, DESK, fresh=True)
-
-
-@router.post("/report")
-async def give_report(request: Request) -> Response:
-    """Everything a citizen is told about one person (rule F3)."""
-    return await answer(request, _report, DESK, fresh=True)
-
-
-@router.get("/export")
-async def ask_export(request: Request) -> Response:
-    """The form of an export."""
-    return await answer(request, _ask_export, DESK, fresh=True)
-
-
-@router.post("/export")
-async def give_export(request: Request) -> Response:
-    """One's own part of the log with a signed manifest, in one file."""
-    return await answer(request, _export, DESK, fresh=True)
-
-
-@router.get("/verify")
-async def verification(request: Request) -> Response:
-    """How far a verification is, and what the last one found."""
-    return await answer(request, _verification, DESK)
-
-
-@router.post("/verify")
-async def verify(request: Request) -> Response:
-    """Start a verification; it runs beside everything else."""
-    return await answer(request, _verify, DESK)
-
-
-@router.get("/reviews")
-async def queue(request: Request) -> Response:
-    """Emergency accesses that wait for a second person."""
-    return await answer(request, _queue, DESK)
-
-
-@router.post("/reviews")
-async def settle(request: Request) -> Response:
-    """Note what came of looking at one."""
-    return await answer(request, _settle, DESK)
-
-
-@router.get("/sample")
-async def sample(request: Request) -> Response:
-    """The review of a part of the accesses: when the last was, and the form for the next."""
-    return await answer(request, _sample, DESK)
-
-
-@router.post("/sample")
-async def draw_sample(request: Request) -> Response:
-    """Draw accesses by chance."""
-    return await answer(request, _draw, DESK)
-
-
-@router.post("/sample/review")
-async def review_sample(request: Request) -> Response:
-    """Put on record what came of a sample (rule F6)."""
-    return await answer(request, _review, DESK)
-
-
 # --- the citizen's overview ------------------------------------------------------------------------
 
 
-async def _ask_report(visit: Visit) -> Reply:
+@pages.get("/report", fresh=True)
+async def ask_report(visit: Visit) -> Reply:
+    """The form of the citizen's overview."""
     await visit.note("page", "report", type_="AuditEvent")
     return _report_form(visit)
 
@@ -114,7 +48,9 @@ def _report_form(visit: Visit, wrong: str = "") -> Reply:
                       here="report")  # fmt: skip
 
 
-async def _report(visit: Visit) -> Reply:
+@pages.post("/report", fresh=True)
+async def give_report(visit: Visit) -> Reply:
+    """Everything a citizen is told about one person (rule F3)."""
     ids, wrong = patient_ids(visit, visit.fields.get("bsn", ""))
     settings = visit.ports.settings
     period, wrong_period = period_of(visit, 366 * settings.audit.retention_years)
@@ -156,7 +92,9 @@ async def _citizen(look: Look, period: Period, ids: tuple[str, ...], telling: Te
 # --- taking the log along --------------------------------------------------------------------------
 
 
-async def _ask_export(visit: Visit) -> Reply:
+@pages.get("/export", fresh=True)
+async def ask_export(visit: Visit) -> Reply:
+    """The form of an export."""
     await visit.note("page", "export", type_="AuditEvent")
     return _export_form(visit)
 
@@ -167,7 +105,9 @@ def _export_form(visit: Visit, wrong: str = "") -> Reply:
                       period=period, most=MOST_EXPORTED, here="export")  # fmt: skip
 
 
-async def _export(visit: Visit) -> Reply:
+@pages.post("/export", fresh=True)
+async def give_export(visit: Visit) -> Reply:
+    """One's own part of the log with a signed manifest, in one file."""
     period, wrong = period_of(visit, 7)
     if wrong:
         await visit.note("page", "export", type_="AuditEvent")
@@ -225,7 +165,9 @@ def _packed(name: str, texts: list[str], signed: str) -> bytes:
 # --- verifying -------------------------------------------------------------------------------------
 
 
-async def _verification(visit: Visit) -> Reply:
+@pages.get("/verify")
+async def verification(visit: Visit) -> Reply:
+    """How far a verification is, and what the last one found."""
     job = visit.state.examining
     async with supervising(visit, "verify") as look:
         found: Examination | None = job.found if job else None
@@ -236,7 +178,9 @@ async def _verification(visit: Visit) -> Reply:
                       numbers=own, here="verify")  # fmt: skip
 
 
-async def _verify(visit: Visit) -> Reply:
+@pages.post("/verify")
+async def verify(visit: Visit) -> Reply:
+    """Start a verification; it runs beside everything else."""
     job = visit.state.examining
     if job is None:
         raise Unavailable("store-unavailable")
@@ -258,7 +202,9 @@ class _Waiting:
     own: bool
 
 
-async def _queue(visit: Visit) -> Reply:
+@pages.get("/reviews")
+async def queue(visit: Visit) -> Reply:
+    """Emergency accesses that wait for a second person."""
     async with supervising(visit, "reviews") as look:
         kept = visit.ports.reviews
         if kept is None:
@@ -271,7 +217,9 @@ async def _queue(visit: Visit) -> Reply:
                       findings=_FINDINGS, done=visit.fields.get("done") == "1", here="reviews")  # fmt: skip
 
 
-async def _settle(visit: Visit) -> Reply:
+@pages.post("/reviews")
+async def settle(visit: Visit) -> Reply:
+    """Note what came of looking at one."""
     finding, text = visit.fields.get("finding", ""), visit.fields.get("text", "").strip()
     body = exact.encode({"finding": finding, "text": text})
     incoming = await visit.to_the_line("POST", "reviews", body=body)
@@ -282,7 +230,9 @@ async def _settle(visit: Visit) -> Reply:
 # --- samples ---------------------------------------------------------------------------------------
 
 
-async def _sample(visit: Visit, drawn: Sample | None = None, wrong: str = "") -> Reply:
+@pages.get("/sample")
+async def sample(visit: Visit, drawn: Sample | None = None, wrong: str = "") -> Reply:
+    """The review of a part of the accesses: when the last was, and the form for the next."""
     async with supervising(visit, "sample") as look:
         last = await newest(look.queries, look.by, look.organization, REVIEWED, visit.now)
     return _sample_page(visit, last, drawn, wrong)
@@ -299,11 +249,13 @@ def _sample_page(visit: Visit, last: Any, drawn: Sample | None, wrong: str = "")
     )  # fmt: skip
 
 
-async def _draw(visit: Visit) -> Reply:
+@pages.post("/sample")
+async def draw_sample(visit: Visit) -> Reply:
+    """Draw accesses by chance."""
     period, wrong = period_of(visit, DUE.days)
     size = visit.fields.get("size", "20")
     if wrong or not (size.isdigit() and 1 <= int(size) <= 200):
-        return await _sample(visit, wrong=wrong or "size_wrong")
+        return await sample(visit, wrong=wrong or "size_wrong")
     async with supervising(visit, "sample", done=DRAWN) as look:
         drawn = await draw(look.queries, period.query(), look.by, int(size))
         look.record.reasons = drawn.reasons(look.organization)
@@ -311,7 +263,9 @@ async def _draw(visit: Visit) -> Reply:
     return _sample_page(visit, last, drawn)
 
 
-async def _review(visit: Visit) -> Reply:
+@pages.post("/sample/review")
+async def review_sample(visit: Visit) -> Reply:
+    """Put on record what came of a sample (rule F6)."""
     number, outcome, findings = (visit.fields.get(name, "") for name in ("sample", "outcome", "findings"))
     async with supervising(visit, "sample", done=REVIEWED) as look:
         drawn = await newest(look.queries, look.by, look.organization, DRAWN, visit.now, number[:16])

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from gateway.errors import GatewayError
 from gateway.model import Answer
 from gateway.routes.pages import open_cases
-from gateway.routes.pages.frame import answer, headers_of
+from gateway.routes.pages.frame import Pages, answer, headers_of
 from gateway.routes.pages.glass import errand, may_break
 from gateway.routes.pages.last_look import last_look
 from gateway.routes.pages.looks import KEPT_SECONDS, Calls, look
@@ -25,20 +25,14 @@ from gateway.summary.assembly import Summary
 from gateway.summary.texts import words_of as summary_words
 from profiles.identifiers import Bsn
 
-router = APIRouter(prefix=f"{ROOT}/cases", include_in_schema=False)
-
-DESK: Final = "coordinator"
+pages: Final = Pages(f"{ROOT}/cases", "coordinator")
 END: Final = b"<!--end-->"  # after each part of a stream
 _AT_ONCE: Final = timedelta(milliseconds=1)  # what came is taken, nothing more is waited for
 
 
-@router.get("")
-async def cases(request: Request) -> Response:
+@pages.get("")
+async def cases(visit: Visit) -> Reply:
     """List one's own open cases."""
-    return await answer(request, _cases, DESK)
-
-
-async def _cases(visit: Visit) -> Reply:
     await visit.note("page", "cases")
     rows = [
         {"id": one.id, **one.told(), "name": who.name if (who := _known(visit, one)) else ""}
@@ -47,23 +41,15 @@ async def _cases(visit: Visit) -> Reply:
     return visit.page("cases.html.j2", visit.words["cases_title"], rows=rows)
 
 
-@router.get("/new")
-async def new(request: Request) -> Response:
+@pages.get("/new")
+async def new(visit: Visit) -> Reply:
     """The form that opens a case and looks somebody up."""
-    return await answer(request, _new, DESK)
-
-
-async def _new(visit: Visit) -> Reply:
     return _form(visit, {}, {})
 
 
-@router.post("/new")
-async def opened(request: Request) -> Response:
+@pages.post("/new")
+async def opened(visit: Visit) -> Reply:
     """Open a case; no case, no look-up (rule B1)."""
-    return await answer(request, _opened, DESK)
-
-
-async def _opened(visit: Visit) -> Reply:
     said = {
         name: visit.fields.get(name, "").strip() for name in ("origin", "who", "why", "responsible", "bsn", "birthDate")
     }
@@ -107,19 +93,9 @@ def _form(visit: Visit, said: dict[str, str], wrong: dict[str, str], status: int
                       origins=ORIGINS, behalf=visit.ports.policy.name(visit.logged.identity.organization))  # fmt: skip
 
 
-@router.get("/{case_id}/person")
-async def person(case_id: str, request: Request) -> Response:
+@pages.get("/{case_id}/person")
+async def person(visit: Visit, case_id: str) -> Reply:
     """Show who it is, to be confirmed before anything else (rule E1)."""
-    return await answer(request, lambda visit: _person(visit, case_id), DESK)
-
-
-@router.post("/{case_id}/person")
-async def confirmed(case_id: str, request: Request) -> Response:
-    """Confirm who it is, or give the birth date of a case that was opened elsewhere."""
-    return await answer(request, lambda visit: _confirmed(visit, case_id), DESK)
-
-
-async def _person(visit: Visit, case_id: str) -> Reply:
     found = await open_cases.mine(visit, case_id)
     patient = open_cases.patient_of(visit, found)
     if not patient.birth_date:
@@ -132,7 +108,9 @@ async def _person(visit: Visit, case_id: str) -> Reply:
                       told=found.told())  # fmt: skip
 
 
-async def _confirmed(visit: Visit, case_id: str) -> Reply:
+@pages.post("/{case_id}/person")
+async def confirmed(visit: Visit, case_id: str) -> Reply:
+    """Confirm who it is, or give the birth date of a case that was opened elsewhere."""
     found = await open_cases.mine(visit, case_id)
     if visit.fields.get("script"):
         visit.logged.keep("script", "", "yes")
@@ -149,24 +127,16 @@ async def _confirmed(visit: Visit, case_id: str) -> Reply:
     return go(f"{ROOT}/cases/{found.id}")
 
 
-@router.post("/{case_id}/close")
-async def close(case_id: str, request: Request) -> Response:
+@pages.post("/{case_id}/close")
+async def close(visit: Visit, case_id: str) -> Reply:
     """Close a case; access under it ends at once."""
-    return await answer(request, lambda visit: _close(visit, case_id), DESK)
-
-
-async def _close(visit: Visit, case_id: str) -> Reply:
     await open_cases.close_case(visit, await open_cases.mine(visit, case_id))
     return go(f"{ROOT}/cases/new" if visit.fields.get("then") == "new" else f"{ROOT}/cases")
 
 
-@router.get("/{case_id}")
-async def page(case_id: str, request: Request) -> Response:
+@pages.get("/{case_id}")
+async def page(visit: Visit, case_id: str) -> Reply:
     """The page of one patient."""
-    return await answer(request, lambda visit: _page(visit, case_id), DESK)
-
-
-async def _page(visit: Visit, case_id: str) -> Reply:
     found = await open_cases.mine(visit, case_id)
     if visit.logged.recall("confirmed", found.id, str) is None:
         return go(f"{ROOT}/cases/{found.id}/person")
@@ -179,7 +149,7 @@ async def _page(visit: Visit, case_id: str) -> Reply:
     return Reply(body)
 
 
-@router.get("/{case_id}/late")
+@pages.router.get("/{case_id}/late")
 async def late(case_id: str, request: Request) -> Response:
     """What came after the page was shown: each part is a look of its own, on the record before it is sent (F2)."""
     parts: list[View] = []
@@ -191,7 +161,7 @@ async def late(case_id: str, request: Request) -> Response:
             parts.append(kept.on(visit))
         return Reply(status=204)
 
-    given = await answer(request, begin, DESK)
+    given = await answer(request, begin, pages.desk)
     if not parts or given.status_code != 204:
         return given
     return StreamingResponse(

@@ -6,13 +6,11 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
-
 from gateway.audit.pages import noted
 from gateway.model import Answer
 from gateway.office import ToldError
 from gateway.routes.pages import open_cases, paper
-from gateway.routes.pages.frame import answer
+from gateway.routes.pages.frame import Pages
 from gateway.routes.pages.glass import errand
 from gateway.routes.pages.looks import look
 from gateway.routes.pages.open_cases import Mine
@@ -22,9 +20,7 @@ from gateway.routes.pages.spelling import spelled
 from gateway.routes.pages.visit import ROOT, ZONE, Reply, Visit, go
 from gateway.summary.assembly import Summary
 
-router = APIRouter(prefix=ROOT, include_in_schema=False)
-
-DESK: Final = "coordinator"
+pages: Final = Pages(ROOT, "coordinator")
 SHORTEST, LONGEST = 10, 2000
 _FORM: Final = ("1", "2", "3", "4", "5")
 _SPELLED: Final = frozenset({"allergies", "medication"})
@@ -46,13 +42,9 @@ async def _made(visit: Visit, case_id: str, interaction: str) -> tuple[Mine, She
     return found, made[0]
 
 
-@router.get("/cases/{case_id}/phone")
-async def phone(case_id: str, request: Request) -> Response:
+@pages.get("/cases/{case_id}/phone")
+async def phone(visit: Visit, case_id: str) -> Reply:
     """What matters, to read out, with names spelled."""
-    return await answer(request, lambda visit: _phone(visit, case_id), DESK)
-
-
-async def _phone(visit: Visit, case_id: str) -> Reply:
     made = await _made(visit, case_id, "summary")
     if made is None:
         return go(f"{ROOT}/cases/{case_id}/person")
@@ -66,13 +58,9 @@ async def _phone(visit: Visit, case_id: str) -> Reply:
                       name_spelled=spelled(page.name, visit.language))  # fmt: skip
 
 
-@router.get("/cases/{case_id}/print")
-async def print_page(case_id: str, request: Request) -> Response:
+@pages.get("/cases/{case_id}/print", fresh=True)
+async def print_page(visit: Visit, case_id: str) -> Reply:
     """The page for paper; asks a fresh login, and is on the record as a print (attack 184, F2)."""
-    return await answer(request, lambda visit: _print(visit, case_id), DESK, fresh=True)
-
-
-async def _print(visit: Visit, case_id: str) -> Reply:
     made = await _made(visit, case_id, "print")
     if made is None:
         return go(f"{ROOT}/cases/{case_id}/person")
@@ -81,13 +69,9 @@ async def _print(visit: Visit, case_id: str) -> Reply:
                       stamp=_stamp(visit, page, found.id))  # fmt: skip
 
 
-@router.get("/cases/{case_id}/summary.pdf")
-async def pdf(case_id: str, request: Request) -> Response:
+@pages.get("/cases/{case_id}/summary.pdf", fresh=True)
+async def pdf(visit: Visit, case_id: str) -> Reply:
     """The same as a file."""
-    return await answer(request, lambda visit: _pdf(visit, case_id), DESK, fresh=True)
-
-
-async def _pdf(visit: Visit, case_id: str) -> Reply:
     made = await _made(visit, case_id, "print")
     if made is None:
         return go(f"{ROOT}/cases/{case_id}/person")
@@ -104,25 +88,17 @@ def _stamp(visit: Visit, page: Sheet, case: str) -> Stamp:
                  lambda number, all_: words.say("print_page", page=number, pages=all_))  # fmt: skip
 
 
-@router.get("/cases/{case_id}/report")
-async def report(case_id: str, request: Request) -> Response:
+@pages.get("/cases/{case_id}/report")
+async def report(visit: Visit, case_id: str) -> Reply:
     """The form to tell a source that something is wrong."""
-    return await answer(request, lambda visit: _report(visit, case_id), DESK)
-
-
-@router.post("/cases/{case_id}/report")
-async def reported(case_id: str, request: Request) -> Response:
-    """Tell a source that something is wrong; it changes nothing here."""
-    return await answer(request, lambda visit: _reported(visit, case_id), DESK)
-
-
-async def _report(visit: Visit, case_id: str) -> Reply:
     found = await open_cases.mine(visit, case_id)
     await visit.note("page", "report", patient=open_cases.patient_of(visit, found), case=found.id)
     return _report_form(visit, found, {})
 
 
-async def _reported(visit: Visit, case_id: str) -> Reply:
+@pages.post("/cases/{case_id}/report")
+async def reported(visit: Visit, case_id: str) -> Reply:
+    """Tell a source that something is wrong; it changes nothing here."""
     found = await open_cases.mine(visit, case_id)
     seen = visit.logged.recall("seen", found.id, Seen)
     text, item = visit.fields.get("about", "").strip(), visit.fields.get("item", "")
@@ -151,33 +127,21 @@ def _report_form(visit: Visit, found: Mine, wrong: dict[str, str], status: int =
                       wrong=wrong, said=visit.fields)  # fmt: skip
 
 
-@router.get("/capacity")
-async def capacity(request: Request) -> Response:
+@pages.get("/capacity")
+async def capacity(visit: Visit) -> Reply:
     """Capacity of the region: no connection, until there is one."""
-    return await answer(request, _capacity, DESK)
-
-
-async def _capacity(visit: Visit) -> Reply:
     return visit.page("capacity.html.j2", visit.words["capacity_title"])
 
 
-@router.get("/paper")
-async def form(request: Request) -> Response:
+@pages.get("/paper")
+async def form(visit: Visit) -> Reply:
     """The form for when the gateway is down, to be printed beforehand."""
-    return await answer(request, _paper, DESK)
-
-
-async def _paper(visit: Visit) -> Reply:
     return visit.page("paper.html.j2", visit.words["paper_title"], parts=_form_parts(visit))
 
 
-@router.get("/paper.pdf")
-async def form_file(request: Request) -> Response:
+@pages.get("/paper.pdf")
+async def form_file(visit: Visit) -> Reply:
     """The same as a file."""
-    return await answer(request, _paper_file, DESK)
-
-
-async def _paper_file(visit: Visit) -> Reply:
     words, at = visit.words, visit.now.astimezone(ZONE).strftime("%d-%m-%Y")
     stamp = Stamp(words["paper_title"], at, words["paper_intro"],
                   lambda number, all_: words.say("print_page", page=number, pages=all_))  # fmt: skip

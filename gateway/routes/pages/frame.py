@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl, quote
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
 from gateway import envelope
 from gateway.errors import GatewayError, Invalid, Refused, Unavailable
@@ -20,6 +21,7 @@ from gateway.routes.pages.visit import ROOT, Barred, Reply, Visit, go
 log: Final = logging.getLogger("gateway.pages")
 
 Work = Callable[[Visit], Awaitable[Reply]]
+Page = TypeVar("Page", bound=Callable[..., Awaitable[Reply]])
 
 MAXIMUM_FORM_BYTES: Final = 65_536
 _LOCAL: Final = re.compile(r"/pages(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,79}){0,6}/?")
@@ -34,6 +36,34 @@ _HEADERS: Final = {name.decode(): value.decode() for name, value in envelope.SEC
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+
+
+class Pages:
+    """The pages below one address, for one desk: each is a function of the visit and of the values in its path."""
+
+    __slots__ = ("desk", "router")
+
+    def __init__(self, prefix: str, desk: str = "") -> None:
+        self.desk = desk
+        self.router = APIRouter(prefix=prefix, include_in_schema=False)
+
+    def get(self, path: str, *, fresh: bool = False) -> Callable[[Page], Page]:
+        """A page that is looked at; `fresh`: see `answer`."""
+        return self._at("GET", path, fresh)
+
+    def post(self, path: str, *, fresh: bool = False) -> Callable[[Page], Page]:
+        """A form that is sent in; `fresh`: see `answer`."""
+        return self._at("POST", path, fresh)
+
+    def _at(self, method: str, path: str, fresh: bool) -> Callable[[Page], Page]:
+        def taken(page: Page) -> Page:
+            async def endpoint(request: Request) -> Response:
+                return await answer(request, partial(page, **request.path_params), self.desk, fresh=fresh)
+
+            self.router.add_api_route(path, endpoint, methods=[method])
+            return page
+
+        return taken
 
 
 async def answer(request: Request, work: Work, desk: str = "", *, fresh: bool = False) -> Response:

@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
-
 from consent.emergency import CANNOT_CONSENT, LASTS, THREATS
 from gateway.oauth.grounds import MAXIMUM_TEXT
 from gateway.oauth.login import Errand
 from gateway.routes.pages import open_cases
 from gateway.routes.pages.desks import BREAKING, purposes
-from gateway.routes.pages.frame import answer
+from gateway.routes.pages.frame import Pages
 from gateway.routes.pages.open_cases import Mine
 from gateway.routes.pages.visit import ROOT, Barred, Reply, Visit, go
 
-router = APIRouter(prefix=f"{ROOT}/cases", include_in_schema=False)
-
-DESK: Final = "coordinator"
+pages: Final = Pages(f"{ROOT}/cases", "coordinator")
 SHORTEST: Final = 10  # characters of the reason
 
 
@@ -42,26 +38,18 @@ def may_break(visit: Visit) -> bool:
     return BREAKING in purposes(visit.logged.identity, visit.logged.role, visit.ports)
 
 
-@router.get("/{case_id}/glass")
-async def ask(case_id: str, request: Request) -> Response:
+@pages.get("/{case_id}/glass", fresh=True)
+async def ask(visit: Visit, case_id: str) -> Reply:
     """The grounds to be stated."""
-    return await answer(request, lambda visit: _ask(visit, case_id), DESK, fresh=True)
-
-
-@router.post("/{case_id}/glass")
-async def broken(case_id: str, request: Request) -> Response:
-    """Break the glass: the custodians are told at once and somebody else will look at it."""
-    return await answer(request, lambda visit: _broken(visit, case_id), DESK, fresh=True)
-
-
-async def _ask(visit: Visit, case_id: str) -> Reply:
     found = await open_cases.mine(visit, case_id)
     if not may_break(visit):
         raise Barred("role-refused", 403, visit.words["glass_not_you"])
     return _form(visit, found, {})
 
 
-async def _broken(visit: Visit, case_id: str) -> Reply:
+@pages.post("/{case_id}/glass", fresh=True)
+async def broken(visit: Visit, case_id: str) -> Reply:
+    """Break the glass: the custodians are told at once and somebody else will look at it."""
     found = await open_cases.mine(visit, case_id)
     if not may_break(visit):
         raise Barred("role-refused", 403, visit.words["glass_not_you"])

@@ -7,33 +7,27 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Response
 
 from gateway.audit.pages import noted
 from gateway.errors import Invalid, Refused, Unavailable
 from gateway.oauth.login import Errand, Identity, leave
 from gateway.routes.pages.desks import desk_of
-from gateway.routes.pages.frame import answer, begun, cookie, local, onward, welcome
+from gateway.routes.pages.frame import Pages, begun, cookie, local, onward, welcome
 from gateway.routes.pages.provider import PENDING, Provider
 from gateway.routes.pages.sessions import Session
 from gateway.routes.pages.visit import ROOT, Reply, Visit, go
 
-router = APIRouter(prefix=ROOT, include_in_schema=False)
-
-rest = APIRouter(prefix=ROOT, include_in_schema=False)  # mounted last
-
+pages: Final = Pages(ROOT)
+rest: Final = Pages(ROOT)  # mounted last
 LOGIN_COOKIE: Final = "login"
 _STATIC: Final = {"style.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
 
 
-@router.get("")
-@router.get("/")
-async def first(request: Request) -> Response:
+@pages.get("")
+@pages.get("/")
+async def first(visit: Visit) -> Reply:
     """The page of one's own work; who is not logged in reads how to."""
-    return await answer(request, _first)
-
-
-async def _first(visit: Visit) -> Reply:
     session = visit.session
     if session is None:
         return welcome(visit)
@@ -48,13 +42,9 @@ async def _first(visit: Visit) -> Reply:
     )
 
 
-@router.get("/role")
-async def roles(request: Request) -> Response:
+@pages.get("/role")
+async def roles(visit: Visit) -> Reply:
     """Choose another role of one's own."""
-    return await answer(request, _roles)
-
-
-async def _roles(visit: Visit) -> Reply:
     if visit.session is None:
         return go(ROOT)
     identity = visit.session.identity
@@ -64,13 +54,9 @@ async def _roles(visit: Visit) -> Reply:
     )
 
 
-@router.post("/role")
-async def role(request: Request) -> Response:
+@pages.post("/role")
+async def role(visit: Visit) -> Reply:
     """Work in a role of one's own."""
-    return await answer(request, _role)
-
-
-async def _role(visit: Visit) -> Reply:
     session, wanted = visit.logged, visit.fields.get("role", "")
     if wanted not in session.identity.roles:
         raise Refused("role-refused", role="?", why="it is not a role of the person who logged in")
@@ -78,25 +64,17 @@ async def _role(visit: Visit) -> Reply:
     return go(ROOT)
 
 
-@router.get("/login")
-async def login(request: Request) -> Response:
+@pages.get("/login")
+async def login(visit: Visit) -> Reply:
     """Leave for the provider."""
-    return await answer(request, _login)
-
-
-async def _login(visit: Visit) -> Reply:
     browser, secure = secrets.token_urlsafe(24), visit.state.secure
     url = await _provider(visit).leave(browser, local(visit.fields.get("to", ROOT)), again="again" in visit.fields)
     return go(url, cookie(LOGIN_COOKIE, browser, secure=secure, seconds=int(PENDING.total_seconds())))
 
 
-@router.get("/callback")
-async def callback(request: Request) -> Response:
+@pages.get("/callback")
+async def callback(visit: Visit) -> Reply:
     """Come back from the provider."""
-    return await answer(request, _callback)
-
-
-async def _callback(visit: Visit) -> Reply:
     gone = cookie(LOGIN_COOKIE, "", secure=visit.state.secure, seconds=0)
     try:
         state, code = visit.fields.get("state", ""), visit.fields.get("code", "")
@@ -140,13 +118,9 @@ async def _first_token(visit: Visit, role: str) -> None:
     await visit.enter(Errand(purpose=purpose, role=role))
 
 
-@router.post("/logout")
-async def logout(request: Request) -> Response:
+@pages.post("/logout")
+async def logout(visit: Visit) -> Reply:
     """End the session here; its tokens are refused everywhere."""
-    return await answer(request, _logout)
-
-
-async def _logout(visit: Visit) -> Reply:
     session = visit.logged
     callers = [caller for _, caller in session.tokens.values()]
     visit.sessions.close(session)  # first: whatever fails after this, nobody goes on in it
@@ -159,42 +133,30 @@ async def _logout(visit: Visit) -> Reply:
     return Reply(shown.body, cookies=(gone,), headers={"clear-site-data": '"cache", "storage"'})
 
 
-@router.get("/ended")
-async def ended(request: Request) -> Response:
+@pages.get("/ended")
+async def ended(visit: Visit) -> Reply:
     """Say that the session ended; nothing of a patient stays on the screen."""
-    return await answer(request, _ended)
-
-
-async def _ended(visit: Visit) -> Reply:
     if visit.session is not None:
         return go(ROOT)
     return visit.page("ended.html.j2", visit.words["ended_title"], left=False)
 
 
-@router.post("/stay")
-async def stay(request: Request) -> Response:
+@pages.post("/stay")
+async def stay(visit: Visit) -> Reply:
     """Go on with the session; the page asks it when the person says so."""
-    return await answer(request, _stay)
-
-
-async def _stay(visit: Visit) -> Reply:
     return Reply(status=204) if visit.session else Reply(status=401)
 
 
-@router.get("/language/{language}")
-async def language(language: str, request: Request) -> Response:
+@pages.get("/language/{language}")
+async def choose(visit: Visit, language: str) -> Reply:
     """Read the pages in another language."""
-
-    async def chosen(visit: Visit) -> Reply:
-        if language not in ("nl", "en"):
-            raise Invalid("not-found", what="this language")
-        back = local(visit.fields.get("back", ROOT))
-        return go(back, cookie("language", language, secure=visit.state.secure, seconds=31_536_000))
-
-    return await answer(request, chosen)
+    if language not in ("nl", "en"):
+        raise Invalid("not-found", what="this language")
+    back = local(visit.fields.get("back", ROOT))
+    return go(back, cookie("language", language, secure=visit.state.secure, seconds=31_536_000))
 
 
-@router.get("/static/{name}")
+@pages.router.get("/static/{name}")
 async def static(name: str) -> Response:
     """The style sheet and the script; they hold nothing of anybody."""
     if name not in _STATIC:
@@ -205,13 +167,9 @@ async def static(name: str) -> Response:
 
 
 @rest.get("/{path:path}")
-async def unknown(path: str, request: Request) -> Response:
+async def unknown(_: Visit, path: str) -> Reply:
     """Say that there is no such page."""
     del path
-    return await answer(request, _unknown)
-
-
-async def _unknown(_: Visit) -> Reply:
     raise Invalid("not-found", what="this page")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from importlib import resources
 from typing import Any
+
+from profiles.layers import toml
 
 
 def table(name: str) -> dict[str, Any]:
-    """Read one TOML table shipped with the package, such as "purposes.toml"."""
-    return tomllib.loads(resources.files("consent").joinpath(name).read_text(encoding="utf-8"))
+    """Read one TOML table shipped with the package, such as "purposes.toml", and what the region laid over it."""
+    return toml("consent", name)

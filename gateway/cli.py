@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.adapters.guidelines import use_before
 from gateway.errors import StartError, Unavailable
 from gateway.version import __version__
 
@@ -45,16 +46,22 @@ KEEP_THEIR_OWN: Final = frozenset({"serve", "demo", "selftest-client", "inbox"})
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     """Run one command and give its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    said = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - read once, here
     parser = argparse.ArgumentParser(prog="gateway", description="FHIR R4 gateway for one ROAZ region")
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in given if not word.startswith("-")), "")
+    try:
+        use_before(given, said)
+    except StartError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return error.exit_code
     for name, summary in COMMANDS.items():
         added = commands.add_parser(name, help=summary, description=summary)
         if name == wanted:
             importlib.import_module(f"gateway.commands.{name.replace('-', '_')}").arguments(added)
     options = parser.parse_args(given)
-    options.environment = dict(os.environ) if environment is None else dict(environment)  # noqa: TID251 - read once, here
+    options.environment = said
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         if options.command in KEEP_THEIR_OWN or not _configured(options):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,17 +22,8 @@ RESERVED = frozenset(
 )  # files of a folder that are no maps
 
 
-def use(files: Mapping[str, str]) -> None:
-    """Lay the maps and code maps of a region over ours: a file of the same path replaces, joined files are added to.
-
-    Called once, before the first message; `files` is by path in this package ("maps/hl7v2/ZXX.yaml").
-    """
-    tables.lay(files)
-    forget()
-
-
 def forget() -> None:
-    """Forget everything that was read or compiled from data files."""
+    """Forget everything that was read or compiled from data files: a region laid others over them."""
     for one in (
         tables.table,
         tables.names,

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Final
 
 import yaml
 
+from profiles import layers
+
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # These say something of many maps: a region adds to them. Every other file it gives stands in place of ours.
 _JOINED: Final = frozenset(
     {"types", "messages", "profiles", "vital-signs", "documents", "categories", "renames", "mixtures"}
 )
-_layers: list[Mapping[str, str]] = []  # files a region gives, by their path in this package; the last one wins
-
-
-def lay(files: Mapping[str, str]) -> None:
-    """Lay files over those of the package. `mappings.library.use` does this and forgets what was compiled."""
-    _layers.append(dict(files))
-
-
-def lift() -> None:
-    """Take every layer away again."""
-    _layers.clear()
 
 
 @cache
@@ -38,10 +28,9 @@ def table(path: str) -> Any:  # noqa: ANN401 - a data file is any tree of plain 
     own = resources.files("mappings").joinpath(path)
     if own.is_file():
         found = _read(own.read_text(encoding="utf-8"))
-    for layer in _layers:
-        if path in layer:
-            added = _read(layer[path])
-            found = _joined(found, added) if found is not None and _is_joined(path) else added
+    for text in layers.texts(path):
+        added = _read(text)
+        found = _joined(found, added) if found is not None and _is_joined(path) else added
     if found is None:
         raise FileNotFoundError(path)
     return found
@@ -52,8 +41,7 @@ def names(folder: str, suffix: str = ".yaml") -> tuple[str, ...]:
     """Name the data files of one folder, sorted, without their suffix."""
     own = resources.files("mappings").joinpath(folder)
     entries = {entry.name for entry in own.iterdir()} if own.is_dir() else set()
-    for layer in _layers:
-        entries |= {path.rpartition("/")[2] for path in layer if path.rpartition("/")[0] == folder}
+    entries |= {path.rpartition("/")[2] for path in layers.paths(folder)}
     return tuple(sorted(entry.removesuffix(suffix) for entry in entries if entry.endswith(suffix)))
 
 

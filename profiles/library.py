@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from profiles import layers
 from profiles.definitions import definitions
 from profiles.duties import NATIVE, Duties
 from profiles.elements import Compiler
@@ -24,6 +25,7 @@ from profiles.terminology import ValueSet
 
 SHIPPED: Final = "roaz-2026.1"
 SUFFIX: Final = ".json.xz"
+DEFINITIONS: Final = f"-definitions{SUFFIX}"
 
 
 class _Contents(msgspec.Struct):
@@ -60,6 +62,11 @@ class Library:
         self.duties = {
             errors_only: Duties(self, self._contents.types, errors_only=errors_only) for errors_only in (False, True)
         }
+
+    def add(self, facts: Json) -> None:
+        """Take in what was compiled beside the set, before anything of it is asked for."""
+        for name, rows in (("profiles", self._contents.profiles), ("value_sets", self._contents.value_sets)):
+            rows.update({url: msgspec.Raw(msgspec.json.encode(row)) for url, row in facts[name].items()})
 
     @property
     def profiles(self) -> tuple[str, ...]:
@@ -189,8 +196,14 @@ def _errata() -> dict[str, Any]:
 
 @cache
 def shipped() -> Library:
-    """Read the profile set of this release, once."""
-    return Library(files("profiles.definitions").joinpath(SHIPPED + SUFFIX).read_bytes())
+    """Read the profile set of this release with what the region adds to it, once."""
+    found = Library(files("profiles.definitions").joinpath(SHIPPED + SUFFIX).read_bytes())
+    texts = [text for path in layers.paths("profiles") for text in layers.texts(path)]
+    if texts:
+        from profiles.additions import added  # noqa: PLC0415 - only who adds profiles loads the compiler of them
+
+        found.add(added("region", texts))
+    return found
 
 
 def read_library(place: FilePath) -> Library:

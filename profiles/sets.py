@@ -57,8 +57,8 @@ class Definitions:
         return found if found and version in ("", found.get("version"), found.get("fhirVersion")) else None
 
 
-def compiled(name: str, definitions: Definitions) -> Json:
-    """Compile a profile set.
+def compiled(name: str, definitions: Definitions, only: frozenset[str] = frozenset()) -> Json:
+    """Compile a profile set; of its definitions these only, where some are named.
 
     Raises:
         NoSnapshot: a profile rests on something that is in none of the packages, and names both.
@@ -69,6 +69,8 @@ def compiled(name: str, definitions: Definitions) -> Json:
     for url, structure in sorted(definitions.structures.items()):
         if structure["kind"] == "logical" or structure.get("fhirVersion", "4.0.1")[:3] != "4.0":
             continue
+        if only and url not in only:
+            continue
         try:
             if structure.get("derivation") == "constraint":
                 profiles[url] = profile_facts(structure, snapshots)
@@ -78,7 +80,9 @@ def compiled(name: str, definitions: Definitions) -> Json:
             message = f"{url}: {error}"
             raise NoSnapshot(message) from None
     expansions = Expansions(definitions.value_sets, definitions.code_systems)
-    wanted = sorted({url.partition("|")[0] for url in _value_sets((profiles, types))})
+    wanted = sorted(
+        {url.partition("|")[0] for url in _value_sets((profiles, types))} | only & definitions.value_sets.keys()
+    )
     return {
         "name": name,
         "packages": definitions.packages,

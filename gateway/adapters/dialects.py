@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -11,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import StartError
+from profiles.layers import paths, toml
 
 IDENTIFIER: Final = "identifier"
 _FOLDER: Final = "dialects"
@@ -137,12 +137,9 @@ def partial_by_dialect() -> dict[str, frozenset[str]]:
 
 @cache
 def _dialects() -> dict[str, Dialect]:
-    folder = resources.files(__package__) / _FOLDER
-    files = [
-        msgspec.convert(tomllib.loads(entry.read_text(encoding="utf-8")), _File)
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    ]
+    own = (f"{_FOLDER}/{entry.name}" for entry in (resources.files(__package__) / _FOLDER).iterdir())
+    names = {path for path in (*own, *paths(_FOLDER)) if path.endswith(".toml")}
+    files = [msgspec.convert(toml(__package__, name), _File) for name in sorted(names)]
     return {file.name: _made(file) for file in files}
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gateway.adapters.guidelines import use_guidelines
+from gateway.adapters.guidelines import STORE
 from gateway.clock import SystemClock
 from gateway.errors import StartError
 from gateway.model import Json, instant
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, help="default: seen from the content")
     parser.add_argument("--map", default="", help="name of the map; default: chosen by the content")
     parser.add_argument(
-        "--guidelines", type=Path, default=Path("guidelines"), metavar="DIR", help="where this gateway reads guidelines"
+        "--guidelines", type=Path, default=STORE, metavar="DIR", help="where this gateway reads guidelines"
     )
     parser.add_argument(
         "--as",
@@ -46,7 +46,6 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         message = f"{options.file}: {error.strerror}"
         raise StartError(message, 1) from None
-    use_guidelines(options.guidelines)
     format_ = options.format or guess(body)
     if format_ not in formats():
         message = f"{options.file}: format '{format_ or 'unknown'}' cannot be mapped by this version; possible: {', '.join(formats())}"

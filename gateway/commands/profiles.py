@@ -14,13 +14,12 @@ from gateway.model import Json
 from profiles import build as structure
 from profiles import exact
 from profiles.fhirpath import InvalidExpression
-from profiles.library import SHIPPED, SUFFIX, Library, SetUnreadable, read_library, shipped
+from profiles.library import DEFINITIONS, SHIPPED, SUFFIX, Library, SetUnreadable, read_library, shipped
 from profiles.packages import PackageUnreadable, read_package
 from profiles.rules import refuse_unknown_expressions
 from profiles.sets import compiled, differences, gathered, packed, pruned, read_pruned, write
 from profiles.snapshot import NoSnapshot
 
-_DEFINITIONS: Final = "-definitions.json.xz"
 _QUICK: Final = 3  # what is added here need not be small
 _FOLDERS: Final = ("r4-core", "r4-terminology")
 
@@ -73,7 +72,7 @@ def run_build(options: argparse.Namespace) -> int:
         sizes = [
             structure.write(core, options.out / "r4.json.xz"),
             write(packed(facts), options.out / (SHIPPED + SUFFIX)),
-            write(packed(pruned(made)), options.out / (SHIPPED + _DEFINITIONS)),
+            write(packed(pruned(made)), options.out / (SHIPPED + DEFINITIONS)),
         ]
     except (PackageUnreadable, NoSnapshot, InvalidExpression) as error:
         raise StartError(str(error), 1) from None
@@ -96,7 +95,7 @@ def run_add(options: argparse.Namespace) -> int:
         refuse_unknown_expressions(facts)
         options.store.mkdir(parents=True, exist_ok=True)
         write(packed(facts, _QUICK), options.store / (options.name + SUFFIX))
-        write(packed(pruned(made), _QUICK), options.store / (options.name + _DEFINITIONS))
+        write(packed(pruned(made), _QUICK), options.store / (options.name + DEFINITIONS))
     except (PackageUnreadable, NoSnapshot, InvalidExpression) as error:
         raise StartError(str(error), 1) from None
     except OSError as error:
@@ -108,8 +107,8 @@ def run_add(options: argparse.Namespace) -> int:
 
 def _definitions(name: str, store: Path) -> bytes:
     if name == SHIPPED:
-        return files("profiles.definitions").joinpath(SHIPPED + _DEFINITIONS).read_bytes()
-    return (store / (name + _DEFINITIONS)).read_bytes()
+        return files("profiles.definitions").joinpath(SHIPPED + DEFINITIONS).read_bytes()
+    return (store / (name + DEFINITIONS)).read_bytes()
 
 
 def run_list(options: argparse.Namespace) -> int:
@@ -117,7 +116,7 @@ def run_list(options: argparse.Namespace) -> int:
     names = [SHIPPED]
     if options.store.is_dir():
         found = (path.name for path in sorted(options.store.glob("*" + SUFFIX)))
-        names += [name.removesuffix(SUFFIX) for name in found if not name.endswith(_DEFINITIONS)]
+        names += [name.removesuffix(SUFFIX) for name in found if not name.endswith(DEFINITIONS)]
     for name in names:
         library = opened(name, options.store)
         print(f"{name}: {len(library.profiles)} profiles and extensions")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final, Literal
 
 from gateway.errors import Invalid
 from gateway.model import Item, Json
+from profiles.layers import toml
 
 Claim = Literal["data", "none", "part-none", "not-told"]
 
-_TABLE: Final[dict[str, Any]] = tomllib.loads(files(__package__).joinpath("sections.toml").read_text(encoding="utf-8"))
+_TABLE: Final[dict[str, Any]] = toml("gateway.summary", "sections.toml")
 _SYSTEMS: Final[dict[str, str]] = _TABLE["systems"]
 
 

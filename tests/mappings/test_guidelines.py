@@ -12,11 +12,11 @@ import pytest
 from gateway.adapters.guidelines import use_guidelines
 from gateway.cli import main
 from gateway.errors import StartError
-from mappings import tables
 from mappings.library import forget
 from mappings.linting import check_maps
 from mappings.model import NotMappable, Origin
 from mappings.translation import translate
+from profiles import layers
 from profiles.exact import encode
 
 GUIDE = Path(__file__).parents[2] / "docs" / "mapping-guide.md"
@@ -29,7 +29,7 @@ CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 @pytest.fixture(autouse=True)
 def _ours_again() -> Iterator[None]:
     yield
-    tables.lift()
+    layers.lift()
     forget()
 
 
@@ -46,7 +46,7 @@ def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def forgotten() -> None:
     """Each command is a process of its own."""
-    tables.lift()
+    layers.lift()
     forget()
 
 

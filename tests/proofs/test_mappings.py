@@ -14,6 +14,7 @@ from mappings import library, tables
 from mappings.downgrade import downgrade
 from mappings.model import Origin
 from mappings.translation import translate
+from profiles import layers
 from profiles.exact import encode
 from tests.mappings.test_downgrade import facts
 from tests.proofs.resources import SUMMARY, Maker
@@ -72,7 +73,7 @@ def test_a_map_with_a_line_less_gives_something_else(whole: bool, monkeypatch: p
         before = _outcome(mine)
         less = {**content, "elements": {name: one for name, one in content["elements"].items() if name != line}}
         with monkeypatch.context() as patch:
-            patch.setattr(tables, "_layers", [{path: yaml.safe_dump(less)}])
+            patch.setitem(layers._LAYERS, "less", {path: yaml.safe_dump(less)})
             library.forget()
             if mine and _outcome(mine) == before:
                 survived.append(f"{path}: {line}")

@@ -25,8 +25,11 @@ from mappings.v3_times import child, flat
 _ACTS: Final = frozenset(
     {"observation", "act", "procedure", "substanceAdministration", "supply", "encounter", "organizer"}
 )
-_SHARED: Final = frozenset({"Practitioner", "PractitionerRole", "Organization", "Medication", "RelatedPerson"})
+_SHARED: Final = frozenset(
+    {"Practitioner", "PractitionerRole", "Organization", "Location", "Medication", "RelatedPerson"}
+)
 _NOBODYS: Final = _SHARED - {"RelatedPerson"} | {"Patient"}  # named by their number alone, whoever the patient is
+_CONTENT: Final = frozenset({"Medication", "Location"})  # referred to by what is said of them
 _APPLICATIONS: Final = frozenset({"Device-author", "Device-application"})  # devices that are nobody's: software
 _EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
 # What says two things: who somebody is and as what, what a document says and that it exists.
@@ -229,8 +232,8 @@ class Making:
         if target == "Patient":
             self._patient = identity
             self.reading.links["Patient"] = key
-        if target == "Medication":
-            self._numbers[f"Medication|{flat(node)}"] = key
+        if target in _CONTENT:
+            self._numbers[f"{target}|{flat(node)}"] = key
         if target == "PractitionerRole":
             self._numbers[role_key(node)] = key
         for one in node.get("id", []):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from mappings.concepts import concept_map, renames
 from mappings.model import Json
 from mappings.reading import Reading
-from mappings.v3_times import attribute, child, children, moment, number, period
+from mappings.v3_times import attribute, child, children, flat, moment, number, period
 from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 
 Convert = Callable[[Reading, Any, Any], Any]
@@ -51,6 +51,16 @@ def identifier(reading: Reading, node: Json) -> Json | None:
     if system:
         return {"system": "urn:ietf:rfc:3986", "value": f"urn:oid:{root}"}
     return {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{root.lower()}"} if _UUID.match(root) else None
+
+
+def _identifier(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
+    """Read an II, with the use the map gives it."""
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        made = identifier(reading, container[key])
+        return {"use": arguments, **made} if made and arguments else made
+
+    return convert
 
 
 def concept(reading: Reading, node: Json) -> Json | None:
@@ -346,11 +356,16 @@ def _in_force(reading: Reading, node: Json) -> str | None:
     return "inactive" if end and end[:10] < reading.origin.received[: len(end[:10])] else None
 
 
+def place(node: Json) -> str:
+    """Refer to a place by what is said of it: a place seldom has a number."""
+    return f"{PENDING}Location|{flat(node)}"
+
+
 def _facility(reading: Reading, node: Json) -> Json | None:
     names = [child(child(node, "location"), "name"), child(child(node, "serviceProviderOrganization"), "name")]
     display = ", ".join(text for one in names if (text := attribute(reading, one, "_text")))
     found = next((made for one in children(node, "id") if (made := identifier(reading, one))), None)
-    made = {"identifier": found, "display": display}
+    made = {"reference": place(node) if display else "", "identifier": found, "display": display}
     return {name: value for name, value in made.items() if value} or None
 
 
@@ -359,7 +374,7 @@ def _each(read: Callable[[Reading, Json], Any]) -> Callable[[Any], Convert]:
 
 
 V3_FUNCTIONS: Final[dict[str, Callable[[Any], Convert]]] = {
-    "v3-identifier": _each(identifier),
+    "v3-identifier": _identifier,
     "v3-concept": _each(concept),
     "v3-quantity": _each(quantity),
     "v3-value": _value,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mappings.concepts import concept_map
 from mappings.model import Json
 from mappings.reading import Reading
-from mappings.v3_functions import PENDING, identifier
+from mappings.v3_functions import PENDING, identifier, place
 from mappings.v3_functions import concept as read_concept
 from mappings.v3_times import attribute, child, children
 
@@ -264,7 +264,8 @@ def _named(reading: Reading, node: Json, linked: tuple[str, ...]) -> Json | None
     number = next((one for one in numbers if one), None)
     if number:
         made["identifier"] = number
-    is_provider = any(one.get("root") == _URA for one in children(node, "id"))
+    is_payor = child(node, "code").get("code") == "PAYOR"
+    is_provider = is_payor or any(one.get("root") == _URA for one in children(node, "id"))
     target, owner = ("Practitioner", node) if person and not is_provider else ("Organization", scoping or node)
     if is_provider:
         owner = node
@@ -275,6 +276,8 @@ def _named(reading: Reading, node: Json, linked: tuple[str, ...]) -> Json | None
     display = ", ".join(dict.fromkeys(name for name in names if name))
     if display:
         made["display"] = display
+        if "Location" in linked:
+            made["reference"] = place(node)
     return made if made.keys() - {"reference"} else None
 
 

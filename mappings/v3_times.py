@@ -15,6 +15,7 @@ Convert = Callable[[Reading, Any, Any], Any]
 
 _UNITS: Final = {"s": "seconde", "min": "minuut", "h": "uur", "d": "dag", "wk": "week", "mo": "maand", "a": "jaar"}
 _DURATION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Duration"
+_CONDITION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-PeriodOfUse.Condition"
 _EXACT: Final = "http://hl7.org/fhir/StructureDefinition/timing-exact"
 _HOUR: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?\Z")
 _DAYS: Final = frozenset({"mon", "tue", "wed", "thu", "fri", "sat", "sun"})
@@ -140,6 +141,32 @@ def _period(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature 
         return period(reading, container[key]) or None
 
     return convert
+
+
+def _period_of_use(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a transform
+    """Read the period an agreement is for, with the condition it depends on.
+
+    Spec: mp-MedicationAgreement, ext-PeriodOfUse.Condition ('3 days before the operation').
+    """
+
+    def convert(reading: Reading, container: Any, key: Any) -> Json | None:  # noqa: ANN401 - a node of any shape
+        made = period(reading, container[key])
+        criterion = child(child(container[key].get("^"), "precondition"), "criterion")
+        text = attribute(reading, child(criterion, "text"), "_text")
+        if text:
+            made["extension"] = [*made.get("extension", ()), {"url": _CONDITION, "valueString": text}]
+        return made or None
+
+    return convert
+
+
+def _repeats(reading: Reading, node: Json) -> int | None:
+    """Say how often a dispense may be repeated: HL7 v3 counts the first one too.
+
+    Spec: HL7 v3 RIM Act.repeatNumber; FHIR R4 MedicationRequest.dispenseRequest.numberOfRepeatsAllowed.
+    """
+    times = number(reading, node)
+    return int(times) - 1 if times is not None and is_count(times) else None
 
 
 def _effective(arguments: Any) -> Convert:  # noqa: ANN401 - a YAML value
@@ -308,6 +335,8 @@ V3_TIMES: Final[dict[str, Callable[[Any], Convert]]] = {
     "v3-date-time": _date_time,
     "v3-instant": _instant,
     "v3-period": _period,
+    "v3-period-of-use": _period_of_use,
+    "v3-repeats": lambda arguments: lambda reading, container, key: _repeats(reading, container[key]),  # noqa: ARG005 - one signature
     "v3-effective": _effective,
     "v3-timing": _timing,
     "v3-fhir": _fhir,

@@ -30,7 +30,7 @@ def table(path: str) -> Any:  # noqa: ANN401 - a data file is any tree of plain 
         found = _read(own.read_text(encoding="utf-8"))
     for text in layers.texts(path):
         added = _read(text)
-        found = _joined(found, added) if found is not None and _is_joined(path) else added
+        found = joined(found, added) if found is not None and is_joined(path) else added
     if found is None:
         raise FileNotFoundError(path)
     return found
@@ -49,12 +49,13 @@ def _read(text: str) -> Any:  # noqa: ANN401 - a data file is any tree of plain 
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader either way
 
 
-def _is_joined(path: str) -> bool:
+def is_joined(path: str) -> bool:
+    """Claim that a file of a region adds to ours instead of standing in place of it."""
     return path.startswith("concept_maps/") or path.rpartition("/")[2].removesuffix(".yaml") in _JOINED
 
 
-def _joined(ours: Any, theirs: Any) -> Any:  # noqa: ANN401 - any tree of plain values
+def joined(ours: Any, theirs: Any) -> Any:  # noqa: ANN401 - any tree of plain values
     """Join two trees: what theirs says wins, what it does not say stays."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        return {**ours, **{key: _joined(ours[key], value) if key in ours else value for key, value in theirs.items()}}
+        return {**ours, **{key: joined(ours[key], value) if key in ours else value for key, value in theirs.items()}}
     return theirs

@@ -84,6 +84,7 @@ def _new(ours: Any, value: Any, inner: tuple[str, ...], where: tuple[str, ...], 
     row = value if isinstance(value, dict) else {}
     opened = [f"{word} = {said}" for word, said in kind.opens.items() if row.get(word) is said]
     taken = sorted({one for word in kind.exclusive for one in row.get(word, ()) if _holders(ours, word)[one] == 1})
+    taken += sorted({rule["type"] for rule in row.get("rules", ())} & _watched(ours))
     if opened or taken:
         why = ", ".join([*opened, *(f"takes {one} from another row" for one in taken)])
         return Change(rule, f"a new row: {why}", allowed=False)
@@ -93,6 +94,12 @@ def _new(ours: Any, value: Any, inner: tuple[str, ...], where: tuple[str, ...], 
 def _holders(rows: Any, word: str) -> Counter[str]:  # noqa: ANN401 - a table of rows
     listed = rows.values() if isinstance(rows, dict) else rows
     return Counter(one for row in listed for one in row.get(word, ()))
+
+
+def _watched(rows: Any) -> set[str]:  # noqa: ANN401 - a table of rows
+    """The types of sections that always stand: what leaves one of those is silence, which reads as "none" (rule A1)."""
+    listed = [row for row in rows if row.get("band") or row.get("required")] if isinstance(rows, list) else []
+    return {rule["type"] for row in listed for rule in row.get("rules", ())}
 
 
 def _profiles(files: Mapping[str, str]) -> Iterator[Change]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import logs, serving, settings
+from gateway.adapters.guidelines import STORE
 from gateway.app import Gateway, assemble, database_url
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
@@ -69,6 +70,7 @@ async def gateway_of(region: Region, directory: Path, listen: str) -> Gateway:
     """The gateway in front of a region; it is not ready before every feed is in."""
     tree = region.settings_tree()
     tree["gateway"] |= {"listen": listen, "source_networks": ["127.0.0.0/8"], "token_lifetime": "8h"}
+    tree["gateway"]["guidelines"] = str(STORE.absolute())  # those of the directory it was started in
     tree["database"] = {"url": "sqlite:///demo.db"}
     (directory / CONFIGURATION).write_text(configuration.written(tree), encoding="utf-8")
     read = settings.parse(tree, "demo")

@@ -9,10 +9,14 @@ import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from gateway.adapters.guideline_rules import changes
 from gateway.adapters.guidelines import ALLOWED, STORE, Guideline, read_guideline, refusals, use
 from gateway.errors import StartError
+from mappings.tables import is_joined, joined
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +54,7 @@ def _diff(options: argparse.Namespace) -> int:
     before = read_guideline(older).files if older.is_dir() else {}
     for path, text in guideline.files.items():
         if path.endswith(".yaml"):
-            print("\n".join(_lines(path, before.get(path, _ours(path)), text)) or f"{path}: the same")
+            print("\n".join(_lines(path, before.get(path, ""), text)) or f"{path}: the same")
     for change in changes(guideline.files):
         print(f"{'adds' if change.allowed else 'changes a rule'}: {change.rule}: {change.says}")
     for path in sorted(before.keys() - guideline.files.keys()):
@@ -102,10 +106,16 @@ def _proven(guideline: Guideline) -> int:
     return 1 if findings else 0
 
 
-def _lines(path: str, old: str, new: str) -> Iterator[str]:
-    return difflib.unified_diff(old.splitlines(), new.splitlines(), f"in use/{path}", path, lineterm="")
-
-
-def _ours(path: str) -> str:
+def _lines(path: str, older: str, text: str) -> Iterator[str]:
+    """What a map of a guideline changes, line by line; of one that adds to ours what comes of the two together."""
     own = resources.files("mappings").joinpath(path)
-    return own.read_text(encoding="utf-8") if own.is_file() else ""
+    ours = own.read_text(encoding="utf-8") if own.is_file() else ""
+    old, new, context = older or ours, text, 3
+    if is_joined(path) and ours:
+        in_use = joined(yaml.safe_load(ours), yaml.safe_load(older or "{}"))
+        old, new, context = _written(in_use), _written(joined(in_use, yaml.safe_load(text))), 0
+    return difflib.unified_diff(old.splitlines(), new.splitlines(), f"in use/{path}", path, lineterm="", n=context)
+
+
+def _written(tree: Any) -> str:  # noqa: ANN401 - a data file is any tree of plain values
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))

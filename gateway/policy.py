@@ -19,6 +19,7 @@ from consent.purposes import PURPOSES, purpose_of
 from consent.roles import ROLES
 from gateway.errors import StartError
 from gateway.settings import AgreementTable, ClientTable, OrganizationTable, Settings, SourceTable
+from profiles.layers import texts
 
 ZONE: Final = ZoneInfo("Europe/Amsterdam")
 Row = TypeVar("Row")
@@ -125,6 +126,8 @@ def _revision(settings: Settings) -> str:
         settings.consent,
         settings.identifier_systems,
         [(row.id, row.custodian, row.categories) for row in settings.sources],
+        *texts("categories.toml"),  # what the region laid over the tables of the law
+        *texts("roles.toml"),
     )
     return hashlib.sha256(msgspec.json.encode(parts, enc_hook=str, order="deterministic")).hexdigest()[:16]
 

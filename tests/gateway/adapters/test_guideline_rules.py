@@ -11,6 +11,9 @@ from gateway.adapters.guideline_proof import findings_of
 from gateway.adapters.guideline_rules import changes
 from gateway.adapters.guidelines import read_guideline, refusals, use_before, use_guidelines
 from gateway.errors import StartError
+from gateway.policy import build
+from gateway.settings import Settings
+from profiles import layers
 from profiles.layers import ReadBefore, joined, lay, lift, toml
 
 FREE = {
@@ -105,6 +108,14 @@ def test_a_guideline_put_there_by_hand_needs_leave_as_well(tmp_path: Path) -> No
         use_before(["serve", "--config", str(tmp_path / "region.toml")], {})
     elsewhere = {"GATEWAY__GATEWAY__GUIDELINES": "elsewhere"}
     use_before(["serve", f"--config={tmp_path / 'region.toml'}"], elsewhere)
+
+
+def test_what_is_decided_by_another_table_is_another_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = build(Settings()).revision
+    monkeypatch.setitem(layers._LAYERS, "x", {"roles.toml": "", "sections.toml": ""})
+    assert build(Settings()).revision != shipped
+    monkeypatch.setitem(layers._LAYERS, "x", {"sections.toml": ""})
+    assert build(Settings()).revision == shipped
 
 
 @pytest.mark.slow

@@ -189,4 +189,10 @@ def only_given(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
 
 Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]
 
-ASSEMBLE: Final[dict[str, Assemble]] = {"search-type": search, "read": read, "match": match, "summary": summary}
+ASSEMBLE: Final[dict[str, Assemble]] = {
+    "search-type": search,
+    "search-system": search,
+    "read": read,
+    "match": match,
+    "summary": summary,
+}

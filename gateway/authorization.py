@@ -54,7 +54,7 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
             raise refusal(standing.ask(categories[0], type_) if categories else Decision("deny"))
     if question.patient is None and question.item and case is None:
         await _some_case(caller, question, ports)
-    if question.interaction == "search-type":
+    if question.searches:
         check_cursor(question, caller.requester.client, ports)
     return standing
 
@@ -220,7 +220,7 @@ def _asked(question: Question) -> list[tuple[str, tuple[str, ...]]]:
     """
     if question.interaction == "summary":
         return [("Patient", ("Patient",))]
-    if question.interaction == "search-type":
+    if question.searches:
         return [(type_, _in_order(categories_of_type(type_))) for type_ in question.named or question.types[:1]]
     return [(question.types[0], _in_order(question.categories))]
 

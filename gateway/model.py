@@ -109,6 +109,11 @@ class Question(msgspec.Struct, frozen=True):
     names: str = ""  # names of the parameters, for the record; values masked
     named: tuple[str, ...] = ()  # types that must each be open to the caller; none = the first of `types`
 
+    @property
+    def searches(self) -> bool:
+        """Claim that this is a search, of one type or of several."""
+        return self.interaction in ("search-type", "search-system")
+
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:

@@ -88,7 +88,7 @@ async def shared(
     items of its own. An answer that is not whole serves nobody else. Anything but a search asks for itself.
     """
     question = standing.question
-    if question.interaction != "search-type":
+    if not question.searches:
         return await ask()
     key = (standing.caller, standing.case, standing.of.id, place.source_id, categories, frozenset(question.types))
     seconds = ports.settings.gateway.share_answers.total_seconds()

@@ -18,7 +18,9 @@ from gateway.audit.view import fate
 from gateway.model import Json
 from gateway.policy import Policy
 
-_ASKS: Final = frozenset({"search-type", "read", "summary", "match", "everything", "lastn", "docref", "document"})
+_ASKS: Final = frozenset(
+    {"search-type", "search-system", "read", "summary", "match", "everything", "lastn", "docref", "document"}
+)
 _TASKS: Final = {"create": "case-opened", "update": "case-closed", "read-owned": "case-read", "vread": "case-read"}
 _CONSENTS: Final = {
     "create": "consent-recorded",

@@ -71,7 +71,7 @@ def statement(incoming: Incoming, ports: Ports, issuer: str, documents: Mapping[
         f"Prefer: handling=lenient. Guides: {gateway.base}/docs",
         "security": _security(issuer),
         "resource": msgspec.Raw(_resources()),
-        "interaction": [{"code": row.name, "documentation": row.summary} for row in TABLE if row.name == "batch"],
+        "interaction": [{"code": row.name, "documentation": row.summary} for row in _of_system()],
     }
     body: Json = {
         "resourceType": "CapabilityStatement",
@@ -87,6 +87,10 @@ def statement(incoming: Incoming, ports: Ports, issuer: str, documents: Mapping[
             for name, canonical in documents.items()
         ]
     return Outgoing(200, exact.encode(body), headers=_HEADERS)
+
+
+def _of_system() -> list[Interaction]:
+    return list({row.name: row for row in TABLE if row.name in ("batch", "search-system")}.values())
 
 
 @cache

@@ -89,6 +89,7 @@ _PREFLIGHT_TEXT: Final = "What could I see of this patient, and why not"
 _SUMMARY: Final = "Patient summary as IPS document"
 _MANY: Final = "Everything of one patient"
 _LAST: Final = "The newest observations of each code"
+_SEVERAL: Final = "Search several types at once within one patient, by parameters they all have"
 _FIND: Final = "Find documents of a patient, made on demand as well"
 
 
@@ -156,6 +157,8 @@ TABLE: Final = (
         "Search within one patient, identifiers in the body",
         body="form",
     ),
+    Interaction("search-system", "GET", "", "s", (), _SEVERAL, parameters=("patient", "_type")),
+    Interaction("search-system", "POST", "_search", "s", (), _SEVERAL, parameters=("_type",), body="form"),
     Interaction("read", "GET", "{type}/{id}", "r", SEARCHED, "Read one resource by id"),
     Interaction(
         "search-type", "GET", "AuditEvent", "s", ("AuditEvent",), "Search the log of one's own organization (ITI-81)"
@@ -267,4 +270,4 @@ def route(method: str, path: str) -> Route:
         row = _READ_CONSENT  # a privacy consent is the gateway's own; a treatment directive is a clinical item
     if row.name == "read" and segments[0] in RELATION_TYPES and identifier.startswith("relation-"):
         row = _READ_RELATION  # who treats whom is the gateway's own; a contact that a source knows is a clinical item
-    return Route(row, segments[0], identifier, version)
+    return Route(row, segments[0] if row.types else "", identifier, version)

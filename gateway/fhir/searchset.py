@@ -16,6 +16,7 @@ from gateway.fhir import bundle
 from gateway.fhir.searching import cursors, including
 from gateway.fhir.searching.ordering import ordered
 from gateway.fhir.searching.records import Records
+from gateway.fhir.searching.several import understand_all
 from gateway.fhir.searching.subsets import subset
 from gateway.fhir.searching.understanding import Search, understand
 from gateway.membership import SUPPORTING, supports
@@ -48,7 +49,7 @@ def assembled(
     asked = understood(question)
     bundle.refuse_silence(answers, ports.policy.disclosure)
     records = _records(standing, answers, persons, asked, ports)
-    found = [item for item in records.items if item.type == asked.type]
+    found = [item for item in records.items if asked.type in (item.type, "")]
     matching = ordered([item for item in found if asked.matches(item, records)], asked.sort, asked.type)
     client = standing.caller.requester.client
     shown = bundle.page(matching, asked, client, bound(question, standing.of.id), ports.keys)
@@ -72,6 +73,8 @@ def understood(question: Question) -> Search:
     Raises:
         Invalid: a parameter that is not understood.
     """
+    if question.interaction == "search-system":
+        return understand_all(question.parameters, lenient=question.lenient)
     return understand(question.types[0], question.parameters, lenient=question.lenient)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from gateway.fhir.searching import moments, numbers
 from gateway.fhir.searching.folding import folded
 from gateway.fhir.searching.records import references
-from gateway.fhir.searching.table import Parameter, parameters
+from gateway.fhir.searching.table import parameters
 from gateway.model import Item
 
 SORTABLE: Final = frozenset({"date", "string", "token", "reference", "quantity", "number", "uri"})
@@ -16,7 +16,7 @@ Key = tuple[Any, ...]
 
 
 def ordered(items: Sequence[Item], sort: Sequence[tuple[str, bool]], type_: str) -> list[Item]:
-    """Sort as asked; else newest fact first; the id decides between equals, so that pages are stable.
+    """Sort as asked; else newest fact first; the id decides between equals, so that pages are stable. Without a type: several.
 
     Of several values the one that comes first in the order asked decides.
 
@@ -25,9 +25,8 @@ def ordered(items: Sequence[Item], sort: Sequence[tuple[str, bool]], type_: str)
     found = sorted(items, key=lambda item: item.id)
     if not sort:
         return sorted(found, key=lambda item: _moment(item.date), reverse=True)
-    known = parameters(type_)
     for name, descending in reversed(sort):
-        key = _key(known[name], descending=descending)
+        key = _key(name, type_, descending=descending)
         with_value = [(key_, item) for item in found if (key_ := key(item)) is not None]
         without = [item for item in found if key(item) is None]
         with_value.sort(key=lambda pair: pair[0], reverse=descending)
@@ -39,12 +38,13 @@ def place(item: Item, sort: Sequence[tuple[str, bool]], type_: str) -> list[Any]
     """Where an item stands in the order, as short as a cursor needs it: a key for each part of the sort."""
     if not sort:
         return [_moment(item.date)]
-    known = parameters(type_)
-    return [_key(known[name], descending=descending)(item) for name, descending in sort]
+    return [_key(name, type_, descending=descending)(item) for name, descending in sort]
 
 
-def _key(parameter: Parameter, *, descending: bool) -> Callable[[Item], Any]:
-    choose = max if descending else min
+def _key(name: str, type_: str, *, descending: bool) -> Callable[[Item], Any]:
+    if not type_:  # of several types: each by its own parameter of that name
+        return lambda item: _key(name, item.type, descending=descending)(item)
+    parameter, choose = parameters(type_)[name], max if descending else min
 
     def key(item: Item) -> Any:  # noqa: ANN401 - a date, a text or a number, one kind for one parameter
         found = [

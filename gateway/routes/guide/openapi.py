@@ -80,14 +80,14 @@ def document(type_: str, base: str) -> Json:
 
 def _operation(row: Interaction, type_: str) -> Json:
     made: Json = {
-        "operationId": f"{row.method.lower()}-{row.path.replace('{type}', type_) or 'batch'}".replace("/", "-"),
+        "operationId": f"{row.method.lower()}-{row.path.replace('{type}', type_) or row.name}".replace("/", "-"),
         "summary": row.summary,
         "tags": [type_ or "server"],
         "parameters": [*_of_path(row), *_of_url(row, type_)],
         "responses": _responses(row),
     }
     if row.action:
-        made["description"] = f"Scope: system/{type_}.{row.action} (or user/)"
+        made["description"] = f"Scope: system/{type_ or '*'}.{row.action} (or user/)"
     if row.public:
         made["security"] = []
     if row.body:

@@ -91,6 +91,8 @@ QUESTIONS: Final[dict[str, tuple[Caller | None, bool, bool, Ask]]] = {
     "summary as a page": (PHYSICIAN, True, True, lambda world: world.summary(accept="text/html")),
     "summary by a system": (SYSTEM, True, True, lambda world: world.summary(SYSTEM)),
     "summary as XML": (PHYSICIAN, True, True, lambda world: world.summary(accept="application/fhir+xml")),
+    "search of several types": (PHYSICIAN, True, True, lambda world: world.get(
+        f"?patient={world.patient}&_type=AllergyIntolerance,Condition")),
     "everything": (PHYSICIAN, True, True, lambda world: world.get(f"Patient/{world.patient}/$everything")),
     "everything by POST": (PHYSICIAN, True, True, lambda world: world.post(
         f"Patient/{world.patient}/$everything", {"resourceType": "Parameters"})),

@@ -43,7 +43,7 @@ DID = {
     "summary as XML": "seen", "match": "seen", "match of nobody": "nothing", "no agreement": "refused", "no case": "refused",
     "case opened": "case-opened", "consent recorded": "consent-recorded", "consent refused": "written",
     "log of the patient": "log", "case read": "case-read", "case closed": "case-closed", "consent changed": "consent-changed",
-    "everything": "seen", "everything by POST": "seen", "newest": "seen", "documents": "nothing", "document": "seen",
+    "search of several types": "seen", "everything": "seen", "everything by POST": "seen", "newest": "seen", "documents": "nothing", "document": "seen",
     "version of a case": "case-read", "may look": "preflight", "may look by POST": "preflight",
 }  # fmt: skip
 

@@ -116,6 +116,69 @@ def test_a_question_over_several_types(type_: str, more: str, matches: str, alon
     assert reply.json["total"] == len(matches.split()), "what comes along is never counted"
 
 
+def several(more: str, **headers: str) -> Reply:
+    return connected().get(f"?patient={connected().patient}{more}", PHYSICIAN, **headers)
+
+
+def test_several_types_are_searched_at_once_by_what_they_have_in_common() -> None:
+    each = {type_: set(natives(search(type_, ""))) for type_ in ("Condition", "Observation", "Encounter")}
+    reply = several("&_type=Condition,Observation,Encounter")
+    assert set(natives(reply)) == set().union(*each.values())
+    assert reply.json["total"] == 7
+    assert reply.link("self").startswith(f"?patient={connected().patient}&_type=Condition,Observation,Encounter")
+    by_body = connected().post("_search", f"patient={connected().patient}&_type=Condition,Observation,Encounter")
+    assert natives(by_body) == natives(reply), "URL and body are one question"
+    for more, matches, along in (
+        ("Condition,Observation&code=718-7,44054006", "Condition/c1 Observation/o3", ""),
+        ("Observation,Encounter&_sort=-date&_id:missing=false", "o1 o2 o3 g1o e1 e2", ""),
+        ("Observation,Condition&code=8310-5&_include=Observation:encounter", "Observation/o2", "Encounter/e2"),
+        ("Condition,Encounter&_revinclude=Observation:encounter", "c1 e1 e2", "Observation/o1 Observation/o2"),
+        ("Patient", "Patient", ""),
+    ):
+        reply = several(f"&_type={more}")
+        assert reply.status == 200, reply.body
+        assert sorted(one.rpartition("/")[2] for one in natives(reply)) == sorted(
+            one.rpartition("/")[2] for one in matches.split()
+        ), more
+        assert sorted(natives(reply, "include")) == along.split(), more
+    dates = [one.rpartition("/")[2] for one in natives(several("&_type=Observation,Encounter&_sort=-date"))]
+    assert dates[:4] == ["g1o", "o1", "o2", "o3"], "one order over all types, what has no date last"
+
+
+def test_without_a_type_everything_is_searched_and_pages_of_several_types_are_the_whole() -> None:
+    whole = natives(several(""))
+    assert {"Patient", "Condition/c1", "Encounter/e1", "Observation/g1o", "MedicationStatement/m1"} <= set(whole)
+    reply, found = several("&_count=2&_sort=-_lastUpdated"), []
+    while True:
+        found += natives(reply)
+        assert reply.json["total"] == len(whole)
+        if not reply.link("next"):
+            break
+        reply = connected().get(reply.link("next"))
+    assert sorted(found) == sorted(whole)
+
+
+def test_what_several_types_do_not_share_is_refused_before_anybody_is_asked() -> None:
+    world = World(charts=CONNECTED)
+    for more, code in (
+        ("&_type=Condition,Observation&value-quantity=5", "unknown-parameter"),
+        ("&value-quantity=5", "unknown-parameter"),
+        ("&_type=Condition,Slot", "invalid-parameter"),
+        ("&_type=", "invalid-parameter"),
+        ("&_type=Condition,Observation&_include=Encounter:part-of", "unknown-parameter"),
+        ("&_type=AuditEvent", "invalid-parameter"),
+    ):
+        assert world.get(f"?patient={world.patient}{more}").code == code, more
+    assert world.get("?_type=Condition").code == "patient-required"
+    narrow = scoped("system/Condition.rs")
+    assert world.get(f"?patient={world.patient}&_type=Condition,Observation", narrow).status == 403
+    assert world.asked() == []
+    reply = several("&_type=Condition,Observation&value-quantity=5", prefer="handling=lenient")
+    assert reply.json["total"] == 5, "left out for every type, or the link would not be true"
+    assert "value-quantity" not in reply.link("self")
+    assert world.get(f"?patient={world.patient}&_type=Condition", narrow).json["total"] == 1
+
+
 def test_the_patient_is_found_by_what_is_known_of_the_person() -> None:
     world = connected()
     for more, count in (("family=jansen", 1), ("gender=male", 0), ("_has:Condition:patient:code=44054006", 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ def older(date: str, than: str) -> bool:
     return first is not None and second is not None and first[1] <= second[0]
 
 
+@lru_cache(maxsize=1024)
 def _span(text: str) -> tuple[datetime, datetime] | None:
     try:
         partial = _PARTIAL.fullmatch(text)

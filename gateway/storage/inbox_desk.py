@@ -107,7 +107,7 @@ class InboxDesk(InboxStore):
             _conclude(cursor, touched, now)
             return outcomes
 
-        return await self._database.write(keep, after=lambda: self._known.forget(*touched.items))
+        return await self._database.write(keep, after=lambda: self._known.forget(*touched.items, *touched.settled))
 
     async def item(self, item_id: str) -> Item | None:
         """One held item, as long as it may stay."""

@@ -10,6 +10,7 @@ from gateway.model import IndexEntry, Item, instant
 from gateway.pushed import Delivery, Message, Snapshot
 from gateway.storage import index_store
 from gateway.storage.instants import to_micros
+from gateway.storage.settlement import follow
 from gateway.storage.writer import Cursor
 
 _HEARD: Final = (
@@ -100,6 +101,7 @@ class Touched:
 
     items: set[str] = field(default_factory=set)
     entries: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)  # items that need no second look
 
     def by(self, cursor: Cursor, message: int) -> None:
         """Take in what a message brought."""
@@ -129,16 +131,21 @@ def keep(cursor: Cursor, letter: Prepared, touched: Touched) -> str:
     number = int(cursor.execute(_NEXT_NUMBER).fetchone()[0])
     row = (number, message.source, message.custodian, message.key, message.digest)
     cursor.execute(_MESSAGE, (*row, to_micros(message.received), message.state, message.reason, letter.raw))
-    cursor.execute(_DELIVERY, _delivery(cursor, number, message))
+    delivery = _delivery(cursor, number, message)
+    cursor.execute(_DELIVERY, delivery)
+    counts = bool(delivery[-1]) and message.state == "accepted"
     for item, sealed in letter.items:
         version = cursor.execute(_NEXT_VERSION, (item.id,)).fetchone()[0]
         dated = _content_date(message.delivery, item)
         kept = (item.id, version, number, item.patient, item.custodian, item.source, dated, sealed)
         cursor.execute(_HOLD, kept)
+        if counts:
+            known = follow(cursor, item.id, version, dated, item.custodian, _moment(message))
+            (touched.settled if known else touched.items).add(item.id)
     if message.state == "accepted":
         _register(cursor, number, letter.entries)
+        touched.entries.update(entry.id for entry in letter.entries)
         _supersede(cursor, number, touched)
-    touched.by(cursor, number)
     return "changed" if digests else "new"
 
 

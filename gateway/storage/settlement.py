@@ -16,10 +16,15 @@ _VERSIONS: Final = (
 _SHOWN: Final = "SELECT version FROM held_item WHERE id = ? AND shown = 1"
 _HIDE: Final = "UPDATE held_item SET shown = 0 WHERE id = ? AND shown = 1"
 _SHOW: Final = "UPDATE held_item SET shown = 1 WHERE id = ? AND version = ?"
+_STANDS: Final = (
+    "SELECT held_item.content_date, held_item.custodian, delivery.moment FROM held_item "
+    "JOIN delivery ON delivery.message = held_item.message WHERE held_item.id = ? AND held_item.shown = 1"
+)
+# In this order: SQLite would rather go through every message that was accepted.
 _SUPPORT: Final = (
-    "SELECT COUNT(*), MIN(delivery.expires), MAX(delivery.expires) FROM delivery_entry "
-    "JOIN delivery ON delivery.message = delivery_entry.message JOIN message ON message.number = delivery.message "
-    "WHERE delivery_entry.entry = ? AND delivery.counts = 1 AND message.state = 'accepted'"
+    "SELECT COUNT(*), MIN(delivery.expires), MAX(delivery.expires) FROM delivery_entry CROSS JOIN delivery CROSS JOIN message "
+    "WHERE delivery_entry.entry = ? AND delivery.message = delivery_entry.message AND message.number = delivery.message "
+    "AND delivery.counts = 1 AND message.state = 'accepted'"
 )
 _WITHDRAW: Final = "UPDATE index_entry SET withdrawn = ? WHERE id = ? AND withdrawn IS NULL"
 _UNTIL: Final = "UPDATE index_entry SET ends = ? WHERE id = ?"
@@ -41,6 +46,26 @@ def settle(cursor: Cursor, item: str) -> None:
     cursor.execute(_HIDE, (item,))
     if wanted is not None:
         cursor.execute(_SHOW, (item, wanted))
+
+
+def follow(cursor: Cursor, item: str, version: int, content_date: str, custodian: str, moment: int) -> bool:
+    """Weigh a version that just came, and counts, against the one that is shown; false where all must be weighed.
+
+    INVARIANT: what is shown then is what `settle` would show, however many versions came before.
+    Units: `moment` in microseconds.
+    """
+    shown = cursor.execute(_STANDS, (item,)).fetchone()
+    if shown is not None:
+        dated, holder, since = shown
+        if moment < since:
+            return False
+        if custodian != holder or older(content_date, dated):
+            return True
+        if content_date != dated and not older(dated, content_date):  # dates that cannot be told apart
+            return False
+        cursor.execute(_HIDE, (item,))
+    cursor.execute(_SHOW, (item, version))
+    return True
 
 
 def reckon(cursor: Cursor, entry: str, now: int) -> None:

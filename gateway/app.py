@@ -255,7 +255,7 @@ async def _wired(
         sources=sources,
         tokens=AccessTokens(keys, settings, policy),
         refusals=Counts(30, timedelta(minutes=1)),
-        misses=Counts(5, timedelta(minutes=15)),
+        misses=stores.misses,
         variety=Variety(settings.gateway.patients_per_hour, timedelta(hours=1)),
     )
     metrics = Metrics()

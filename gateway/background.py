@@ -41,6 +41,7 @@ INTENTS_SECONDS: Final = 40.0  # a lease of the log ends after 30
 THIN_SECONDS: Final = 120.0
 RETIRE_SECONDS: Final = 21_600.0
 FIGURES_SECONDS: Final = 5.0  # what a crash may cost of the figures about sources
+QUOTAS_SECONDS: Final = 1.0  # so long a client may go on at each process after it used its quota up at another
 NOTICES_SECONDS: Final = 1.0  # who must hear of a broken glass hears at once
 LEASE_SECONDS: Final = 30.0  # beyond the time between two turns: so late another process takes a job over
 
@@ -79,6 +80,7 @@ class Background:
             ),
             *([asyncio.create_task(self._ports.quality.work())] if self._ports.quality is not None else ()),
             asyncio.create_task(_repeat("figures", FIGURES_SECONDS, self._keep_figures)),
+            asyncio.create_task(_repeat("quotas", QUOTAS_SECONDS, self._share_quotas, at_once=True)),
             *([self._alone("notices", NOTICES_SECONDS, self._messenger.send_due)] if self._messenger else ()),
             self._alone("erase", ERASE_SECONDS, self.erase),
             self._alone("audit-lookup", LOOKUP_SECONDS, self._fill),
@@ -115,6 +117,7 @@ class Background:
         if self._tasks:
             with suppress(Unavailable):
                 await self._keep_figures()
+                await self._share_quotas()
             with suppress(Unavailable):  # the leases end by themselves
                 await self._stores.jobs.give_back()
 
@@ -191,6 +194,13 @@ class Background:
         if full and not self._ports.refusals.full:
             log.error("the disk is almost full; callers who are not known are refused", extra={"state": "reserve"})
         self._ports.refusals.full = full
+
+    async def _share_quotas(self) -> None:
+        """Tell other processes what clients asked here, and learn what they asked there."""
+        allowances, usage, now = self._ports.allowances, self._stores.usage, self._ports.now().timestamp()
+        if allowances is not None:
+            await usage.add(told := allowances.untold(), now)
+            allowances.learn(told, await usage.totals(now))
 
     async def _keep_figures(self) -> None:
         """Make durable what was seen of sources since the last time."""

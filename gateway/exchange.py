@@ -55,7 +55,7 @@ async def retrieve(
         record.answers = answers = [answer async for answer in ask(plans, standing, ports)]
         if await informed_again(standing, ports):
             screen_again(answers, standing)
-        answers = confirm(patient, answers, ports)
+        answers = await confirm(patient, answers, ports)
         if protected := vouch(answers, patient.id):
             await looked_at(protected, patient.id, record, ports)
         if (quality := ports.quality) is not None:

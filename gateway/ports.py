@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from consent.model import Case, Custodian, Relation, Requester, Statement
@@ -304,6 +304,18 @@ class KeptContract:
     raw: bytes = field(repr=False)
 
 
+class Misses(Protocol):
+    """Birth dates that were not the patient's, over all callers and replicas (attack 163)."""
+
+    async def locked(self, patient: str, now: datetime) -> timedelta | None:
+        """How long a number stays locked; None when it is not."""
+        ...
+
+    async def judged(self, patient: str, now: datetime, *, missed: bool) -> timedelta | None:
+        """Count a miss; how long the number stays locked when it was so before this outcome, hit or miss, else None."""
+        ...
+
+
 class Contracts(Protocol):
     """Agreements that were proposed and decided over the FHIR API (rule C8)."""
 
@@ -342,7 +354,7 @@ class Ports:
     issued: IssuedIds
     sources: Mapping[str, Source]
     refusals: Counts  # refusals of unknown callers, per address
-    misses: Counts  # birth dates that did not match, per patient id (attack 163)
+    misses: Misses
     episodes: Episodes = field(default_factory=Episodes, kw_only=True)  # decisions taken on the same facts
     tokens: Tokens | None = field(default=None, kw_only=True)  # None = no token is accepted
     queries: AuditQueries | None = field(default=None, kw_only=True)  # None = the log cannot be asked

@@ -249,7 +249,7 @@ class AuditTable(Table, frozen=True):
 
 
 class LimitsTable(Table, frozen=True):
-    """How much one client may ask of one process; 0 = no bound."""
+    """How much one client may ask, of all processes together; 0 = no bound."""
 
     requests_per_minute: int = 300_000
     requests_per_day: int = 0

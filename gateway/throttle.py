@@ -1,16 +1,18 @@
-"""Counting within a window, so that a flood of refusals cannot fill the log and a birth date cannot be guessed."""
+"""Counting within a window, so that a flood of refusals cannot fill the log and nobody asks more than is right."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import Refused, Unavailable
 
 MAXIMUM_KEYS = 100_000
+MISSES: Final = 5  # birth dates that are not a patient's, before the number is locked for everybody (attack 163)
+LOCKED_FOR: Final = timedelta(minutes=15)  # from the last of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +98,33 @@ class Quota:
         return f'"{self.name}";q={self.requests};w={self.seconds}'
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Requests of one client in one window. Units: seconds, `started` since 1970."""
+
+    client: str
+    seconds: int
+    started: int
+    requests: int
+
+
+class _Window:
+    """One quota of one client: what is known of all processes, and what of it is counted here and not told yet."""
+
+    __slots__ = ("started", "untold", "used")
+
+    def __init__(self) -> None:
+        self.started = self.used = self.untold = 0
+
+
 class Allowances:
-    """What each client may still ask within its quotas; in this process, bounded in memory."""
+    """What each client may still ask within its quotas; counted here, and shared with other processes as it is told."""
 
     def __init__(self, quotas: Sequence[Quota], own: Mapping[str, Sequence[Quota]] | None = None) -> None:
         self._quotas = tuple(quotas)
         self._own = {client: tuple(found) for client, found in (own or {}).items()}
         self._policies: dict[tuple[Quota, ...], str] = {}
-        self._used: dict[str, list[list[float]]] = {}  # client -> per quota: start of the window, requests in it
+        self._used: dict[str, list[_Window]] = {}  # client -> its window of each quota
         self._clients: dict[bytes, str] = {}  # Authorization header -> client, as it was proven
 
     def take(self, authorization: bytes, client: str, now: float) -> None:
@@ -118,16 +139,14 @@ class Allowances:
         if self._clients.get(authorization) != client:
             _forget_oldest(self._clients)
             self._clients[authorization] = client
-        used = self._used.get(client)
-        if used is None:
-            _forget_oldest(self._used)
-            used = self._used[client] = [[now, 0] for _ in quotas]
+        used = self._opened(client, quotas)
         for quota, window in zip(quotas, used, strict=True):
-            if not 0 <= now - window[0] < quota.seconds:
-                window[0], window[1] = now, 0
-            window[1] += 1
-        over = [quota.seconds - (now - window[0]) for quota, window in zip(quotas, used, strict=True)
-                if window[1] > quota.requests]  # fmt: skip
+            if not 0 <= now - window.started < quota.seconds:
+                window.started, window.used, window.untold = int(now), 0, 0
+            window.used += 1
+            window.untold += 1
+        over = [quota.seconds - (now - window.started) for quota, window in zip(quotas, used, strict=True)
+                if window.used > quota.requests]  # fmt: skip
         if over:
             raise Refused("too-many-requests", retry_after=max(1, ceil(max(over))))
 
@@ -145,11 +164,44 @@ class Allowances:
             policy = self._policies[quotas] = ", ".join(quota.policy for quota in quotas)
         left = ", ".join(
             [
-                f'"{quota.name}";r={max(0, quota.requests - int(window[1]))};t={max(0, ceil(quota.seconds - now + window[0]))}'
+                f'"{quota.name}";r={max(0, quota.requests - window.used)};t={max(0, ceil(quota.seconds - now + window.started))}'
                 for quota, window in zip(quotas, used, strict=True)
             ]
         )
         return ("ratelimit-policy", policy), ("ratelimit", left)
+
+    def untold(self) -> list[Spent]:
+        """What was counted here and not told to the others yet."""
+        return [
+            Spent(client, quota.seconds, window.started, window.untold)
+            for client, used in self._used.items()
+            for quota, window in zip(self._own.get(client, self._quotas), used, strict=True)
+            if window.untold
+        ]
+
+    def learn(self, told: Iterable[Spent], totals: Iterable[Spent]) -> None:
+        """Take up what all processes counted together; `told` of it was counted here and is among it."""
+        for one in told:
+            for window in self._windows_of(one):
+                if window.started == one.started:
+                    window.untold -= one.requests
+        for one in totals:
+            for window in self._windows_of(one):
+                if window.started + one.seconds <= one.started:  # this client asked elsewhere only since then
+                    window.untold = 0
+                window.started, window.used = one.started, one.requests + window.untold
+
+    def _windows_of(self, spent: Spent) -> list[_Window]:
+        quotas = self._own.get(spent.client, self._quotas)
+        used = self._opened(spent.client, quotas)
+        return [window for quota, window in zip(quotas, used, strict=True) if quota.seconds == spent.seconds]
+
+    def _opened(self, client: str, quotas: Sequence[Quota]) -> list[_Window]:
+        used = self._used.get(client)
+        if used is None:
+            _forget_oldest(self._used)
+            used = self._used[client] = [_Window() for _ in quotas]
+        return used
 
 
 def _forget_oldest(kept: dict[Any, Any]) -> None:

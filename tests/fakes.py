@@ -14,6 +14,7 @@ from gateway.ports import Issued, KeptContract, Withdrawn
 from gateway.pushed import Message
 from gateway.settings import ClientTable
 from gateway.storage.content_date import older
+from gateway.throttle import LOCKED_FOR, MISSES
 from gateway.watched import Notice, Review
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -125,6 +126,25 @@ class MemoryRevocations(_Breakable):
         self._check()
         self.looks += 1
         return Withdrawn(frozenset(one for one, until in self.tokens.items() if until > now), frozenset(self.clients))
+
+
+@dataclass
+class MemoryMisses(_Breakable):
+    """Misses per number, and until when they count."""
+
+    counted: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+
+    async def locked(self, patient: str, now: datetime) -> timedelta | None:
+        self._check()
+        misses, until = self.counted.get(patient, (0, now))
+        return until - now if misses >= MISSES and until > now else None
+
+    async def judged(self, patient: str, now: datetime, *, missed: bool) -> timedelta | None:
+        left = await self.locked(patient, now)
+        if missed and left is None:
+            misses, until = self.counted.get(patient, (0, now))
+            self.counted[patient] = (misses + 1 if until > now else 1, now + LOCKED_FOR)
+        return left
 
 
 @dataclass

@@ -113,5 +113,5 @@ async def _opened(options: argparse.Namespace) -> AsyncIterator[Ports]:
         yield Ports(
             settings=read, policy=policy, clock=clock, keys=keys, audit=stores.audit, replay=stores.replay, clients=stores.clients,
             index=stores.index, consents=stores.consents, cases=stores.cases, inbox=stores.inbox, issued=stores.issued, sources={},
-            refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), contracts=stores.contracts,
+            refusals=Counts(30, timedelta(minutes=1)), misses=stores.misses, contracts=stores.contracts,
         )  # fmt: skip

@@ -124,7 +124,7 @@ async def _inbox(options: argparse.Namespace) -> AsyncIterator[_At]:
         ports = Ports(
             settings=read, policy=policy, clock=clock, keys=keys, audit=stores.audit, replay=stores.replay, clients=stores.clients,
             index=stores.index, consents=stores.consents, cases=stores.cases, inbox=desk, issued=stores.issued, sources={},
-            refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), desk=desk,
+            refusals=Counts(30, timedelta(minutes=1)), misses=stores.misses, desk=desk,
         )  # fmt: skip
         yield _At(ports, desk, Erasures(directory / read.database.erasures, desk, url), keys, directory)
 

@@ -10,6 +10,7 @@
  - `relation_store`: who treats whom;
  - `review_store`: emergency accesses somebody must look at; `notice_store`: what organizations are told of them;
  - `source_store`: how each source does, and what profiles have against its items;
+ - `miss_store`, `usage_store`: what callers did at all processes together;
  - `job_store`: which process does a background job;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
  - `inbox_desk` with `inbox_rows` and `settlement`: what was pushed, until its time is over; `erasures`, `scrubbing`: after that;
@@ -40,6 +41,7 @@ from gateway.storage.index_store import IndexStore
 from gateway.storage.issued_store import IssuedStore
 from gateway.storage.job_store import JobStore
 from gateway.storage.migrate import check_version, upgrade
+from gateway.storage.miss_store import MissStore
 from gateway.storage.notice_store import NoticeStore
 from gateway.storage.policy_store import PolicyStore
 from gateway.storage.relation_store import RelationStore
@@ -48,6 +50,7 @@ from gateway.storage.review_store import ReviewStore
 from gateway.storage.revocation_store import RevocationStore
 from gateway.storage.sealing import Seal
 from gateway.storage.source_store import SourceStore
+from gateway.storage.usage_store import UsageStore
 from gateway.storage.witness_store import WitnessStore
 from gateway.storage.writer import Log
 
@@ -79,6 +82,8 @@ class Stores:
     errors: ErrorStore
     jobs: JobStore
     sources: SourceStore
+    misses: MissStore
+    usage: UsageStore
 
 
 def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log | None = None) -> Stores:
@@ -105,4 +110,6 @@ def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log:
         errors=ErrorStore(database, seal, unseal),
         jobs=JobStore(database, clock),
         sources=SourceStore(database),
+        misses=MissStore(database),
+        usage=UsageStore(database),
     )

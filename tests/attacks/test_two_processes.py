@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(240)]
 
 GATEWAY: Final = str(Path(sys.executable).with_name("gateway"))
 PRIVATE, PUBLIC = client_side.new_client_key("ES384")
+MODEST: Final = 20
 TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -91,6 +92,7 @@ def configuration(database: str, base: str) -> str:
         ("post", POST, "01.015", "behandeling"),
         ("gp", GP, "01.015", "behandeling"),
         ("office", POST, "administrator", "beheer"),
+        ("modest", POST, "01.015", "behandeling"),
     ]
     lines = ["[gateway]", f'base = "{base}"', "[database]", f'url = "{database}"']
     for ura, name, kind in organizations:
@@ -100,7 +102,7 @@ def configuration(database: str, base: str) -> str:
     for id_, ura, role, purpose in clients:
         lines += ["[[clients]]", f'id = "{id_}"', f'organization = "{ura}"', 'jwks_file = "client.jwks"',
                   'scopes = ["system/*.cruds"]', f'roles = ["{role}"]', f'purposes = ["{purpose}"]']  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join([*lines, f"requests_per_minute = {MODEST}"])
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,19 @@ def test_022_a_token_revoked_at_one_is_refused_at_the_other_within_a_second(pair
     assert pair.fhir(1, "GET", "Task/none", token).status_code == 401
     assert pair.fhir(0, "GET", "Task/none", token).status_code == 401
     assert pair.oauth(1, "introspect", "post", token=token).json() == {"active": False}
+
+
+def test_a_quota_used_up_at_one_is_used_up_at_the_other(pair: Pair) -> None:
+    token = pair.token("modest")
+    statuses = [pair.fhir(0, "GET", "Task/none", token).status_code for _ in range(MODEST + 1)]
+    assert statuses == [404] * MODEST + [429]
+    let_through = 0
+    while (answer := pair.fhir(1, "GET", "Task/none", token)).status_code == 404:
+        let_through += 1
+        time.sleep(0.25)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert let_through < MODEST, "the other process told what was used there"
 
 
 def test_066_067_a_withdrawal_at_one_counts_at_the_other_at_once(pair: Pair) -> None:

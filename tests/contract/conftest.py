@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from gateway.ports import AuditLog, Cases, ClientStore, Consents, Index, IssuedIds, ReplayStore
+from gateway.ports import AuditLog, Cases, ClientStore, Consents, Index, IssuedIds, Misses, ReplayStore
 from gateway.pushed import Inbox
 from gateway.settings import ClientTable
 from gateway.storage import Database, Stores, open_stores, upgrade
@@ -23,6 +23,7 @@ from tests.fakes import (
     MemoryInbox,
     MemoryIndex,
     MemoryIssued,
+    MemoryMisses,
     MemoryReplay,
     plain_seal,
     plain_unseal,
@@ -58,6 +59,7 @@ class World:
     consents: RevisedConsents
     cases: Cases
     inbox: Inbox
+    misses: Misses
 
 
 @pytest.fixture
@@ -95,6 +97,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             MemoryConsents(),
             MemoryCases(),
             MemoryInbox(index),
+            MemoryMisses(),
         )
         return
     if request.param == "postgresql":
@@ -115,6 +118,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         stores.consents,
         stores.cases,
         stores.inbox,
+        stores.misses,
     )
     await database.close()
 

@@ -37,6 +37,7 @@ from tests.fakes import (
     MemoryInbox,
     MemoryIndex,
     MemoryIssued,
+    MemoryMisses,
     MemoryRelations,
     MemoryReplay,
     MemoryReviews,
@@ -237,7 +238,7 @@ class World:
             settings=self.settings, policy=self.policy, clock=self.clock, keys=self.keys, audit=self.audit,
             replay=MemoryReplay(), clients=MemoryClients(), index=self.index, consents=self.consents, cases=self.cases,
             inbox=self.inbox, issued=MemoryIssued(self.audit), sources=dict(self.charts) | dict(sources or {}),
-            refusals=Counts(30, timedelta(minutes=1)), misses=Counts(5, timedelta(minutes=15)), tokens=self.tokens,
+            refusals=Counts(30, timedelta(minutes=1)), misses=MemoryMisses(), tokens=self.tokens,
             revocations=self.revocations, contracts=self.contracts, reviews=self.reviews,
             relations=self.relations, notices=self.reviews.outbox,
         )  # fmt: skip

@@ -176,13 +176,14 @@ def _manifest_of_everything(patch: pytest.MonkeyPatch) -> None:
 
 
 def _two_persons_are_one(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(exchange, "confirm", lambda _patient, answers, _ports: answers)
+    async def anybody(_patient: Patient, answers: list[Answer], _ports: Ports) -> list[Answer]:
+        return answers
+
+    patch.setattr(exchange, "confirm", anybody)
 
 
 def _no_lock(patch: pytest.MonkeyPatch) -> None:
-    from gateway.throttle import Counts
-
-    patch.setattr(Counts, "exceeded", lambda *_: False)
+    patch.setattr(identification, "_refuse", lambda _locked: None)
 
 
 def _refusals_named(patch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Final, Literal
 
 import msgspec
@@ -153,13 +154,23 @@ class Item(msgspec.Struct):
     negative: bool = False  # says "none known" instead of a fact
     marks: tuple[str, ...] = ()  # profile findings, stale, implausible …
     addressees: frozenset[str] = frozenset()  # URA a pushed item was sent to; empty = whom the agreement names (C4)
+    losses: int | None = None  # what its source said of it and no map had a place for; None = not counted by item
     _resource: Json | None = None
+    _digested: tuple[bytes, str] | None = None  # the bytes a digest was made of, and the digest
 
     def again(self) -> Item:
         """The same item for another request: what one request does with its parsed form another never sees."""
         other = copy(self)
         other._resource = None  # noqa: SLF001 - of the same class
         return other
+
+    @property
+    def digest(self) -> str:
+        """What the record says of the bytes that are given: BLAKE2b of 16 bytes, in hex."""
+        known = self._digested
+        if known is None or known[0] is not self.raw:  # a masked copy has other bytes
+            known = self._digested = self.raw, blake2b(self.raw, digest_size=16).hexdigest()
+        return known[1]
 
     def noticed(self) -> list[Json]:
         """The marks as extensions of a Bundle entry: beside the resource, whose bytes stay as they are."""

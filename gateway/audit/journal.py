@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from types import TracebackType
 from typing import Self
 
@@ -188,17 +187,13 @@ def _asked(answer: Answer) -> Asked:
         states={category: _state(told) for category, told in answer.told.items()},
         rule=decided.agreement if decided else "",
         consent=decided.statement if decided else "",
-        shown=tuple([Shown(item.type, item.id, item.version, _digest(item.raw)) for item in answer.items]),
+        shown=tuple([Shown(item.type, item.id, item.version, item.digest) for item in answer.items]),
         incidents=tuple(
             [f"{incident.code} {incident.type} {incident.detail}".strip() for incident in answer.incidents]
         ),
         losses=answer.losses,
         told=answer.told_requester,
     )
-
-
-def _digest(raw: bytes) -> str:
-    return blake2b(raw, digest_size=16).hexdigest()
 
 
 def _state(told: Told) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from typing import Final
@@ -11,6 +13,7 @@ from consent.categories import category_of, labels_of
 from gateway.membership import owners, supports
 from gateway.model import CANONICAL, Arrival, Failure, Incident, Item, Json, Patient, Payload, Place
 from gateway.ports import Keys, Ports
+from mappings.attribution import losses_of
 from mappings.model import NotMappable, Origin, Translation
 from mappings.translation import translate
 from profiles import exact
@@ -18,6 +21,11 @@ from profiles.identifiers import URA_SYSTEM
 from profiles.narrative import clean
 from profiles.validation import accepts, validate
 
+log: Final = logging.getLogger("gateway.arrival")
+
+_DOCUMENTS: Final = frozenset({"cda", "hl7v3"})
+_LARGE_BYTES: Final = 131_072  # of other formats; R4 is hardly translated at all
+_LEAST_SECONDS: Final = 0.25  # what came at the last moment is still read
 FETCHED_AT: Final = f"{CANONICAL}/StructureDefinition/fetched-at"
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]{2,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _ENTRY: Final = re.compile(r"entry\[\d+\]")
@@ -44,8 +52,10 @@ _TOP: Final = ("subject", "patient", "encounter", "beneficiary")
 _RECORDED: Final = ("recordedDate", "dateAsserted", "authoredOn", "issued", "recorded", "dateTime", "date")
 
 
-def arrive(parts: list[Payload | Failure], place: Place, patient: Patient, ports: Ports) -> Arrival:
-    """Turn the parts of one pulled source into items of this patient.
+async def arrive(
+    parts: list[Payload | Failure], place: Place, patient: Patient, ports: Ports, deadline: float
+) -> Arrival:
+    """Turn the parts of one pulled source into items of this patient; what cannot be read by the deadline did not come.
 
     INVARIANT: an item comes out only if its owner is, by the source's own Patient resource, the patient asked for.
     """
@@ -59,14 +69,35 @@ def arrive(parts: list[Payload | Failure], place: Place, patient: Patient, ports
     for part in parts:
         if isinstance(part, Failure):
             continue
+        origin = Origin(place.custodian.organization, place.source_id, part.fetched)
         try:
-            origin = Origin(place.custodian.organization, place.source_id, part.fetched)
-            translations.append((translate(part.body, part.format, origin), part.fetched))
-            arrival.format, arrival.fetched = part.format, max(arrival.fetched, part.fetched)
+            seconds = max(deadline - asyncio.get_running_loop().time(), _LEAST_SECONDS)
+            made = await translated(part.body, part.format, origin, "", seconds, ports)
         except NotMappable:
             arrival.failures.append(Failure("malformed", part.query, part.categories))
+        except TimeoutError:
+            arrival.failures.append(Failure("timeout", part.query, part.categories))
+        except Exception:  # a defect in a map costs this part only; logged without content
+            log.exception("answer not translated", extra={"source": place.source_id})
+            arrival.failures.append(Failure("internal", part.query, part.categories))
+        else:
+            translations.append((made, part.fetched))
+            arrival.format, arrival.fetched = part.format, max(arrival.fetched, part.fetched)
     receive(translations, place, patient, ports.keys, arrival)
     return arrival
+
+
+async def translated(body: bytes, format_: str, origin: Origin, map_: str, seconds: float, ports: Ports) -> Translation:
+    """Translate what came: documents, and all else that is long, where it can be cut off and nothing waits for it.
+
+    Raises:
+        NotMappable: the bytes cannot be read as the format.
+        TimeoutError: it took longer than `seconds`.
+    """
+    is_heavy = format_ in _DOCUMENTS or (format_ != "fhir-r4" and len(body) > _LARGE_BYTES)
+    if ports.translators is None or not is_heavy:
+        return translate(body, format_, origin, map_)
+    return await ports.translators.translate(body, format_, origin, map_, seconds)
 
 
 def receive(
@@ -82,6 +113,7 @@ def receive(
     seen: set[tuple[str, str]] = set()
     for translation, fetched in translations:
         arrival.losses += len(translation.losses)
+        lost = losses_of(translation)
         # A whole entry that could not be read is an item the caller does not see, and must know of (attack 80).
         arrival.incidents += [
             Incident("malformed-item", place.source_id, "Resource", detail=loss.path)
@@ -96,6 +128,7 @@ def receive(
                 arrival.incidents.append(Incident(code, place.source_id, _safe_type(resource), detail=detail))
                 continue
             item = stamp.item(resource, native, fetched, arrival.map)
+            item.losses = lost.get(native)
             told = (item.id, item.version)
             if told in seen:
                 continue  # the same resource through two queries

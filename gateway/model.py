@@ -21,6 +21,7 @@ from profiles import exact
 Json = dict[str, Any]
 
 CANONICAL: Final = "https://roaz-gateway.example/fhir"
+_WORKED_OUT: Final = frozenset({"_resource", "_digested"})
 HELD_KINDS: Final = frozenset({"mllp", "inbox"})  # kinds of source whose data the gateway holds itself
 
 
@@ -130,7 +131,7 @@ class IndexEntry:
     ends: datetime | None = None
 
 
-class Item(msgspec.Struct):
+class Item(msgspec.Struct, eq=False):
     """One clinical resource on the line: exact bytes plus the facts fixed at arrival.
 
     INVARIANT: `raw` is R4 JSON with gateway id, rewritten references and stamped meta; it is never
@@ -158,6 +159,10 @@ class Item(msgspec.Struct):
     _resource: Json | None = None
     _digested: tuple[bytes, str] | None = None  # the bytes a digest was made of, and the digest
 
+    def __eq__(self, other: object) -> bool:
+        """Items are equal by their facts; what was worked out of the bytes is none."""
+        return other.__class__ is Item and _facts(self) == _facts(other)
+
     def again(self) -> Item:
         """The same item for another request: what one request does with its parsed form another never sees."""
         other = copy(self)
@@ -182,6 +187,10 @@ class Item(msgspec.Struct):
         if self._resource is None:
             self._resource = exact.decode(self.raw)
         return self._resource
+
+
+def _facts(item: object) -> list[Any]:
+    return [value for name, value in msgspec.structs.asdict(item).items() if name not in _WORKED_OUT]  # type: ignore[type-var]
 
 
 class Identified(msgspec.Struct, frozen=True):

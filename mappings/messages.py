@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mappings.attribution import labels
 from mappings.er7_engine import Er7Map
 from mappings.er7_patients import Marks, marks_of
 from mappings.er7_reading import Er7Reading, losses
@@ -73,7 +74,16 @@ def translate_message(message: Message, origin: Origin, *, whole: bool = False) 
     return Translation(
         tuple(resources), tuple(keys), (*made.losses, *found), map=f"hl7v2/{kind}",
         version=table("maps/hl7v2/messages.yaml")["version"], facts=facts,
+        places=_places(made.places, message.segments, named=bool(found or made.losses)),
     )  # fmt: skip
+
+
+def _places(made: dict[str, Segment], segments: tuple[Segment, ...], *, named: bool) -> dict[str, str]:
+    """Where each resource stood, by the names losses have; where nothing was lost they need no numbers."""
+    if not named:
+        return {key: one.name for key, one in made.items()}
+    names = dict(zip(map(id, segments), labels([one.name for one in segments]), strict=True))
+    return {key: names[id(one)] for key, one in made.items()}
 
 
 def _script(kind: str, trigger: str) -> tuple[Json, Script]:
@@ -159,6 +169,7 @@ class _Made:
         self._counts: dict[str, int] = {}
         self.resources: list[Json] = []
         self.keys: list[str] = []
+        self.places: dict[str, Segment] = {}  # the segment each was made of
         self.losses: list[Loss] = []
 
     def of(self, reading: Er7Reading, segments: tuple[Segment, ...], *, whole: bool) -> None:
@@ -212,6 +223,7 @@ class _Made:
         reading.made.setdefault((id(segment), definition.target), []).append(key)
         self.resources.append(made)
         self.keys.append(key)
+        self.places[key] = segment
 
     def _identity(self, compiled: Er7Map, reading: Er7Reading, segment: Segment, patient: str) -> str:
         """Name a resource by what its sender calls it; where it has no name, by its content."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,6 +45,9 @@ class Translation:
     version: str = ""
     facts: dict[str, str] = field(default_factory=dict)  # message type, control id, trigger event …
     next: str | None = None  # the next page a FHIR searchset names
+    places: Mapping[str, str] = field(
+        default_factory=dict
+    )  # where in the source each key stood; what is not known is not in it
 
 
 class NotMappable(ValueError):

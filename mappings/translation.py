@@ -160,6 +160,7 @@ def _fhir_r4(body: bytes, origin: Origin) -> Translation:  # noqa: ARG001 - one 
         version="1",
         facts=parts.facts,
         next=parts.next,
+        places=dict(zip(parts.keys, parts.paths, strict=True)),
     )
 
 

@@ -25,6 +25,7 @@ def upgrade(parts: Parts, origin: Origin, *, whole: bool = False) -> Translation
     """
     resources: list[Json] = []
     keys: list[str] = []
+    places: dict[str, str] = {}
     losses = parts.losses
     for source, key, path in zip(parts.resources, parts.keys, parts.paths, strict=True):
         kind = source["resourceType"]
@@ -37,6 +38,7 @@ def upgrade(parts: Parts, origin: Origin, *, whole: bool = False) -> Translation
             made["id"] = key.partition("/")[2]
             resources.append(made)
             keys.append(f"{made['resourceType']}/{made['id']}")
+            places[keys[-1]] = where
     return Translation(
         tuple(resources),
         tuple(keys),
@@ -45,6 +47,7 @@ def upgrade(parts: Parts, origin: Origin, *, whole: bool = False) -> Translation
         version=_VERSION,
         facts=parts.facts,
         next=parts.next,
+        places=places,
     )
 
 

@@ -60,6 +60,7 @@ class _Content(msgspec.Struct, array_like=True, frozen=True, gc=False):
     map: str
     negative: bool
     marks: tuple[str, ...]
+    losses: int | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -132,6 +133,7 @@ class InboxStore:
             item.map,
             item.negative,
             item.marks,
+            item.losses,
         )
         return self._seal(item.custodian, _encode(content), place("item", item.id, item.patient, item.source))
 
@@ -154,6 +156,7 @@ class InboxStore:
             content.map,
             content.negative,
             content.marks,
+            losses=content.losses,
         )
 
 

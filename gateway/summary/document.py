@@ -301,7 +301,7 @@ def _provenances(draft: _Draft, material: Material, author: str) -> Iterator[Jso
         yield {
             "resourceType": "Provenance",
             "id": draft.id(f"provenance-{answer.source}"),
-            "extension": list(_origin(answer)),
+            "extension": [*_origin(answer), *_lost(answer, draft)],
             "target": targets,
             "recorded": answer.fetched or _instant(material),
             "agent": [
@@ -325,6 +325,14 @@ def _origin(answer: Answer) -> Iterable[Json]:
     for name in maps:
         yield {"url": f"{CANONICAL}/StructureDefinition/map", "valueString": name}
     yield {"url": f"{CANONICAL}/StructureDefinition/requester-told", "valueBoolean": answer.told_requester}
+
+
+def _lost(answer: Answer, draft: _Draft) -> Iterable[Json]:
+    """How much of what is given here had no place in FHIR: of these items alone, so that nothing is told of others (rule A2)."""
+    counted = {f"{item.type}/{item.id}": item.losses for item in answer.items if item.losses is not None}
+    given = [lost for key, lost in counted.items() if key in draft.seen and key in draft.summary.items]
+    if given:
+        yield {"url": f"{CANONICAL}/StructureDefinition/losses", "valueUnsignedInt": sum(given)}
 
 
 def _instant(material: Material) -> str:

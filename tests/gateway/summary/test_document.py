@@ -356,6 +356,20 @@ def test_provenance_names_source_format_map_and_whether_it_was_told() -> None:
     assert told_["map"]["valueString"] == "fhir-r4@1"
 
 
+def test_provenance_counts_the_losses_of_what_is_given_and_of_nothing_else() -> None:
+    def said(given: Answer) -> list[int]:
+        entries = [one["resource"] for one in bundle(material(given))["entry"]]
+        parts = [part for one in entries if one["resourceType"] == "Provenance" for part in one["extension"]]
+        return [part["valueUnsignedInt"] for part in parts if part["url"].endswith("/losses")]
+
+    given = answer("hospital", allergy("a"), allergy("b"))
+    assert said(given) == [], "of a format in which the place of an item is not known nothing is said"
+    given.items[0].losses, given.items[1].losses = 2, 0
+    assert said(given) == [2]
+    given.losses = 40  # of everything the source sent, also of what was withheld (rule A2)
+    assert said(given) == [2]
+
+
 def test_markup_in_names_and_displays_stays_text() -> None:
     payload = '<img src=x onerror="alert(1)">&nbsp;]]>\u202e'
     given = answer("hospital", person("p", name=[{"family": payload}]), allergy("a", display=payload))

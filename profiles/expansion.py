@@ -108,6 +108,14 @@ def _concepts(concepts: Any, above: tuple[str, ...]) -> Iterator[tuple[str, tupl
         yield from _concepts(concept.get("concept", ()), (*above, concept["code"]))
 
 
+def placed(concepts: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401 - JSON
+    """Give every concept of a code system with the codes above it, as far as it says itself."""
+    found: dict[str, tuple[str, ...]] = {}
+    for code, (_, above) in _concepts(concepts, ()):
+        found[code] = (*found.get(code, ()), *above)
+    return found
+
+
 _Known = dict[str, tuple[Json, tuple[str, ...]]]
 
 
@@ -115,7 +123,7 @@ def _filtered(concepts: _Known, rule: Json) -> _Known | None:
     """Apply one filter; nothing when it is of a kind that is not evaluated here."""
     name, operator, value = rule.get("property"), rule.get("op"), str(rule.get("value", ""))
     if name == "concept" and operator in _BELOW:
-        found = _below(concepts, value)
+        found = below({code: above for code, (_, above) in concepts.items()}, value)
         return {c: concepts[c] for c in found | ({value} & concepts.keys() if _BELOW[operator] else set())}
     if name in ("code", "concept") and operator == "regex":
         try:
@@ -128,11 +136,12 @@ def _filtered(concepts: _Known, rule: Json) -> _Known | None:
     return None
 
 
-def _below(concepts: _Known, top: str) -> set[str]:
+def below(parents: Mapping[str, tuple[str, ...]], top: str) -> set[str]:
+    """Give every code under another, itself left out, by the codes above each."""
     found: set[str] = set()
     wider = {top}
     while wider:
-        wider = {c for c, (_, above) in concepts.items() if c not in found and not wider.isdisjoint(above)}
+        wider = {code for code, above in parents.items() if code not in found and not wider.isdisjoint(above)}
         found |= wider
     return found
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from consent.categories import categories_of_type
 from gateway.errors import Invalid
-from gateway.fhir.searching import aliases, moments, numbers, references, texts, tokens
+from gateway.fhir.searching import aliases, moments, numbers, references, texts, tokens, valuesets
 from gateway.fhir.searching.escaping import plain, split
 from gateway.fhir.searching.records import Records
 from gateway.fhir.searching.references import ReferenceTest
@@ -91,7 +91,7 @@ def _filter(type_: str, parameter: Parameter, modifier: str, value: str) -> Test
         held = values(item.resource)
         return any(one(found, records) for found in held for one in tests) or (without and not held)
 
-    return (lambda item, records: not test(item, records)) if modifier == "not" else test
+    return (lambda item, records: not test(item, records)) if modifier in ("not", "not-in") else test
 
 
 def _value_test(parameter: Parameter, modifier: str, text: str) -> ReferenceTest:
@@ -113,6 +113,10 @@ def _plain_test(parameter: Parameter, modifier: str, text: str) -> Callable[[Any
             return tokens.build_text(parameter.name, text)
         case "token", "of-type":
             return tokens.build_of_type(parameter.name, text)
+        case "token", "in" | "not-in":
+            return valuesets.build_in(parameter, modifier, text)
+        case "token", "above" | "below":
+            return valuesets.build_place(parameter, modifier, text)
         case "token", _:
             return tokens.build(parameter, text)
         case "string", _:

@@ -17,12 +17,13 @@ MODIFIERS: Final[dict[str, frozenset[str]]] = {
     "number": frozenset({"missing"}),
     "date": frozenset({"missing"}),
     "string": frozenset({"missing", "exact", "contains"}),
-    "token": frozenset({"missing", "not", "text", "of-type"}),
+    "token": frozenset({"missing", "not", "text", "of-type", "in", "not-in", "above", "below"}),
     "reference": frozenset({"missing", "identifier"}),  # and the name of a type
     "composite": frozenset({"missing"}),
     "quantity": frozenset({"missing"}),
     "uri": frozenset({"missing", "above", "below"}),
 }
+_OF_CODES: Final = frozenset({"in", "not-in", "above", "below"})
 _STEP: Final = re.compile(r"(?:[^.\[]|\[[^\]]*\])+")
 
 
@@ -55,8 +56,12 @@ class Parameter:
         """The modifiers it takes, beside the name of a type for a reference."""
         if self.name in ("_text", "_content"):
             return frozenset()
+        if self.kind != "token":
+            return MODIFIERS[self.kind]
         identifies = any(path and path[-1].name.lower().endswith("identifier") for path in self.paths)
-        return MODIFIERS[self.kind] if identifies else MODIFIERS[self.kind] - {"of-type"}
+        if identifies:
+            return MODIFIERS["token"] - _OF_CODES
+        return MODIFIERS["token"] - ({"of-type"} | (_OF_CODES if self.name == "_id" else set()))
 
     def leads_to(self, type_: str) -> bool:
         """Claim that a reference can lead to this type."""

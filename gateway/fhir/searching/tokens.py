@@ -37,7 +37,7 @@ def build(parameter: Parameter, text: str) -> ValueTest:
     implied = parameter.systems
 
     def test(value: Any) -> bool:  # noqa: ANN401 - an element of a resource
-        for own_system, own in _pairs(value):
+        for own_system, own in pairs(value):
             if code and (own if exact else own.casefold()) != wanted:
                 continue
             if code and own_system in _CASED and own != code:
@@ -77,7 +77,7 @@ def build_of_type(name: str, text: str) -> ValueTest:
     def test(value: Any) -> bool:  # noqa: ANN401 - an element of a resource
         if value.__class__ is not dict or str(value.get("value", "")).casefold() != number.casefold():
             return False
-        kinds = _pairs(value.get("type"))
+        kinds = pairs(value.get("type"))
         return any(own == code and (not system or own_system == system) for own_system, own in kinds)
 
     return test
@@ -89,7 +89,8 @@ def begins(found: str, wanted: tuple[str, ...]) -> bool:
     return any(form.startswith(one) for form in forms for one in wanted)
 
 
-def _pairs(value: Any) -> Iterator[tuple[str | None, str]]:  # noqa: ANN401 - an element of a resource
+def pairs(value: Any) -> Iterator[tuple[str | None, str]]:  # noqa: ANN401 - an element of a resource
+    """Every system and code an element carries: no system where it does not say one."""
     if value.__class__ is bool:
         yield None, "true" if value else "false"
     elif value.__class__ is str:

@@ -26,7 +26,15 @@ VALUES: Final = {
     "token": "x", "string": "x", "date": "2020-01-01", "uri": "http://x.example/y", "quantity": "5", "number": "1",
     "reference": "Organization/x", "composite": "x$5", "special": "x",
 }  # fmt: skip
-MODIFIED: Final = {"missing": "true", "identifier": "http://x.example|1", "of-type": "http://x.example|MR|1"}
+CODED: Final = dict.fromkeys(("above", "below"), "http://terminology.hl7.org/CodeSystem/condition-clinical|active")
+SET: Final = dict.fromkeys(("in", "not-in"), "http://hl7.org/fhir/ValueSet/condition-clinical")
+MODIFIED: Final = {
+    **CODED,
+    **SET,
+    "missing": "true",
+    "identifier": "http://x.example|1",
+    "of-type": "http://x.example|MR|1",
+}
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from gateway.adapters.mllp import MllpListener
 from gateway.adapters.notices import Messenger
 from gateway.adapters.terminology import TerminologyServer
 from gateway.adapters.witnesses import witnesses_of
+from gateway.adapters.workers import Workers
 from gateway.audit.evidence import Evidence, base_of, lawful, witnessed_by
 from gateway.audit.examining import Examining
 from gateway.audit.notary import Notary
@@ -95,6 +96,7 @@ class Gateway:
     fhir: FhirApp
     background: Background
     evidence: Evidence
+    workers: Workers
     listeners: Mapping[str, MllpListener] = field(default_factory=dict)
     addresses: dict[str, tuple[str, int]] = field(default_factory=dict)  # source id -> where its feed connects
     started: bool = False
@@ -157,6 +159,7 @@ class Gateway:
             except Unavailable:  # a log that cannot be written must not keep the process from ending
                 log.warning("the stop is not on the record", extra={"state": "stopped"})
             await self.evidence.close()
+        await self.workers.close()
         await self.http.close()
         await self.database.close()
 
@@ -225,6 +228,7 @@ async def _wired(
         for row in settings.sources
         if (asked := source_of(row, http, keys, settings.gateway.base, clock)) is not None
     }
+    workers = Workers(directory / settings.gateway.guidelines)
     ports = Ports(
         settings=settings,
         policy=policy,
@@ -253,6 +257,7 @@ async def _wired(
         office=Office(watch, quality, stores.clients, stores.policies, erasures),
         national=_national(settings, directory, http),
         sources=sources,
+        translators=workers,
         tokens=AccessTokens(keys, settings, policy),
         refusals=Counts(30, timedelta(minutes=1)),
         misses=stores.misses,
@@ -278,6 +283,7 @@ async def _wired(
         background=_background(ports, stores, directory, erasures, _messenger(ports, http, keys)),
         evidence=_evidence(ports, stores, keys, http, directory),
         listeners=listeners,
+        workers=workers,
     )
     database.follow(gateway.evidence.notary.committed)
     gateway.web.evidence = gateway.evidence

@@ -18,7 +18,7 @@ from gateway.identification import confirm, identify
 from gateway.localization import localize
 from gateway.model import Answer, Arrival, Incoming, Outgoing, Place, Question
 from gateway.ports import Ports
-from gateway.retrieval import fetch, held, issued, permitted, shared
+from gateway.retrieval import deadline_of, fetch, held, issued, permitted, shared
 from gateway.screening import fail, screen, screen_again, vouch
 from gateway.standing import Standing
 
@@ -82,17 +82,17 @@ async def ask(plans: Sequence[Plan], standing: Standing, ports: Ports) -> AsyncI
 
 
 async def _answer(place: Place, answer: Answer, standing: Standing, ports: Ports) -> Answer:
-    if not answer.open_categories:
-        return answer
-    if place.held:
+    if place.held and answer.open_categories:
         screen(await held(place, standing, answer, ports), answer, standing)
+    if place.held or not answer.open_categories:
         return answer
-    categories = answer.open_categories
 
     async def arrived() -> Arrival:
-        return arrive(await fetch(place, categories, standing, ports), place, standing.of, ports)
+        until = deadline_of(place, ports)
+        parts = await fetch(place, answer.open_categories, standing, ports, until)
+        return await arrive(parts, place, standing.of, ports, until)
 
-    arrival = await shared(arrived, place, categories, standing, ports)
+    arrival = await shared(arrived, place, answer.open_categories, standing, ports)
     answer.note(arrival)
     screen(arrival.items, answer, standing)
     fail(answer, arrival.failures)

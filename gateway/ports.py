@@ -17,6 +17,7 @@ from gateway.pushed import Desk, Inbox
 from gateway.settings import ClientTable, Settings
 from gateway.throttle import Allowances, Counts, Variety
 from gateway.watched import Notices, Reviews
+from mappings.model import Origin, Translation
 from profiles.terminology import Question
 
 
@@ -316,6 +317,19 @@ class Misses(Protocol):
         ...
 
 
+class Translators(Protocol):
+    """Translation beside the event loop, which can be cut off."""
+
+    async def translate(self, body: bytes, format_: str, origin: Origin, map_: str, seconds: float) -> Translation:
+        """Do what `mappings.translation.translate` does, within so many seconds.
+
+        Raises:
+            NotMappable: the bytes cannot be read as the format.
+            TimeoutError: it took longer, and was ended.
+        """
+        ...
+
+
 class Contracts(Protocol):
     """Agreements that were proposed and decided over the FHIR API (rule C8)."""
 
@@ -372,6 +386,7 @@ class Ports:
     errors: ToldErrors | None = field(default=None, kw_only=True)  # None = nobody is told
     reviews: Reviews | None = field(default=None, kw_only=True)  # None = nobody breaks the glass
     office: Office | None = field(default=None, kw_only=True)  # None = the region is kept by command only
+    translators: Translators | None = field(default=None, kw_only=True)  # None = everything is translated right here
 
     def now(self) -> datetime:
         """The current time."""

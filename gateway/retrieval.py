@@ -51,13 +51,21 @@ def _in_order(categories: frozenset[str], asked: tuple[str, ...]) -> tuple[tuple
     return tuple((category, found) for category, found in types if found)
 
 
-async def fetch(place: Place, categories: frozenset[str], standing: Standing, ports: Ports) -> list[Payload | Failure]:
+def deadline_of(place: Place, ports: Ports) -> float:
+    """Until when a place that is asked now may answer, on the clock of the event loop."""
+    allowed = ports.settings.gateway.deadline
+    if place.source is not None and place.source.deadline is not None:
+        allowed = min(allowed, place.source.deadline)
+    return asyncio.get_running_loop().time() + allowed.total_seconds()
+
+
+async def fetch(
+    place: Place, categories: frozenset[str], standing: Standing, ports: Ports, deadline: float
+) -> list[Payload | Failure]:
     """Everything the source sends before the deadline; what did not come is a Failure for its categories."""
     source = ports.sources.get(place.source_id)
     if source is None or place.source is None:
         return [Failure("no-address", "", categories)]
-    allowed = min(ports.settings.gateway.deadline, place.source.deadline or ports.settings.gateway.deadline)
-    deadline = asyncio.get_running_loop().time() + allowed.total_seconds()
     asked = SourceQuestion(
         standing.of,
         categories | {"Patient"},

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from consent.basis import BASES
 from consent.model import ANY, Custodian
-from gateway.arrival import receive
+from gateway.arrival import receive, translated
 from gateway.intake.addressees import addressees
 from gateway.intake.retention import contact_of, expiry
 from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
@@ -23,19 +23,21 @@ from gateway.settings import SourceTable
 from mappings.formats.er7_time import date_time_of
 from mappings.formats.hl7v2 import control_id
 from mappings.model import NotMappable, Origin, Translation
-from mappings.translation import split, translate
+from mappings.translation import split
 from profiles.dates import parse
 from profiles.identifiers import BSN_SYSTEM, passes_elfproef
 
 T = TypeVar("T")
 log: Final = logging.getLogger("gateway.intake")
 
-_LARGE_BYTES: Final = 32_768  # longer ones are translated beside the event loop
+_LARGE_BYTES: Final = 32_768  # longer ones are taken apart beside the event loop
+_PATIENCE_SECONDS: Final = 20.0  # nobody waits at a screen for what is pushed
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,80}")
 _NINE: Final = re.compile(r"\d{9}")
 _ZONE: Final = "Europe/Amsterdam"
 _CONTACTS: Final = frozenset({"Encounter", "EpisodeOfCare", "CareTeam", "ServiceRequest"})
 NO_PATIENT: Final = "no patient identifier of a known system"
+TOO_LONG: Final = "its translation took too long and was ended"
 NO_CONTACT: Final = "no contact known of this patient with this custodian"
 
 
@@ -84,11 +86,13 @@ async def letter_of(posting: Posting, body: bytes, ports: Ports) -> Letter:
     source = posting.source
     try:
         origin = Origin(source.custodian, source.id, instant(posting.received))
-        translation = await _beside(translate, body, posting.format, origin, _map(posting))
+        translation = await translated(body, posting.format, origin, _map(posting), _PATIENCE_SECONDS, ports)
         _one_patient(translation)
         _something(translation)
     except NotMappable as error:
         return dead_letter(posting, body, _said(error), ports)
+    except TimeoutError:
+        return dead_letter(posting, body, TOO_LONG, ports)
     except Exception:  # a defect of a map must not lose the message: it is kept as it came, and can be mapped again
         log.exception("message not translated", extra={"source": source.id})
         return dead_letter(posting, body, "the translation failed", ports)

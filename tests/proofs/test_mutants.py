@@ -240,8 +240,8 @@ def _ask_everybody(patch: pytest.MonkeyPatch) -> None:
 def _ask_all_categories(patch: pytest.MonkeyPatch) -> None:
     fetch = retrieval.fetch
 
-    async def greedy(place: Any, categories: Any, standing: Standing, ports: Ports) -> Any:
-        return await fetch(place, standing.question.categories, standing, ports)
+    async def greedy(place: Any, categories: Any, standing: Standing, ports: Ports, deadline: float) -> Any:
+        return await fetch(place, standing.question.categories, standing, ports, deadline)
 
     patch.setattr(exchange, "fetch", greedy)
 

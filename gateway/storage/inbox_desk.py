@@ -11,17 +11,15 @@ from gateway.ports import Clock
 from gateway.pushed import CaseEnd, Delivery, Letter, Message, Slip, Snapshot
 from gateway.storage import inbox_cases, inbox_rows
 from gateway.storage.database import Database
+from gateway.storage.held_memory import HeldMemory, Kept, in_time
 from gateway.storage.inbox_rows import Prepared
 from gateway.storage.inbox_store import InboxStore
 from gateway.storage.instants import from_micros, to_micros
-from gateway.storage.recent import Recent
 from gateway.storage.sealing import Seal, place
 from gateway.storage.settlement import reckon, settle
 from gateway.storage.writer import Cursor
 
 PAGE: Final = 200
-_REMEMBERED_ITEMS: Final = 2_048
-_REMEMBERED_BYTES: Final = 8_192  # an item larger than this is read from the database each time
 _IN_TIME: Final = "AND held_item.shown = 1 AND (delivery.expires = 0 OR delivery.expires > ?)"
 _READ: Final = (
     "SELECT held_item.id, held_item.patient, held_item.custodian, held_item.source, held_item.sealed, delivery.addressees, "
@@ -77,7 +75,7 @@ class InboxDesk(InboxStore):
     def __init__(self, database: Database, seal: Seal, unseal: Seal, clock: Clock) -> None:
         super().__init__(database, seal, unseal)
         self._clock = clock
-        self._known: Recent[str, tuple[int, Item]] = Recent(_REMEMBERED_ITEMS, database.era)
+        self._memory = HeldMemory(database.era)
 
     async def accept(self, message: Message, items: Sequence[Item], entries: Sequence[IndexEntry]) -> str:
         """Keep one message, see `deliver`."""
@@ -107,28 +105,31 @@ class InboxDesk(InboxStore):
             _conclude(cursor, touched, now)
             return outcomes
 
-        return await self._database.write(keep, after=lambda: self._known.forget(*touched.items, *touched.settled))
+        return await self._database.write(keep, after=lambda: self._memory.forget(touched))
 
     async def item(self, item_id: str) -> Item | None:
         """One held item, as long as it may stay."""
-        now = to_micros(self._clock.now())
-        known = self._known.get(item_id)
-        if known is not None:
-            expires, item = known
-            return item.again() if not expires or expires > now else None
-        before = self._known.mark()
-        row = await self._database.row(_ITEM, (item_id, now))
-        if row is None:
-            return None
-        item = self._addressed(row)
-        if len(item.raw) <= _REMEMBERED_BYTES:
-            self._known.keep(item_id, (row[-1], item.again()), before)
-        return item
+        now, items = to_micros(self._clock.now()), self._memory.items
+        kept = items.get(item_id)
+        if kept is None:
+            before = items.mark()
+            row = await self._database.row(_ITEM, (item_id, now))
+            if row is None:
+                return None
+            kept = self._kept(row)
+            items.keep(item_id, kept, before)
+        return next(iter(in_time((kept,), now)), None)
 
     async def items(self, patient: str, source: str) -> list[Item]:
         """The newest version of every item a source pushed about a patient, as long as they may stay."""
-        now = to_micros(self._clock.now())
-        return [self._addressed(row) for row in await self._database.rows(_ITEMS, (patient, source, now))]
+        now, places = to_micros(self._clock.now()), self._memory.places
+        kept = places.get((patient, source))
+        if kept is None:
+            before = places.mark()
+            rows = await self._database.rows(_ITEMS, (patient, source, now))
+            kept = tuple([self._kept(row) for row in rows])
+            places.keep((patient, source), kept, before)
+        return in_time(kept, now)
 
     async def knows(self, source: str, contact: str) -> bool:
         """Claim that something of this contact counts."""
@@ -176,7 +177,7 @@ class InboxDesk(InboxStore):
             _conclude(cursor, touched, now)
             return True
 
-        return await self._database.write(release, after=lambda: self._known.forget(*touched.items))
+        return await self._database.write(release, after=lambda: self._memory.forget(touched))
 
     async def case_until(self, patient: str, organization: str, now: datetime) -> datetime | None:
         """Until when an open case of this organization about this patient may last; None when it has none."""
@@ -187,14 +188,14 @@ class InboxDesk(InboxStore):
     async def case_ended(self, ended: CaseEnd) -> int:
         """Let what came for a case expire with it; give how many messages that were."""
         now = to_micros(ended.at)
+        touched = inbox_rows.Touched()
 
         def end(cursor: Cursor) -> int:
-            touched = inbox_rows.Touched()
             count = inbox_cases.end(cursor, ended, touched)
             _conclude(cursor, touched, now)
             return count
 
-        return await self._database.write(end)
+        return await self._database.write(end, after=lambda: self._memory.forget(touched))
 
     async def due(self, now: datetime) -> list[str]:
         """Receipts of messages whose time is over; a page."""
@@ -224,7 +225,7 @@ class InboxDesk(InboxStore):
                 cursor.execute(_MARK, (mark, moment))
             return erased
 
-        return await self._database.write(erase, after=lambda: self._known.forget(*touched.items))
+        return await self._database.write(erase, after=lambda: self._memory.forget(touched))
 
     async def erased_files(self, source: str) -> frozenset[str]:
         """The first 16 digits of the digest of every file something of which was erased."""
@@ -239,6 +240,12 @@ class InboxDesk(InboxStore):
         raw = self._seal(message.custodian, message.raw, place("message", message.source, message.key, message.digest))
         return Prepared(message, raw, [(item, self._sealed(item)) for item in letter.items], letter.entries)
 
+    def _kept(self, row: Sequence[Any]) -> Kept:
+        """An opened item with the end of its time; what the record says of its bytes is worked out once."""
+        item = self._addressed(row)
+        item.digest  # noqa: B018 - kept with the item, for every copy
+        return row[-1], item
+
     def _addressed(self, row: Sequence[Any]) -> Item:
         item = self._opened(*row[:-2])
         item.addressees = frozenset(row[-2].split())
@@ -250,6 +257,7 @@ def _conclude(cursor: Cursor, touched: inbox_rows.Touched, now: int) -> None:
         settle(cursor, item)
     for entry in sorted(touched.entries):
         reckon(cursor, entry, now)
+    touched.everywhere(cursor)
 
 
 def _message(row: Sequence[Any], raw: bytes) -> Message:

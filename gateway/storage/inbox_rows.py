@@ -65,6 +65,10 @@ _CONTACT_ENTRIES: Final = (
     "SELECT delivery_entry.entry FROM delivery_entry JOIN delivery ON delivery.message = delivery_entry.message "  # noqa: S608 - fixed words
     f"WHERE delivery.source = ? AND delivery.contact = ? {_OF_PATIENT}"
 )
+_CONTACT_ITEMS: Final = (
+    "SELECT held_item.id FROM held_item JOIN delivery ON delivery.message = held_item.message "  # noqa: S608 - fixed words
+    f"WHERE delivery.source = ? AND delivery.contact = ? {_OF_PATIENT}"
+)
 _STANDING: Final = (
     "SELECT source, contact, patient, thread, moment, expires, ended, cancels FROM delivery WHERE message = ?"
 )
@@ -74,7 +78,8 @@ _OF_BATCH: Final = (
 )
 _COUNTS_NOT: Final = "UPDATE delivery SET counts = 0 WHERE message = ?"
 _COUNTS: Final = "SELECT counts FROM delivery WHERE message = ?"
-_ITEMS: Final = "SELECT DISTINCT id FROM held_item WHERE message = ?"
+_ITEMS: Final = "SELECT DISTINCT id, patient, source FROM held_item WHERE message = ?"
+_PLACES: Final = "SELECT DISTINCT patient, source FROM held_item WHERE id = ?"
 _ENTRIES: Final = "SELECT entry FROM delivery_entry WHERE message = ?"
 _FIND: Final = (
     "SELECT message.number, message.state FROM message JOIN delivery ON delivery.message = message.number "
@@ -102,11 +107,19 @@ class Touched:
     items: set[str] = field(default_factory=set)
     entries: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)  # items that need no second look
+    places: set[tuple[str, str]] = field(default_factory=set)  # patient and source of any version of them
 
     def by(self, cursor: Cursor, message: int) -> None:
-        """Take in what a message brought."""
-        self.items.update(row[0] for row in cursor.execute(_ITEMS, (message,)).fetchall())
+        """Take in what a message brought, before any of it is removed."""
+        for item, *place in cursor.execute(_ITEMS, (message,)).fetchall():
+            self.items.add(item)
+            self.places.add((place[0], place[1]))
         self.entries.update(row[0] for row in cursor.execute(_ENTRIES, (message,)).fetchall())
+
+    def everywhere(self, cursor: Cursor) -> None:
+        """Find the places of all of it that is still kept, the last step of a change."""
+        for item in self.items | self.settled:
+            self.places.update(cursor.execute(_PLACES, (item,)).fetchall())
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +275,7 @@ def _supersede(cursor: Cursor, number: int, touched: Touched) -> None:
     if contact and ended:
         cursor.execute(_EXPIRE, (expires, *asked))
         touched.entries.update(row[0] for row in cursor.execute(_CONTACT_ENTRIES, asked).fetchall())
+        touched.settled.update(row[0] for row in cursor.execute(_CONTACT_ITEMS, asked).fetchall())
 
 
 def _contact(contact: str, patient: str) -> tuple[str, str, str]:

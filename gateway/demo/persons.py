@@ -15,6 +15,8 @@ from gateway.demo.facts import Coding, Person
 from gateway.policy import ZONE
 
 _RELATIVE: Final = re.compile(r"T((?:-\d+[ymdh])+)(?: (\d\d):(\d\d))?")
+# It builds only text, lists and mappings: safer than SafeLoader.
+_LOADER: Final[type] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _STEP: Final = re.compile(r"-(\d+)([ymdh])")
 
 
@@ -38,8 +40,7 @@ def vocabulary() -> dict[str, Any]:
 @cache
 def document(name: str) -> Any:  # noqa: ANN401 - YAML is any value
     """One YAML file of this package, read once; every scalar stays text, so that 1.50 keeps its digits."""
-    # BaseLoader builds only text, lists and mappings: safer than SafeLoader.
-    return yaml.load((files("gateway.demo") / name).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
+    return yaml.load((files("gateway.demo") / name).read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a BaseLoader either way
 
 
 def _folder(folder: str, now: datetime) -> tuple[Person, ...]:

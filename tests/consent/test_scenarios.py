@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
-import yaml
 
 from consent.categories import category_of, labels_of
 from consent.decision import decide
@@ -27,14 +26,15 @@ from consent.model import (
     Statement,
 )
 from consent.provisions import statements_from_consent
+from tests.rows import rows
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
-WORLD = yaml.safe_load((SCENARIOS / "world.yaml").read_text(encoding="utf-8"))
+WORLD = rows(SCENARIOS / "world.yaml")
 LOADED: list[dict[str, Any]] = [
     {**row, "id": f"{path.stem}: {row['story']}"}
     for path in sorted(SCENARIOS.glob("*.yaml"))
     if path.name != "world.yaml"
-    for row in yaml.safe_load(path.read_text(encoding="utf-8"))
+    for row in rows(path)
 ]
 
 Value = TypeVar("Value")

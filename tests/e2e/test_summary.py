@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from mappings.translation import formats
 from profiles import exact
 from profiles.validation import validate
 from tests.e2e.running import SECTION_SOURCE, Demo, Json, code, of_type, parameters
+from tests.rows import rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-EXPECTED: Json = yaml.safe_load(Path(__file__).with_name("summaries.yaml").read_text("utf-8"))
+EXPECTED: Json = rows(Path(__file__).with_name("summaries.yaml"))
 PERSONS: list[Json] = EXPECTED["persons"]
 ANSWERED = [person for person in PERSONS if "status" not in person]
 NAMES: dict[str, str] = EXPECTED["sources"]

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from profiles.fhirpath import Environment, EvaluationError, InvalidExpression, Node, compile_expression
 from profiles.fhirpath.node import system
 from profiles.fhirpath.quantity import Quantity
 from profiles.fhirpath.temporal import Temporal
 from tests.profiles.fhirpath.inputs import INPUTS
+from tests.rows import rows
 
 CASES: Final = Path(__file__).parent / "cases"
 NOW: Final = datetime.fromisoformat("2026-03-01T10:30:15.250+01:00")
@@ -39,7 +39,7 @@ Row = tuple[str, str | None, str]
 
 def groups() -> Iterator[tuple[str, list[Row]]]:
     for file in sorted(CASES.glob("*.yaml")):
-        for group in yaml.safe_load(file.read_text(encoding="utf-8")):
+        for group in rows(file):
             label = f"{file.stem}: {group['text']} {group['section']}"
             yield label, [row(line, group.get("input")) for line in group["cases"].strip().splitlines()]
 

@@ -16,8 +16,19 @@ from gateway.settings import ClientTable
 from gateway.storage.content_date import older
 from gateway.throttle import LOCKED_FOR, MISSES
 from gateway.watched import Notice, Review
+from mappings.model import Origin, Translation
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@dataclass
+class BrokenTranslators:
+    """Translation that always ends the same way: no time left, or a defect."""
+
+    error: Exception
+
+    async def translate(self, body: bytes, format_: str, origin: Origin, map_: str, seconds: float) -> Translation:
+        raise self.error
 
 
 @dataclass

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 import pytest
 
+from gateway.metrics import Metrics
 from gateway.model import Failure, Payload, SourceQuestion, instant
+from gateway.routes.fhir import FhirApp
 from tests.attacks.faulty_source import Seen, joined
-from tests.fakes import NOON
+from tests.fakes import NOON, BrokenTranslators
 from tests.gateway.adapters.v3 import answering, content, told
 from tests.gateway.charts import BSN, OTHER_BSN, Json
 from tests.gateway.world import GP, HOSPITAL, SETTINGS, World
@@ -76,6 +79,15 @@ def test_an_objection_to_the_category_holds_for_messages_too() -> None:
 
 def test_098_what_cannot_be_read_costs_this_source_only() -> None:
     made = world(lambda _: "<!DOCTYPE a><a/>")
+    assert of_post(made) == []
+    assert "source-failed" in made.search().remarks
+    assert made.summary().status == 200
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), RuntimeError("a process ended")])
+def test_an_answer_that_takes_too_long_to_read_is_a_source_that_did_not_answer(error: Exception) -> None:
+    made = world(organizer())
+    made.app = FhirApp(replace(made.ports, translators=BrokenTranslators(error)), Metrics())
     assert of_post(made) == []
     assert "source-failed" in made.search().remarks
     assert made.summary().status == 200

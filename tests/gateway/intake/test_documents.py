@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.intake.letters import TOO_LONG
 from gateway.model import Caller
+from tests.fakes import BrokenTranslators
 from tests.gateway.charts import BSN, OTHER_BSN, allergy, person
 from tests.gateway.intake.desk import NURSING, DeskWorld, penicillin, resident
 from tests.gateway.test_push import arrival
@@ -218,6 +220,15 @@ def test_a_set_that_two_persons_share_replaces_for_each_only_their_own(world: De
         OTHER_BSN: ["80"],
     }
     assert found[BSN][0]["id"] != found[OTHER_BSN][0]["id"]
+
+
+def test_a_document_that_takes_too_long_is_kept_as_it_came_and_read_again_later(world: DeskWorld) -> None:
+    fine, world.ports = world.ports, replace(world.ports, translators=BrokenTranslators(TimeoutError()))
+    assert world.takes(transfer(entry()), "transfer", "cda") == ["dead new"]
+    (slip,) = world.slips()
+    assert slip.reason == TOO_LONG
+    world.ports = fine
+    assert world.takes(transfer(entry()), "transfer", "cda") == ["accepted new"]
 
 
 def test_the_end_of_the_trip_starts_the_term(world: DeskWorld) -> None:

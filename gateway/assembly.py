@@ -9,11 +9,12 @@ from typing import Final
 
 from gateway.errors import Invalid
 from gateway.fhir import bundle, searchset
+from gateway.membership import SUPPORTING
 from gateway.model import Answer, Incoming, Item, Json, Outgoing, Patient
 from gateway.ports import Ports
 from gateway.standing import Standing
 from gateway.summary.document import document
-from gateway.summary.identity import identify
+from gateway.summary.identity import identify, reachable
 from gateway.summary.material import Material
 from gateway.summary.sections import SUPPORT, section_of
 from gateway.summary.view import page as html_page
@@ -49,7 +50,12 @@ def read(standing: Standing, answers: Sequence[Answer], incoming: Incoming, port
         found = one_patient(patient, answers, ports)
         bundle.refuse_silence(answers, ports.policy.disclosure)
     else:
-        found = [item for answer in answers for item in answer.items if item.id == question.item]
+        found = [
+            item
+            for answer in answers
+            for item in answer.items
+            if item.id == question.item and searchset.within_scope(item, standing)
+        ]
         if not found:
             bundle.refuse_silence(answers, ports.policy.disclosure)
     if not found:
@@ -137,7 +143,7 @@ def one_patient(patient: Patient, answers: Sequence[Answer], ports: Ports) -> li
     known = [answer for answer in answers if any(item.type == "Patient" for item in answer.items)]
     if not known:
         return []
-    resource = identify(patient, known).resource
+    resource = identify(patient, known).resource | reachable(known)
     newest = max((item.fetched for answer in known for item in answer.items if item.type == "Patient"), default="")
     resource["meta"] = {"lastUpdated": newest, "source": f"{ports.settings.gateway.base}/fhir"}
     raw = exact.encode(resource)
@@ -184,7 +190,9 @@ def only_given(answers: Sequence[Answer], shown: Sequence[Item]) -> None:
     ids = {item.id for item in shown}
     person = any(item.type == "Patient" for item in shown)
     for answer in answers:
-        answer.items = [item for item in answer.items if item.id in ids or (person and item.type == "Patient")]
+        found = answer.items
+        answer.items = [item for item in found if item.id in ids or (person and item.type == "Patient")]
+        answer.unseen = [item for item in found if item.type in SUPPORTING and item.id not in ids]
 
 
 Assemble = Callable[[Standing, Sequence[Answer], Incoming, Ports], Outgoing]

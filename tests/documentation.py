@@ -46,11 +46,6 @@ REMARKS: Final = {
         "incomplete",
         "a chain came upon references that lead to what no source gave or may be seen; items that hang on it are not found",
     ),
-    "element-not-shown": (
-        "warning",
-        "not-supported",
-        "a search by address or telecom of the Patient, which the gateway does not show: it finds nothing",
-    ),
     "include-left-out": (
         "warning",
         "suppressed",

@@ -42,10 +42,6 @@ _TEXTS: Final = {
         "references of items lead to what no source gave or may be seen; an item counts as not found where that decides",
         "verwijzingen leiden naar wat geen bron gaf of niet gezien mag worden; waar dat beslist telt een item als niet gevonden",
     ),
-    "not-shown": (
-        "where and how a person is reached is not shown here, so nothing is found by it",
-        "waar en hoe iemand te bereiken is wordt hier niet getoond; daarop wordt niets gevonden",
-    ),
     "left-out": (
         "left out, because this token does not cover it: {names}",
         "weggelaten, omdat dit token het niet dekt: {names}",
@@ -235,7 +231,7 @@ def _of_source(answer: Answer, overrides: Mapping[str, Visibility], language: st
 
 def remark(key: str, code: str, language: str, **words: str) -> Json:
     """An outcome entry about the search itself, not about one source."""
-    kind = {"not-followed": "incomplete", "left-out": "suppressed", "not-shown": "not-supported"}[key]
+    kind = {"not-followed": "incomplete", "left-out": "suppressed"}[key]
     return outcome(issue("warning", kind, code, _text(key, language, **words)))
 
 

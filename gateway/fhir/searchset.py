@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -28,9 +27,6 @@ from profiles.identifiers import BSN_SYSTEM, URA_SYSTEM
 Persons = Callable[[], list[Item]]  # the one Patient of the gateway, when a source knows this person
 
 _IDENTIFIER: Final = b'"identifier"'
-_CONTACT: Final = re.compile(
-    r"address|telecom|phone|email"
-)  # parameters of Patient: the gateway's carries none of these
 _PROVENANCE: Final = uuid.UUID(
     "6f2f9d0e-9b1c-5a52-8c3e-6a1d6a3f0b57"
 )  # the namespace of the names of Provenances made here
@@ -114,13 +110,13 @@ def _records(standing: Standing, answers: Sequence[Answer], persons: Persons, as
     if not asked.types and asked.type not in SUPPORTING and asked.type != "Patient":
         return Records([item for item in items if item.type == asked.type], ports.now(), ports.settings.gateway.base)
     allowed = open_types(standing, sorted({item.type for item in items}))
-    kept = [item for item in items if item.type in allowed and item.type != "Patient" and _within_scope(item, standing)]
+    kept = [item for item in items if item.type in allowed and item.type != "Patient" and within_scope(item, standing)]
     if asked.type == "Patient" or "Patient" in asked.types & allowed:
         kept += persons()
     return Records(kept, ports.now(), ports.settings.gateway.base)
 
 
-def _within_scope(item: Item, standing: Standing) -> bool:
+def within_scope(item: Item, standing: Standing) -> bool:
     """Claim that an item that only supports others meets what the scope demands of its type; others were screened."""
     if item.type not in SUPPORTING and not (item.type == "Device" and supports(item.resource)):
         return True
@@ -132,8 +128,6 @@ def _own_remarks(asked: Search, records: Records, standing: Standing, language: 
     found: list[Json] = []
     if records.unresolved:
         found.append(bundle.remark("not-followed", "reference-not-followed", language))
-    if asked.type == "Patient" and any(_CONTACT.match(name) for name, _ in asked.used):
-        found.append(bundle.remark("not-shown", "element-not-shown", language))
     brought = frozenset[str]().union(*(one.types for one in asked.includes))
     left = sorted(brought - open_types(standing, sorted(brought)) - {"Provenance"}) if brought else []
     known = [type_ for type_ in left if categories_of_type(type_)]

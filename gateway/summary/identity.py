@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
+from consent.categories import MASKED
 from gateway.errors import Invalid
 from gateway.model import Answer, Json, Patient
 from gateway.summary.texts import Note
@@ -58,6 +59,23 @@ def identify(patient: Patient, answers: Sequence[Answer]) -> Identity:
     if general_practitioners:
         resource["generalPractitioner"] = general_practitioners
     return Identity(resource, tuple(banners), sources)
+
+
+def reachable(answers: Sequence[Answer]) -> Json:
+    """Where and how the person is reached: every different address and number the sources give.
+
+    INVARIANT: what one source keeps secret no other gives away: then nothing of it is shown (rule E11).
+    """
+    persons = [item for answer in answers for item in answer.items if item.type == "Patient"]
+    if any(item.labels & MASKED for item in persons):
+        return {}
+    found: Json = {}
+    for item in persons:
+        for name in ("telecom", "address"):
+            for one in item.resource.get(name) or ():
+                if one not in found.setdefault(name, []):
+                    found[name].append(one)
+    return {name: values for name, values in found.items() if values}
 
 
 def _patients(answers: Sequence[Answer]) -> Iterator[tuple[str, Json]]:

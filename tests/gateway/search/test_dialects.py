@@ -10,7 +10,19 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 
-from tests.gateway.charts import BSN, BSN_SYSTEM, TERMS, Json, allergy, coded, condition, flag, observation, person
+from tests.gateway.charts import (
+    BIRTH,
+    BSN,
+    BSN_SYSTEM,
+    TERMS,
+    Json,
+    allergy,
+    coded,
+    condition,
+    flag,
+    observation,
+    person,
+)
 from tests.gateway.world import World
 
 _NICTIZ: Final = "http://nictiz.nl/fhir/StructureDefinition"
@@ -206,12 +218,59 @@ def test_pdqm_asks_for_one_person_and_holds_what_is_known_against_it() -> None:
         for more in group:
             reply = world.post("Patient/_search", f"identifier={BSN_SYSTEM}|{BSN}&{more}".format(p=world.patient))
             assert (reply.status, reply.json["total"]) == (200, count), more
-    for more in ("telecom=0612345678", "address-city=Zwolle"):  # where somebody lives is not shown, so not found
-        reply = world.post("Patient/_search", f"identifier={BSN_SYSTEM}|{BSN}&{more}")
-        assert (reply.json["total"], "element-not-shown" in reply.remarks) == (0, True)
     for refused in ("family=jansen", "family=jansen&birthdate=1980-02-29"):  # a person is not looked for by name
         assert world.post("Patient/_search", refused).code == "patient-required"
     assert world.get(f"Patient?identifier={BSN_SYSTEM}|{BSN}").code == "bsn-in-url"
+
+
+HOME: Final = {"line": ["Dorpsstraat 1"], "city": "Zwolle", "postalCode": "8011 AA"}
+PHONE: Final = {"system": "phone", "value": "0612345678"}
+SECRET: Final = {
+    "security": [{"system": "https://roaz-gateway.example/fhir/CodeSystem/label", "code": "secret-address"}]
+}
+
+
+def reached(**hospital: Any) -> World:
+    gp = [person("g1", address=[HOME], telecom=[PHONE]), condition("c1", "g1")]
+    return World(charts={"gp": gp, "hospital": [person("h1", **hospital)], "mental": []})
+
+
+def test_pdqm_shows_where_a_person_is_reached_and_finds_by_it() -> None:
+    mail = {"system": "email", "value": "ada@example.org"}
+    world = reached(address=[HOME], telecom=[mail])
+    named = f"identifier={BSN_SYSTEM}|{BSN}"
+    (found,) = world.post("Patient/_search", named).items
+    assert (found["address"], found["telecom"]) == ([HOME], [PHONE, mail]), "each once, whoever gave it"
+    assert world.get(f"Patient/{world.patient}").json["telecom"] == [PHONE, mail]
+    yes = (
+        "telecom=0612345678",
+        "phone=0612345678",
+        "email=ada@example.org",
+        "address-city=zwolle",
+        "address=dorps",
+        "address-postalcode=8011",
+    )
+    for more, count in (*((one, 1) for one in yes), ("address-city=Assen", 0), ("email=0612345678", 0)):
+        assert world.post("Patient/_search", f"{named}&{more}").json["total"] == count, more
+    body = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": {
+        "resourceType": "Patient", "birthDate": BIRTH, "identifier": [{"system": BSN_SYSTEM, "value": BSN}]}}]}  # fmt: skip
+    (matched,) = world.post("Patient/$match", body).items
+    assert matched["address"] == [HOME]
+
+
+def test_e11_an_address_one_source_keeps_secret_no_other_gives_away() -> None:
+    world = reached(meta=SECRET, address=[{"city": "Elders"}])
+    named = f"identifier={BSN_SYSTEM}|{BSN}"
+    for reply in (
+        world.post("Patient/_search", named),
+        world.get(f"Patient/{world.patient}"),
+        world.get(f"Patient/{world.patient}/$everything"),
+    ):
+        assert reply.status == 200
+        for word in (b"Dorpsstraat", b"Elders", b"0612345678"):
+            assert word not in reply.body
+    assert world.post("Patient/_search", f"{named}&address-city=zwolle").json["total"] == 0
+    assert "Jansen" in str(world.post("Patient/_search", named).items), "who the person is stays"
 
 
 def test_who_asks_in_stu3_is_answered_in_stu3() -> None:

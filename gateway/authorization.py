@@ -220,7 +220,7 @@ def _asked(question: Question) -> list[tuple[str, tuple[str, ...]]]:
     """
     if question.interaction == "summary":
         return [("Patient", ("Patient",))]
-    if question.searches:
+    if question.searches or question.item:
         return [(type_, _in_order(categories_of_type(type_))) for type_ in question.named or question.types[:1]]
     return [(question.types[0], _in_order(question.categories))]
 

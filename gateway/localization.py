@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consent.model import Custodian
+from gateway.membership import SUPPORTING
 from gateway.model import Identified, Place, Question
 from gateway.ports import Ports
 
@@ -10,15 +11,16 @@ from gateway.ports import Ports
 async def localize(identified: Identified, question: Question, ports: Ports) -> tuple[Place, ...]:
     """Find the places, in a stable order.
 
-    A read by id has exactly one place: where the item came from. A patient known by a custodian's own
+    A read by id has exactly one place: where the item came from; what only supports others is looked for there with
+    all that can refer to it. A patient known by a custodian's own
     identifier is looked for at that custodian only (architecture §4).
     """
     if identified.held is not None:
         held = identified.held
-        return _places(held.custodian, held.source, frozenset({held.category}), ports)
+        return _places(held.custodian, held.source, _with(held.category, question), ports)
     if identified.issued is not None:
         custodian, source, category = identified.issued
-        return _places(custodian, source, frozenset({category}), ports)
+        return _places(custodian, source, _with(category, question), ports)
     patient = identified.patient
     owner = ports.policy.identifier_systems.get(patient.system)
     if owner is not None:
@@ -32,6 +34,10 @@ async def localize(identified: Identified, question: Question, ports: Ports) -> 
         for custodian in sorted(held_categories)
         for place in _places(custodian, "", held_categories[custodian], ports)
     )
+
+
+def _with(category: str, question: Question) -> frozenset[str]:
+    return question.categories if question.types[0] in SUPPORTING else frozenset({category})
 
 
 def _places(ura: str, source_id: str, categories: frozenset[str], ports: Ports) -> tuple[Place, ...]:

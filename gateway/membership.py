@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.model import Json
+from gateway.model import Item, Json
 
 # Types that say nothing about a patient by themselves; they travel only with an item that refers to them.
 SUPPORTING: Final = frozenset(
@@ -19,6 +21,8 @@ SUPPORTING: Final = frozenset(
         "Endpoint",
     }
 )
+
+_REFERENCE: Final = re.compile(rb'"reference":"([A-Z][A-Za-z]{2,40}/[A-Za-z0-9\-.]{1,64})"')
 
 # Spec: FHIR R4 CompartmentDefinition/patient. Only these parameters confer membership; Observation.focus does not.
 _ELEMENTS: Final = {
@@ -88,3 +92,17 @@ def _is_patient(reference: Json) -> bool:
     if isinstance(text, str):
         return text.startswith("Patient/") or "/Patient/" in text
     return reference.get("type") == "Patient"
+
+
+def supported(kept: Sequence[Item], supporting: Mapping[str, Item]) -> list[Item]:
+    """The supporting items that items refer to, and those they refer to in turn (bounded by their number)."""
+    found: dict[str, Item] = {}
+    waiting = list(kept)
+    while waiting and supporting:
+        for match in _REFERENCE.finditer(waiting.pop().raw):
+            name = match[1].decode()
+            item = supporting.get(name)
+            if item is not None and name not in found:
+                found[name] = item
+                waiting.append(item)
+    return list(found.values())

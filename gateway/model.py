@@ -304,6 +304,7 @@ class Answer(msgspec.Struct):
     source: str
     told: dict[str, Told] = msgspec.field(default_factory=dict)  # by category
     items: list[Item] = msgspec.field(default_factory=list)
+    unseen: list[Item] = msgspec.field(default_factory=list)  # may be shown, was not asked
     incidents: list[Incident] = msgspec.field(default_factory=list)
     partial: frozenset[str] = frozenset()  # categories that are partial by design (A1)
     fetched: str = ""  # FHIR instant

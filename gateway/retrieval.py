@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from consent.categories import types_of_category
+from gateway.membership import SUPPORTING, supported
 from gateway.model import Answer, Arrival, Failure, Item, Payload, Place, SourceQuestion, Told, instant
 from gateway.ports import Issued, Ports
 from gateway.standing import Standing
@@ -115,7 +116,7 @@ def _weight(arrival: Arrival) -> int:
 
 async def held(place: Place, standing: Standing, answer: Answer, ports: Ports) -> list[Item]:
     """What the gateway holds itself: one item for a read by id, else everything a feed pushed about the patient."""
-    if standing.held is not None:
+    if standing.held is not None and standing.held.type not in SUPPORTING:
         items = [standing.held]
     else:
         items = await ports.inbox.items(standing.of.id, place.source_id)
@@ -127,7 +128,7 @@ async def held(place: Place, standing: Standing, answer: Answer, ports: Ports) -
 
 
 def issued(answers: Sequence[Answer], places: Sequence[Place], now: datetime) -> list[Issued]:
-    """The ids of pulled items that are handed out: they can be read again for 24 hours."""
+    """The ids of pulled items that are handed out, and those they refer to: they can be read again for 24 hours."""
     pulled = {place.source_id for place in places if not place.held}
     if not pulled:
         return []
@@ -135,8 +136,14 @@ def issued(answers: Sequence[Answer], places: Sequence[Place], now: datetime) ->
         Issued(item.id, item.type, item.patient, item.custodian, item.source, item.category, now)
         for answer in answers
         if answer.source in pulled
-        for item in answer.items
+        for item in (*answer.items, *_referred(answer))
     ]
+
+
+def _referred(answer: Answer) -> Sequence[Item]:
+    """What was not asked, and is led to by a reference in what is given."""
+    unseen = answer.unseen
+    return supported(answer.items, {f"{item.type}/{item.id}": item for item in unseen}) if unseen else ()
 
 
 async def _freshness(place: Place, answer: Answer, ports: Ports) -> None:

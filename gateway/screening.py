@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,7 +11,7 @@ import msgspec
 from consent.categories import REVIEWED, types_of_category
 from consent.scopes import satisfies
 from gateway.errors import Unavailable
-from gateway.membership import SUPPORTING, supports
+from gateway.membership import SUPPORTING, supported, supports
 from gateway.model import Answer, Failure, Incident, Item, Told
 from gateway.standing import Standing
 from profiles import exact
@@ -24,7 +23,6 @@ _CONTACT: Final = {"Patient": {"address", "telecom", "contact"}, "RelatedPerson"
 # Confidentiality of a report that everybody in care may read, and obligations that take a part away.
 _ORDINARY: Final = frozenset({"U", "L", "M", "N"})
 _PARTIAL: Final = frozenset({"mask", "scope-constraint"})
-_REFERENCE: Final = re.compile(rb'"reference":"([A-Z][A-Za-z]{2,40}/[A-Za-z0-9\-.]{1,64})"')
 
 
 def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
@@ -59,7 +57,7 @@ def screen(items: Iterable[Item], answer: Answer, standing: Standing) -> None:
         shown = {item.category for item in kept}
         told.update({category: one for category, one in refused.items() if category not in shown})
     answer.items.extend(kept)
-    answer.items.extend(_supported(kept, supporting))
+    answer.items.extend(supported(kept, supporting))
 
 
 def _may_tell_all(item: Item, answer: Answer, standing: Standing) -> bool:
@@ -135,17 +133,3 @@ def fail(answer: Answer, failures: Iterable[Failure]) -> None:
 
 def _supports(item: Item) -> bool:
     return item.type in SUPPORTING or (item.type == "Device" and supports(item.resource))
-
-
-def _supported(kept: list[Item], supporting: dict[str, Item]) -> list[Item]:
-    """The supporting items that kept items refer to, and those they refer to in turn (bounded by their number)."""
-    found: dict[str, Item] = {}
-    waiting = list(kept)
-    while waiting and supporting:
-        for match in _REFERENCE.finditer(waiting.pop().raw):
-            name = match[1].decode()
-            item = supporting.get(name)
-            if item is not None and name not in found:
-                found[name] = item
-                waiting.append(item)
-    return list(found.values())

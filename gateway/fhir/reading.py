@@ -56,11 +56,12 @@ def question(incoming: Incoming, route: Route, ports: Ports) -> Question:
         return _match(incoming, ports)
     if name == "read":
         accepts(incoming, url)
+        types = _with_referring(route.type)
         return Question(
             name,
             "r",
-            (route.type,),
-            categories_of_type(route.type),
+            types,
+            _categories(types),
             item=route.id,
             patient=_ours(route.id, ports) if route.type == "Patient" else None,
         )
@@ -281,16 +282,18 @@ def _types(type_: str, asked: Search) -> tuple[str, ...]:
 
     What only supports others is found with those that refer to it.
     """
-    others = asked.types - SUPPORTING
-    if type_ in SUPPORTING:
-        others |= _referring(type_)
-    return (type_, *sorted(one for one in others if one != type_ and categories_of_type(one)))
+    first, *referring = _with_referring(type_)
+    others = (asked.types - SUPPORTING).union(referring)
+    return (first, *sorted(one for one in others if one != type_ and categories_of_type(one)))
 
 
 @cache
-def _referring(type_: str) -> frozenset[str]:
+def _with_referring(type_: str) -> tuple[str, ...]:
+    """The type itself, and when it only supports others those it is found with."""
+    if type_ not in SUPPORTING:
+        return (type_,)
     found = {one.partition(":")[0] for one in REVINCLUDES[type_]}
-    return (frozenset(found) & frozenset(CLINICAL)) - SUPPORTING
+    return (type_, *sorted((found & frozenset(CLINICAL)) - SUPPORTING))
 
 
 def _selectors(type_: str) -> frozenset[str]:

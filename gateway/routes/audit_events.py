@@ -38,8 +38,10 @@ _ALL: Final = 1_000  # more events than a record becomes
 _SECONDS: Final = 2.0  # looked for one page; a page may be short and still have a next one
 
 
-async def look(incoming: Incoming, found: Route, ports: Ports) -> Outgoing:
+async def look(incoming: Incoming, found: Route, ports: Ports, own: Recorder) -> Outgoing:
     """Answer a question about the log; the answer is given after the look itself is durable.
+
+    Links have the base the caller used; events name the gateway as `own` does, by whatever base they are asked.
 
     Raises:
         GatewayError: token, scope, purpose, role; parameters; `not-found` also for what is not the caller's to see.
@@ -50,7 +52,7 @@ async def look(incoming: Incoming, found: Route, ports: Ports) -> Outgoing:
     async with recorded(incoming, ports, name, "R" if name == "read" else "E", TYPE) as record:
         record.caller = caller = await authenticate(incoming, ports)
         work = _read if name == "read" else _searched
-        outgoing = await work(incoming, found, caller, record, ports)
+        outgoing = await work(incoming, found, caller, record, ports, own)
         record.status = outgoing.status
         return outgoing
 
@@ -61,7 +63,9 @@ def recorder(ports: Ports) -> Recorder:
     return Recorder(gateway.base, gateway.name, gateway.ura, ports.policy)
 
 
-async def _read(incoming: Incoming, found: Route, caller: Caller, record: Recorded, ports: Ports) -> Outgoing:
+async def _read(
+    incoming: Incoming, found: Route, caller: Caller, record: Recorded, ports: Ports, own: Recorder
+) -> Outgoing:
     accepts(incoming, url_parameters(incoming))
     await _permitted(caller, "read", "r", ports)
     name, _, number = found.id.partition("-")
@@ -71,21 +75,23 @@ async def _read(incoming: Incoming, found: Route, caller: Caller, record: Record
         raise Invalid("not-found", what="this event") from None
     record.query = f"_id={found.id}"[:80]
     held = await line(_queries(ports), id_, _viewer(caller, ports))
-    rendered = events(held.id, held.seen, recorder(ports)) if held is not None else []
+    rendered = events(held.id, held.seen, own) if held is not None else []
     event = next((one for one in rendered if one["id"] == found.id), None)
     if event is None or (number and not number.isdigit()):
         raise Invalid("not-found", what="this event")
     return Outgoing(200, exact.encode(event))
 
 
-async def _searched(incoming: Incoming, found: Route, caller: Caller, record: Recorded, ports: Ports) -> Outgoing:
+async def _searched(
+    incoming: Incoming, found: Route, caller: Caller, record: Recorded, ports: Ports, own: Recorder
+) -> Outgoing:
     del found
     asked = log_search(incoming, ports)
     record.query, record.patient = asked.names, asked.patient
     await _permitted(caller, "search-type", "s", ports)
     scope = repr(asked.used)
     start = _opened(asked.search.cursor, caller, scope, ports) if asked.search.cursor else _Position()
-    page = await _page(asked, start, _viewer(caller, ports), ports)
+    page = await _page(asked, start, _viewer(caller, ports), own, ports)
     following = _sealed(page.end, caller, scope, ports) if page.more else ""
     return Outgoing(200, _bundle(asked, page, following, incoming, ports))
 
@@ -107,9 +113,9 @@ class _Page:
     more: bool = False
 
 
-async def _page(asked: LogSearch, start: _Position, by: Viewer, ports: Ports) -> _Page:
+async def _page(asked: LogSearch, start: _Position, by: Viewer, own: Recorder, ports: Ports) -> _Page:
     """Look on from where the last page ended, until the page is full and one more is seen."""
-    page, size, own = _Page(end=start), asked.search.count, recorder(ports)
+    page, size = _Page(end=start), asked.search.count
     limit = 0 if asked.search.summary == "count" else DEFAULT_COUNT if size is None else size
     loop = asyncio.get_running_loop()
     skipping, until = start.id, loop.time() + _SECONDS

@@ -134,7 +134,7 @@ class FhirApp:
     async def _run(self, asked: Incoming, found: Route, ports: Ports) -> Outgoing:
         name = found.interaction.name
         if found.type == audit_events.TYPE and not found.interaction.operation:
-            return await audit_events.look(asked, found, self.ports)
+            return await audit_events.look(asked, found, ports, audit_events.recorder(self.ports))
         if name in _ASKING:
             read, assemble = _ASKING[name]
             form = _form(asked, name)

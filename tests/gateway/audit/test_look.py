@@ -70,6 +70,24 @@ def test_an_auditor_sees_what_its_organization_asked_newest_first() -> None:
     assert all(claimed(event) for event in found)
 
 
+def test_links_have_the_base_a_listed_proxy_tells_and_events_keep_the_name_of_the_gateway() -> None:
+    world = LogWorld(settings={"gateway": {"base": BASE, "deadline": "300ms", "trusted_proxies": ["127.0.0.1"]}})
+    world.search()
+    world.search()
+    path, told = (
+        "AuditEvent?date=ge2026-01-01&date=le2026-12-31",
+        {"x_forwarded_host": "fhir.example", "x_forwarded_proto": "https"},
+    )
+    plain, reached = world.get(f"{path}&_count=1", auditor(POST)), world.get(f"{path}&_count=1", auditor(POST), **told)
+    assert BASE not in "".join(link["url"] for link in reached.json["link"])
+    assert reached.json["entry"][0]["fullUrl"].startswith("https://fhir.example/fhir/AuditEvent/")
+    assert reached.link("next").startswith("https://fhir.example/fhir/AuditEvent?")
+    sources = [reply.json["entry"][0]["resource"]["source"] for reply in (plain, reached)]
+    assert sources[0] == sources[1]
+    about = f"{path}&patient=https://fhir.example/fhir/Patient/{world.patient}"
+    assert world.get(about, auditor(POST), **told).json["total"] > 0
+
+
 def test_f1_nobody_sees_what_is_of_another_organization() -> None:
     world = lived()
     for ura in (GP, HOSPITAL, MENTAL, POST, STRANGER):

@@ -176,6 +176,7 @@ def coded(kind: str, **elements: Any) -> dict[str, Any]:
         (coded("Observation", code="75367002"), "ObservationVitalSigns"),
         (coded("Observation", category="strange", code="365980008"), "ObservationSocialHistory"),
         ({"resourceType": "Observation", "specimen": {}}, "ObservationLaboratory"),
+        (coded("Observation", category="49581000146104"), "ObservationLaboratory"),
         (coded("Observation"), "ObservationExam"),
         (coded("Consent", scope="treatment"), "AdvanceDirective"),
         (coded("Consent", scope="adr"), "AdvanceDirective"),

@@ -42,6 +42,16 @@ def test_a_claimed_profile_is_left_alone() -> None:
     assert result.resources[0]["meta"]["profile"] == ["http://example.org/p"]
 
 
+def test_a_laboratory_result_is_known_by_either_category() -> None:
+    for system, code in (
+        ("http://snomed.info/sct", "49581000146104"),
+        ("http://terminology.hl7.org/CodeSystem/observation-category", "laboratory"),
+    ):
+        kind = {"coding": [{"system": system, "code": code}]}
+        result = r4({"resourceType": "Observation", "id": "o", "category": [kind], "code": {"text": "Hb"}})
+        assert result.resources[0]["meta"]["profile"] == [NL + "nl-core-LaboratoryTestResult"]
+
+
 def test_no_profile_where_type_and_code_leave_doubt() -> None:
     assert "meta" not in r4({"resourceType": "Condition", "id": "c"}).resources[0]
 

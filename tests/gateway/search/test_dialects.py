@@ -198,7 +198,7 @@ def test_every_query_by_profile_finds_what_claims_it_or_says_nothing() -> None:
     assert found["CareTeam"] == {"ct"}
     assert found["Vaccination-event"] == {"im"}
     assert found["LivingSituation"] == {"living"}
-    assert found["LaboratoryTestResult"] == {"sub"}, "claimed where it is certain"
+    assert found["LaboratoryTestResult"] == {"lab", "sub"}, "claimed where it is certain"
     assert found["Wound"] == found["FreedomRestrictingIntervention"] == set()
     medication, product = search(
         "MedicationStatement", f"_profile={_NICTIZ}/mp-MedicationUse2&_include=MedicationStatement:medication"

@@ -58,12 +58,15 @@ def concept_map(name: str) -> ConceptMap:
 def renames(name: str) -> dict[str, str]:
     """Load a table of one-to-one renames (systems, extension urls, profiles) by the name of its file.
 
-    `inverse: other` reads another table backwards, of which `only` keeps what begins so; the first of several wins.
+    `moved` names those that only begin otherwise. `inverse: other` reads another table backwards, of which `only` keeps
+    what begins so; the first of several wins.
     """
     content = table(f"concept_maps/{name}.yaml")
     found: dict[str, str] = dict(content["codes"])
+    for group in content.get("moved", ()):
+        found.update({f"{group['from']}{one}": f"{group['to']}{one}" for one in group["names"]})
     if "inverse" in content:
-        for old, new in table(f"concept_maps/{content['inverse']}.yaml")["codes"].items():
+        for old, new in renames(content["inverse"]).items():
             if new and old.startswith(content.get("only", "")):
                 found.setdefault(new, old)
     return found

@@ -140,7 +140,7 @@ def _concepts(name: str) -> Iterator[str]:
     if not isinstance(content, dict) or not isinstance(content.get("codes"), dict):
         yield "codes must be a mapping"
         return
-    unknown = set(content) - {"from", "to", "codes", "strict", "otherwise", "inverse", "only"}
+    unknown = set(content) - {"from", "to", "codes", "strict", "otherwise", "inverse", "only", "moved"}
     if unknown:
         yield f"unknown words {sorted(unknown)}"
 

@@ -161,7 +161,9 @@ def _text(value: Any) -> str:  # noqa: ANN401 - a node of any shape
 
 
 def _matches(value: Any, wanted: str) -> bool:  # noqa: ANN401 - a node of any shape
-    """Claim that a child is the wanted text, or an element of HL7 v3 with the wanted code or root."""
+    """Claim that a child is the wanted text, a concept of that code, or an element of HL7 v3 with that code or root."""
+    if isinstance(value, dict):
+        value = value.get("coding")
     if isinstance(value, list):
         return any(isinstance(one, dict) and wanted in (one.get("code"), one.get("root")) for one in value)
     return bool(value == wanted)

@@ -16,6 +16,7 @@ _SHARED: Final = frozenset({"fhir_comments", "resourceType", "resource_type"})
 _EVERYWHERE: Final = frozenset(
     {"id", "extension", "modifierExtension", "implicitRules", "language", "meta", "contained", "text"}
 )
+_OF_ELEMENTS: Final = frozenset({"id", "extension", "modifierExtension"})
 _PRIMITIVES: Final = {
     "bool": "boolean",
     "int": "integer",
@@ -62,8 +63,8 @@ def _is_resource(found: Any) -> bool:
 
 
 def _is_everywhere(found: Any, name: str) -> bool:
-    """Claim that an element is one every resource or element has; `id` and `text` are also names of their own."""
-    return name in _EVERYWHERE and (name != "text" or _is_resource(found))
+    """Claim that an element is one every resource or element has; most are also names of parts, such as a language."""
+    return name in _EVERYWHERE and (name in _OF_ELEMENTS or _is_resource(found))
 
 
 def _is_part(found: Any) -> bool:

@@ -22,6 +22,7 @@ from profiles.exact import decode, encode
 ORIGIN = Origin("90000001", "hospital", "2026-01-05T10:00:00+01:00")
 NL = "http://nictiz.nl/fhir/StructureDefinition/"
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+EXAMPLES = Path(__file__).parent / "data" / "to-stu3"
 PATIENT = {"reference": "Patient/p"}
 HL7 = "http://terminology.hl7.org/CodeSystem/"
 
@@ -50,6 +51,27 @@ def facts(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
             yield from facts(child, where)
     else:
         yield where, str(node)
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.input.json")), ids=lambda p: p.name)
+def test_examples(example: Path) -> None:
+    made, losses = downgrade_bytes(example.read_bytes())
+    expected = decode(example.with_name(example.name.replace(".input.", ".expected.")).read_bytes())
+    assert [one["resource"] for one in decode(made)["entry"]] == expected["resources"]
+    assert [[loss.path, loss.kind] for loss in losses] == expected["losses"]
+
+
+def test_a_language_a_policy_group_and_repeats_go_back() -> None:
+    language = {"language": coded("urn:ietf:bcp:47", "nl"), "preferred": True}
+    assert older({"resourceType": "Patient", "communication": [language]})["communication"] == [language]
+    classes = [{"type": coded(HL7 + "coverage-class", "group"), "value": "G1"}, {"type": coded(HL7 + "coverage-class", "plan"), "value": "B"}]  # fmt: skip
+    coverage = {"resourceType": "Coverage", "status": "active", "beneficiary": PATIENT, "payor": [{"display": "P"}], "class": classes}  # fmt: skip
+    assert older(coverage)["grouping"] == {"group": "G1", "plan": "B"}
+    request = {"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": PATIENT, "medicationCodeableConcept": {"text": "x"}}  # fmt: skip
+    assert older({**request, "dispenseRequest": {"numberOfRepeatsAllowed": 2}})["dispenseRequest"] == {"numberOfRepeatsAllowed": 2}  # fmt: skip
+    none = downgrade({"id": "x", **request, "dispenseRequest": {"numberOfRepeatsAllowed": 0}})
+    assert "dispenseRequest" not in (none.resource or {}), "STU3 counts repeats from one"
+    assert [loss.kind for loss in none.losses] == ["unmapped"]
 
 
 def test_statuses_become_codes_and_keep_what_else_was_said() -> None:

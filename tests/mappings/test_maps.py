@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mappings.definition import MapError, conditions, definition, line, path
-from mappings.engine import Compiler
+from mappings.downgrade import downgrade_bytes
+from mappings.engine import CompiledMap, Compiler
 from mappings.er7_paths import claim_of
+from mappings.library import RESERVED
 from mappings.linting import _definition, check_maps
 from mappings.model import Loss, Origin
 from mappings.reading import Reading
 from mappings.source_linting import source_problems
 from mappings.stu3_definitions import stu3_definitions
+from mappings.tables import names
+from mappings.translation import translate
 
 ORIGIN = Origin("90000001", "source", "2026-01-05T10:00:00+01:00")
+DATA = Path(__file__).parent / "data"
 TYPES: dict[str, Any] = {
     "Element": {"id": "string", "extension": ["Extension"]},
     "Backbone": {},
@@ -37,6 +43,24 @@ def run(elements: dict[str, Any], source: dict[str, Any], **more: Any) -> tuple[
 @pytest.mark.slow
 def test_all_maps_lint_clean() -> None:
     assert check_maps() == []
+
+
+def test_every_map_there_and_back_has_an_example_that_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: set[str] = set()
+    run = CompiledMap.run
+
+    def noted(compiled: CompiledMap, reading: Reading, node: Any) -> Any:
+        used.add(compiled.definition.name)
+        return run(compiled, reading, node)
+
+    monkeypatch.setattr(CompiledMap, "run", noted)
+    for example in sorted((DATA / "to-stu3").glob("*.input.json")):
+        downgrade_bytes(example.read_bytes())
+    assert set(names("maps/to-stu3")) - RESERVED - used == set()
+    used.clear()
+    for example in sorted((DATA / "fhir-stu3").glob("*.input.json")):
+        translate(example.read_bytes(), "fhir-stu3", ORIGIN)
+    assert set(names("maps/fhir-stu3")) - RESERVED - used == set()
 
 
 def test_a_line_copies_and_what_is_not_read_is_reported_at_its_highest_node() -> None:

@@ -308,3 +308,16 @@ def test_a_signature_has_the_names_of_r4() -> None:
             "data": "dGVzdA==",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("http://hl7.org/fhir/v2/0131", "http://terminology.hl7.org/CodeSystem/v2-0131"),
+        ("http://hl7.org/fhir/v3/ParticipationFunction", "http://terminology.hl7.org/CodeSystem/v3-ParticipationFunction"),
+        ("http://hl7.org/fhir/consentaction", "http://terminology.hl7.org/CodeSystem/consentaction"),
+    ],
+)  # fmt: skip
+def test_every_system_that_only_begins_otherwise_stands_under_both_names(older: str, newer: str) -> None:
+    made = one({"resourceType": "Condition", "subject": {"reference": "Patient/p"}, "code": coded(older, "X")})
+    assert [coding["system"] for coding in made["code"]["coding"]] == [newer, older]

@@ -37,7 +37,7 @@ from gateway.storage.contract_store import ContractStore
 from gateway.storage.database import Database
 from gateway.storage.error_store import ErrorStore
 from gateway.storage.inbox_desk import InboxDesk
-from gateway.storage.index_store import IndexStore
+from gateway.storage.index_store import IndexStore, registrations
 from gateway.storage.issued_store import IssuedStore
 from gateway.storage.job_store import JobStore
 from gateway.storage.migrate import check_version, upgrade
@@ -88,14 +88,15 @@ class Stores:
 
 def open_stores(database: Database, seal: Seal, unseal: Seal, clock: Clock, log: Log | None = None) -> Stores:
     """Put the stores on a database; `log`, where records go, is the one the database holds unless named."""
+    registered = registrations(database)
     return Stores(
         audit=AuditStore(database, clock, log or database.log),
         replay=ReplayStore(database, clock),
         clients=ClientStore(database, clock),
-        index=IndexStore(database, clock),
+        index=IndexStore(database, clock, registered),
         consents=ConsentStore(database, seal, unseal, clock),
         cases=CaseStore(database, seal, unseal),
-        inbox=InboxDesk(database, seal, unseal, clock),
+        inbox=InboxDesk(database, seal, unseal, clock, registered),
         issued=IssuedStore(database),
         policies=PolicyStore(database),
         queries=AuditLookup(database),

@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.model import Item
 from gateway.storage.inbox_rows import Touched
+from gateway.storage.index_store import Registered
 from gateway.storage.recent import Recent
 
 ITEMS_BYTES: Final = 16 * 1024 * 1024
@@ -23,7 +24,8 @@ class HeldMemory:
     INVARIANT: nothing is given again that the desk changed, or whose time is over; every request gets items of its own.
     """
 
-    def __init__(self, era: Callable[[], int | None]) -> None:
+    def __init__(self, era: Callable[[], int | None], registered: Registered) -> None:
+        self._registered = registered  # what messages brought with them: where data of a patient is
         self.items: Recent[str, Kept] = Recent(ITEMS_BYTES, era, lambda kept: _weight((kept,)))
         self.places: Recent[Place, tuple[Kept, ...]] = Recent(PLACES_BYTES, era, _weight)
 
@@ -31,6 +33,7 @@ class HeldMemory:
         """Forget what a change touched, in the loop, as soon as its commit has ended."""
         self.items.forget(*touched.items, *touched.settled)
         self.places.forget(*touched.places)
+        self._registered.forget(*touched.registered)
 
 
 def in_time(kept: Sequence[Kept], now: int) -> list[Item]:

@@ -14,6 +14,7 @@ from gateway.storage.database import Database
 from gateway.storage.held_memory import HeldMemory, Kept, in_time
 from gateway.storage.inbox_rows import Prepared
 from gateway.storage.inbox_store import InboxStore
+from gateway.storage.index_store import Registered
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.sealing import Seal, place
 from gateway.storage.settlement import reckon, settle
@@ -72,10 +73,10 @@ class InboxDesk(InboxStore):
     what has expired is not read, erased yet or not.
     """
 
-    def __init__(self, database: Database, seal: Seal, unseal: Seal, clock: Clock) -> None:
+    def __init__(self, database: Database, seal: Seal, unseal: Seal, clock: Clock, registered: Registered) -> None:
         super().__init__(database, seal, unseal)
         self._clock = clock
-        self._memory = HeldMemory(database.era)
+        self._memory = HeldMemory(database.era, registered)
 
     async def accept(self, message: Message, items: Sequence[Item], entries: Sequence[IndexEntry]) -> str:
         """Keep one message, see `deliver`."""

@@ -107,6 +107,7 @@ class Touched:
     items: set[str] = field(default_factory=set)
     entries: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)  # items that need no second look
+    registered: set[str] = field(default_factory=set)  # patients about whom a registration changed
     places: set[tuple[str, str]] = field(default_factory=set)  # patient and source of any version of them
 
     def by(self, cursor: Cursor, message: int) -> None:
@@ -118,6 +119,8 @@ class Touched:
 
     def everywhere(self, cursor: Cursor) -> None:
         """Find the places of all of it that is still kept, the last step of a change."""
+        for entry in self.entries:
+            self.registered |= index_store.patient_of(cursor, entry)
         for item in self.items | self.settled:
             self.places.update(cursor.execute(_PLACES, (item,)).fetchall())
 
@@ -156,7 +159,7 @@ def keep(cursor: Cursor, letter: Prepared, touched: Touched) -> str:
             known = follow(cursor, item.id, version, dated, item.custodian, _moment(message))
             (touched.settled if known else touched.items).add(item.id)
     if message.state == "accepted":
-        _register(cursor, number, letter.entries)
+        _register(cursor, number, letter.entries, touched)
         touched.entries.update(entry.id for entry in letter.entries)
         _supersede(cursor, number, touched)
     return "changed" if digests else "new"
@@ -213,7 +216,7 @@ def accept(cursor: Cursor, receipt: str, touched: Touched) -> bool:
 def register(cursor: Cursor, receipt: str, entries: Sequence[IndexEntry], touched: Touched) -> None:
     """Keep the registrations of a message."""
     number = cursor.execute(_FIND, (receipt,)).fetchone()[0]
-    _register(cursor, number, entries)
+    _register(cursor, number, entries, touched)
     touched.entries.update(entry.id for entry in entries)
 
 
@@ -289,9 +292,9 @@ def _end(cursor: Cursor, message: int, touched: Touched) -> None:
         touched.by(cursor, message)
 
 
-def _register(cursor: Cursor, number: int, entries: Sequence[IndexEntry]) -> None:
+def _register(cursor: Cursor, number: int, entries: Sequence[IndexEntry], touched: Touched) -> None:
     for entry in entries:
-        index_store.register(cursor, entry)
+        touched.registered |= index_store.register(cursor, entry)
         cursor.execute(_ENTRY, (number, entry.id))
 
 

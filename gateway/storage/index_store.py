@@ -10,7 +10,14 @@ from gateway.model import IndexEntry
 from gateway.ports import Clock
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
+from gateway.storage.recent import Recent
 from gateway.storage.writer import Cursor
+
+_REMEMBERED_PATIENTS: Final = 4_096
+
+Registered = Recent[
+    str, tuple[IndexEntry, ...]
+]  # the registrations of a patient that were in force when they were read
 
 # An id that another custodian registered is left alone: else one could end the registration of the other.
 _REGISTER: Final = (
@@ -26,13 +33,26 @@ _IN_FORCE: Final = (
     "WHERE patient = ? AND withdrawn IS NULL AND (ends IS NULL OR ends > ?) ORDER BY registered, id"
 )
 
+_PATIENT: Final = "SELECT patient FROM index_entry WHERE id = ?"
 
-def register(cursor: Cursor, entry: IndexEntry) -> None:
-    """Keep a registration inside a transaction.
+
+def registrations(database: Database) -> Registered:
+    """The memory that all who change registrations share."""
+    return Recent(_REMEMBERED_PATIENTS, database.era)
+
+
+def patient_of(cursor: Cursor, entry_id: str) -> set[str]:
+    """Whom a registration is about; nobody when there is none."""
+    return {row[0] for row in cursor.execute(_PATIENT, (entry_id,)).fetchall()}
+
+
+def register(cursor: Cursor, entry: IndexEntry) -> set[str]:
+    """Keep a registration inside a transaction; give the patients of whom something changed.
 
     Raises:
         Invalid: `conflict` when another custodian has this id.
     """
+    before = patient_of(cursor, entry.id)
     ends = None if entry.ends is None else to_micros(entry.ends)
     row = (
         entry.id,
@@ -46,14 +66,19 @@ def register(cursor: Cursor, entry: IndexEntry) -> None:
     )
     if cursor.execute(_REGISTER, row).rowcount == 0:
         raise Invalid("conflict", why="a registration with this id belongs to another custodian")
+    return {entry.patient, *before}
 
 
 class IndexStore:
-    """Registrations, read by patient."""
+    """Registrations, read by patient.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    INVARIANT: `registered` is what the database says: whoever changes a registration forgets its patients in it.
+    """
+
+    def __init__(self, database: Database, clock: Clock, registered: Registered) -> None:
         self._database = database
         self._clock = clock
+        self._registered = registered
 
     async def register(self, entry: IndexEntry) -> None:
         """Keep a registration; the same id again replaces it.
@@ -61,17 +86,31 @@ class IndexStore:
         Raises:
             Invalid: `conflict` when another custodian has this id.
         """
-        await self._database.write(lambda cursor: register(cursor, entry))
+        changed: set[str] = set()
+        await self._database.write(
+            lambda cursor: changed.update(register(cursor, entry)), lambda: self._registered.forget(*changed)
+        )
 
     async def withdraw(self, entry_id: str, custodian: str) -> bool:
         """End a registration of this custodian; false when there is none."""
         now = to_micros(self._clock.now())
         row = (now, entry_id, custodian, now)
-        return await self._database.write(lambda cursor: cursor.execute(_WITHDRAW, row).rowcount == 1)
+        changed: set[str] = set()
+
+        def withdraw(cursor: Cursor) -> bool:
+            changed.update(patient_of(cursor, entry_id))
+            return cursor.execute(_WITHDRAW, row).rowcount == 1
+
+        return await self._database.write(withdraw, lambda: self._registered.forget(*changed))
 
     async def entries(self, patient: str, now: datetime) -> tuple[IndexEntry, ...]:
         """The registrations of a patient that are in force."""
-        return tuple(_entry(row) for row in await self._database.rows(_IN_FORCE, (patient, to_micros(now))))
+        found = self._registered.get(patient)
+        if found is None:
+            before = self._registered.mark()
+            found = tuple([_entry(row) for row in await self._database.rows(_IN_FORCE, (patient, to_micros(now)))])
+            self._registered.keep(patient, found, before)
+        return tuple([entry for entry in found if entry.ends is None or entry.ends > now])
 
 
 def _entry(row: tuple[Any, ...]) -> IndexEntry:

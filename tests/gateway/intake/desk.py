@@ -22,7 +22,6 @@ from gateway.routes.fhir import FhirApp
 from gateway.routes.web import application
 from gateway.settings import SourceTable
 from gateway.storage import Database, open_stores, upgrade
-from gateway.storage.inbox_desk import InboxDesk
 from profiles import exact
 from tests.gateway.charts import BSN, OTHER_BSN, THIRD_BSN, Json, allergy, observation, person
 from tests.gateway.world import AMBULANCE, BASE, PHYSICIAN, SETTINGS, Reply, World, run
@@ -55,7 +54,7 @@ class DeskWorld(World):
         upgrade(self.url)
         self.database = Database.open(self.url, exclusive=False)
         stores = open_stores(self.database, self.keys.seal, self.keys.unseal, self.clock)
-        self.desk = InboxDesk(self.database, self.keys.seal, self.keys.unseal, self.clock)
+        self.desk = stores.inbox
         self.ports = replace(self.ports, index=stores.index, inbox=self.desk, desk=self.desk)
         self.app = FhirApp(self.ports, Metrics())
         self.web = application(self.ports, ClientKeys(directory))

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any, Final
 
 from gateway.fhir.capability import rows_of, types
 from gateway.fhir.interactions import Interaction
 
-_BODIES: Final = {
-    "Parameters": '{"resourceType": "Parameters", "parameter": [{"name": "identifier", "valueIdentifier": '
-    '{"system": "http://fhir.nl/fhir/NamingSystem/bsn", "value": "{{bsn}}"}}]}',
-    "match": '{"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": {"resourceType": "Patient", '
-    '"identifier": [{"system": "http://fhir.nl/fhir/NamingSystem/bsn", "value": "{{bsn}}"}], '
-    '"birthDate": "{{birthDate}}"}}]}',
-    "Bundle": '{"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", '
-    '"url": "AllergyIntolerance?patient={{patient}}"}}]}',
-    "everything": '{"resourceType": "Parameters", "parameter": [{"name": "_count", "valueInteger": 20}]}',
-    "lastn": '{"resourceType": "Parameters", "parameter": [{"name": "patient", "valueString": "{{patient}}"}, '
-    '{"name": "category", "valueString": "vital-signs"}]}',
-    "docref": '{"resourceType": "Parameters", "parameter": [{"name": "patient", "valueId": "{{patient}}"}]}',
-    "by id": '{"resourceType": "Parameters"}',
-}
 _HEAD: Final = """\
 # Requests to try, made from the table of interactions: docs/examples.http is written by `python -m tests.documentation`.
-# `gateway demo --json` prints a token, and persons with BSN and birth date; {{{{patient}}}} is the id Patient/_search gives.
+# `gateway demo --json` prints a token per role, and persons with BSN and birth date; {{{{patient}}}} is the id Patient/_search
+# gives, {{{{id}}}} that of an item an answer holds. Cases are opened by a coordinator, the log is read by an auditor, agreements are
+# kept by an administrator; consents, registrations and who treats whom are told by the custodian, whose URA is {{{{ura}}}}.
 @base = {base}/fhir
 @token = paste-a-token
 @bsn = 999990019
 @birthDate = 1954-03-12
 @patient = paste-an-id
 @id = paste-an-id
+@ura = paste-a-ura
+@other = paste-the-ura-of-another
 """
 
 
@@ -50,6 +43,8 @@ def _request(row: Interaction, type_: str) -> str:
         lines.append("Authorization: Bearer {{token}}")
     lines.append("Accept: application/fhir+json")
     body = _body(row, type_)
+    if row.method == "PUT" and type_ != "Task":
+        lines.append('If-Match: W/"1"')
     if body:
         kind = "application/x-www-form-urlencoded" if row.body == "form" else "application/fhir+json"
         lines += [f"Content-Type: {kind}", "", body]
@@ -76,9 +71,16 @@ def _body(row: Interaction, type_: str) -> str:
         return f"{named}=http://fhir.nl/fhir/NamingSystem/bsn|{{{{bsn}}}}{more}"
     if not row.body:
         return ""
-    if row.operation in _BODIES:
-        return _BODIES[row.operation]
+    bodies = _bodies()
+    if row.operation in bodies:
+        return str(bodies[row.operation])
     if row.body == "Parameters" and "{id}" in row.path:
-        return _BODIES["by id"]
+        return str(bodies["by id"])
     name = type_ if row.body == "{type}" else row.body
-    return _BODIES.get(name, f'{{"resourceType": "{name}"}}')
+    changed = bodies["update"].get(name) if row.name == "update" else None
+    return str(changed or bodies.get(name, f'{{"resourceType": "{name}"}}'))
+
+
+@cache
+def _bodies() -> dict[str, Any]:
+    return tomllib.loads((resources.files("gateway.routes.guide") / "bodies.toml").read_text("utf-8"))

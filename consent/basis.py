@@ -42,6 +42,7 @@ BASES: Final[dict[str, Basis]] = {
     name: Basis(name, row["permit_needed"], frozenset(row["permit_sources"]), row["national"], row["pushed"])
     for name, row in _TABLE["basis"].items()
 }
+_SPOKEN: Final = "patient-asked"  # what the patient was asked just now
 _NONE: Final[frozenset[str]] = frozenset()
 
 OBJECTION: Final = "consent-objection"
@@ -93,14 +94,15 @@ def _accepted(agreement: Agreement, statements: tuple[Statement, ...]) -> tuple[
     if agreement.patient_asked:
         return statements
     for one in statements:
-        if one.source == "patient-asked" and one.effect != "deny":
-            return tuple(one for one in statements if one.source != "patient-asked" or one.effect == "deny")
+        if one.source == _SPOKEN and one.effect != "deny":
+            return tuple(one for one in statements if one.source != _SPOKEN or one.effect == "deny")
     return statements
 
 
 def _weigh(basis: Basis, statements: Iterable[Statement], request: AccessRequest, facts: Facts) -> Weighed:
     """Weigh statements by the precedence rules."""
     permits, objections, national_yes, national_no, ended = _sorted(basis, statements)
+    permits = _not_taken_back(permits, objections)
     if national_no and facts.national_yields:
         national_no = [no for no in national_no if not any(_younger(one, no) for one in permits)]
     blocking = standing(objections, permits) if objections else []
@@ -140,6 +142,14 @@ def _sorted(basis: Basis, statements: Iterable[Statement]) -> _Heard:
         elif one.source in basis.permit_sources:
             permits.append(one)
     return heard
+
+
+def _not_taken_back(permits: list[Statement], objections: list[Statement]) -> list[Statement]:
+    """Leave out a spoken yes after which the patient said no: that no ends it, however general it is (rule B2, C6)."""
+    spoken = [no for no in objections if no.source == _SPOKEN]
+    if not spoken:
+        return permits
+    return [one for one in permits if one.source != _SPOKEN or all(_younger(one, no) for no in spoken)]
 
 
 def _younger(permit: Statement, no: Statement) -> bool:

@@ -50,6 +50,7 @@ _TEXTS: Final = {
 }
 
 
+_PRIVACY: Final = "Consent"
 _OUTCOMES: Final = UUID("0d1f5f0c-6b0a-5b1e-9d0e-51a6c1c9a7d4")
 _NONE: Final[Mapping[str, Sequence[Json]]] = {}
 
@@ -199,6 +200,8 @@ def _of_source(answer: Answer, overrides: Mapping[str, Visibility], language: st
     hidden = False
     groups: dict[tuple[str, str], list[str]] = {}
     for category, told in answer.told.items():
+        if category == _PRIVACY and told.state == "refused":
+            continue  # what was said about sharing is kept and read here: nobody was to be asked for it
         if told.state == "failed" and (told.decision is None or told.decision.permitted):
             groups.setdefault(("failed", told.failure), []).append(category)
         elif told.state != "answered" and told.decision is not None:

@@ -328,6 +328,7 @@ def test_c1_a_directive_is_a_clinical_item_and_a_privacy_consent_is_none() -> No
     world.charts["gp"].lies = True
     shown = world.search("Consent").items
     assert [item["scope"]["coding"][0]["code"] for item in shown] == ["adr"]
+    assert b"was not asked" not in world.search("Consent").body, "what was said about sharing is read here"
     assert (
         world.post("Consent", directive() | {"organization": privacy(GP)["organization"]}, custodian(GP)).status == 422
     )

@@ -87,6 +87,25 @@ def test_b2_a_refusal_is_recorded_too() -> None:
     assert not sees(world)
 
 
+def test_b2_a_spoken_no_ends_an_earlier_spoken_yes_and_a_later_yes_opens_again() -> None:
+    world = region()
+    record(world, spoken())
+    assert sees(world)
+    general = spoken("deny", dateTime="2026-03-02T11:52:00Z", provision={"type": "deny"})
+    assert record(world, general).status == 201
+    assert not sees(world), "however general the no is"
+    world = region()
+    record(world, spoken())
+    record(world, spoken("deny"))
+    assert not sees(world), "said in the same minute"
+    record(world, spoken(dateTime="2026-03-02T11:55:00Z"))
+    assert sees(world), "the patient may think again"
+    other = region()
+    record(other, spoken())
+    record(other, spoken("deny", ura=HOSPITAL))
+    assert sees(other), "a no about one custodian takes back nothing about another"
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,17 +11,19 @@ from mappings.definition import Definition, Line, MapError, Path, lines
 from mappings.er7_agreement import TIDY
 from mappings.er7_codes import code_of, concept_of
 from mappings.er7_functions import DISPLAYS, ER7_FUNCTIONS
-from mappings.er7_memory import copied, remembered, repeats
+from mappings.er7_memory import again, remembered, repeats
 from mappings.er7_paths import Claim, Select, claim_of, ends_on_segment, selector
 from mappings.er7_primitives import ER7_PRIMITIVES, Convert
 from mappings.er7_reading import Er7Reading
-from mappings.er7_rules import Rule, many, many_of_field, single_of_field, spread
+from mappings.er7_rules import Rule, many, many_of_field, many_of_parts, single, single_of_field, single_of_part, spread
 from mappings.formats.er7_tree import Node, Segment
 from mappings.model import Json
 from profiles.definitions import Member, definitions
 
+_MOST_FORMS: Final = 512  # of one map or type; then they are forgotten
 _WHOLE: Final = frozenset({"integer", "positiveInt", "unsignedInt"})
-Rules = tuple[tuple[int, Rule], ...]  # where the field or part stands a rule reads; negative: it decides for itself
+# What must be there for a rule to do anything: a field or part by its place, or a segment below by its name.
+Gate = int | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,33 @@ class Er7Map:
     def run(self, reading: Er7Reading, segment: Segment) -> Json:
         """Make the target resource of one segment."""
         resource: Json = {"resourceType": self.definition.target}
-        raw = segment.raw
-        length = len(raw)
-        for index, rule in self.rules:
-            if index < 0 or (index < length and raw[index]):
-                rule(reading, segment, resource)
+        for rule in self.rules.of(segment):
+            rule(reading, segment, resource)
         return resource
+
+
+class Rules:
+    """The rules of a map or type; which of them have something to read is worked out once for each form of a source."""
+
+    def __init__(self, rules: Iterable[tuple[Gate, Rule]]) -> None:
+        self.gated = tuple(rules)
+        self._of: dict[Any, tuple[Rule, ...]] = {}
+
+    def of(self, source: Segment | Node) -> tuple[Rule, ...]:
+        """Give the rules that may do something with a segment or node, in their order."""
+        form = source.form
+        found = self._of.get(form)
+        if found is None:
+            if len(self._of) >= _MOST_FORMS:
+                self._of.clear()
+            found = self._of[form] = tuple(rule for gate, rule in self.gated if _is_open(gate, source))
+        return found
+
+
+def _is_open(gate: Gate, source: Segment | Node) -> bool:
+    if isinstance(gate, int):
+        return source.has(gate)
+    return gate is None or (isinstance(source, Segment) and gate in source.children)
 
 
 class Er7Compiler:
@@ -79,15 +103,13 @@ class Er7Compiler:
             raise MapError(message) from None
 
     def _rules(self, found: tuple[Line, ...], kind: str, *, on_segment: bool) -> Rules:
-        return tuple(self._rule(one, _kind_of(kind, one.target), on_segment=on_segment) for one in found)
+        return Rules(self._rule(one, _kind_of(kind, one.target), on_segment=on_segment) for one in found)
 
-    def _rule(self, line: Line, kind: str, *, on_segment: bool) -> tuple[int, Rule]:
+    def _rule(self, line: Line, kind: str, *, on_segment: bool) -> tuple[Gate, Rule]:
         sourced = bool(line.sources) and not line.link
         make = self._sourced(line, kind, on_segment=on_segment) if sourced else _fixed(line, on_segment)
-        gate = _gate(line) or _gate_of_claims(line)
-        gate = gate - (0 if on_segment else 1) if gate else -1
-        if on_segment and gate < 0 and sourced:
-            make = _if_child(line, make)
+        place = _gate(line) or _gate_of_claims(line)
+        gate: Gate = place or (_child_of(line) if on_segment and sourced else None)
         if not line.when:
             return gate, make
         claims = tuple(claim_of(one, on_segment=on_segment) for one in line.when)
@@ -103,31 +125,21 @@ class Er7Compiler:
         return gate, guarded
 
     def _sourced(self, line: Line, kind: str, *, on_segment: bool) -> Rule:
-        selects = tuple(selector(one, on_segment=on_segment) for one in line.sources)
         convert = self._converter(line, kind, on_segment=ends_on_segment(line.sources[0], on_segment=on_segment))
-        target, default = line.target, line.default
-        field = _field_of(line) if on_segment else 0
-        if field and target != "*" and (line.many or default is None):
+        target, plain = line.target, line.target != "*" and (line.many or line.default is None)
+        field = _field_of(line) if on_segment and plain else 0
+        if field:
             rule = many_of_field(target, field, convert) if line.many else single_of_field(target, field, convert)
             return remembered(rule, target, field, many=line.many) if repeats(line, self._declared) else rule
+        parts = _parts_of(line) if plain and not on_segment else ()
+        if parts and line.many:
+            return many_of_parts(target, parts, convert)
+        if len(parts) == 1:
+            return single_of_part(target, parts[0], convert)
+        selects = tuple(selector(one, on_segment=on_segment) for one in line.sources)
         if line.many:
             return many(target, selects, convert)
-        if target == "*":
-            return spread(selects, convert)
-
-        def single(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
-            if target in out:
-                return
-            for select in selects:
-                for node, at in select(reading, source):
-                    value = convert(reading, node, at)
-                    if value is not None:
-                        out[target] = value
-                        return
-            if default is not None:
-                out[target] = copied(default)
-
-        return single
+        return spread(selects, convert) if target == "*" else single(target, selects, convert, again(line.default))
 
     def _converter(self, line: Line, kind: str, *, on_segment: bool) -> Convert:
         if line.elements:
@@ -177,7 +189,8 @@ class Er7Compiler:
             if part is None:
                 return None
             made: Json = {"resourceType": kind}
-            _apply(rules, reading, part, made)
+            for rule in rules.of(part):
+                rule(reading, part, made)
             if len(made) == 1 or (requires and made.keys().isdisjoint(requires)) or _lacking(needed, made):
                 return None
             return reading.support(made, display(made)) or None
@@ -189,7 +202,10 @@ class Er7Compiler:
         tidy = TIDY.get(kind)
         if elements[0].target == "*":
             needed, tidy = (), None  # what it spreads stands in another object, which is held against its own type
-        compound = bool(rules) and all(index > 0 for index, _ in rules)  # a text without parts gives nothing
+        compound = all(
+            isinstance(gate, int) and gate > 1 for gate, _ in rules.gated
+        )  # a text without parts gives nothing
+        lined = any(one.target == "_line" for one in elements)
 
         def convert(reading: Er7Reading, node: Any, at: int) -> Json | None:  # noqa: ANN401 - segment or node
             if compound and at and at <= len(node.parts) and node.parts[at - 1].__class__ is str:
@@ -198,12 +214,9 @@ class Er7Compiler:
             if part is None:
                 return None
             out: Json = {}
-            raw = part.parts if part.__class__ is Node else part.raw
-            length = len(raw)
-            for index, rule in rules:
-                if index < 0 or (index < length and raw[index]):
-                    rule(reading, part, out)
-            if "_line" in out:
+            for rule in rules.of(part):
+                rule(reading, part, out)
+            if lined and "_line" in out:
                 out["_line"] += [None] * (len(out.get("line", ())) - len(out["_line"]))
             if needed and _lacking(needed, out):
                 return None  # FHIR knows no such part: what was read of it is reported with its parent
@@ -255,15 +268,6 @@ def _guarded(claim: Claim, make: Rule) -> Rule:
     return guarded
 
 
-def _apply(rules: Rules, reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
-    """Run the rules whose field or part is there."""
-    raw = source.parts if source.__class__ is Node else source.raw
-    length = len(raw)
-    for index, rule in rules:
-        if index < 0 or (index < length and raw[index]):
-            rule(reading, source, out)
-
-
 def _gate(line: Line) -> int:
     """Give the field without which a line does nothing, if there is one."""
     if len(line.sources) != 1 or line.default is not None or line.link or not line.sources[0].steps:
@@ -282,22 +286,27 @@ def _gate_of_claims(line: Line) -> int:
     return 0
 
 
-def _if_child(line: Line, make: Rule) -> Rule:
-    """Let a line that reads only a segment below do nothing where there is none, as is usual."""
-    names = {place.steps[0].name for place in line.sources if place.steps and not place.rooted}
-    name = next(iter(names), "")
-    if len(names) != 1 or len(line.sources) != 1 or line.default is not None or not name[:1].isalpha():
-        return make
+def _child_of(line: Line) -> str | None:
+    """Name the segment below without which a line does nothing, if there is one."""
+    names = [place.steps[0].name for place in line.sources if place.steps and not place.rooted]
+    only = len(line.sources) == len(names) == 1 and line.default is None and names[0][:1].isalpha()
+    return names[0] if only else None
 
-    def below(reading: Er7Reading, source: Segment, out: Json) -> None:
-        if name in source.children:
-            make(reading, source, out)
 
-    return below
+def _parts_of(line: Line) -> tuple[int, ...]:
+    """Give the parts of a node a line reads, or 0 for the node itself, if that is all its paths say."""
+    found = tuple(_part_of(place) for place in line.sources)
+    return tuple(one for one in found if one is not None) if None not in found else ()
+
+
+def _part_of(place: Path) -> int | None:
+    if place.rooted or len(place.steps) > 1:
+        return None
+    return int(place.steps[0].name) if place.steps else 0
 
 
 def _fixed(line: Line, on_segment: bool) -> Rule:
-    target, many, value, kind = line.target, line.many, line.value, line.link
+    target, many, value, kind, anew = line.target, line.many, line.value, line.link, again(line.value)
     if kind and line.sources:
         return _linked(line, selector(line.sources[0], on_segment=on_segment))
 
@@ -312,9 +321,9 @@ def _fixed(line: Line, on_segment: bool) -> Rule:
 
     def fixed(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401, ARG001 - one signature a rule
         if target not in out:
-            out[target] = copied(value)
+            out[target] = anew()
         elif many and isinstance(value, list):
-            out[target].extend(copied(value))
+            out[target].extend(anew())
 
     return link if kind else text if isinstance(value, str) else fixed
 

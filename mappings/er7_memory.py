@@ -15,6 +15,7 @@ _LONGEST: Final = 160  # what is longer is a text somebody wrote, not a code or 
 # What stands in lists of an organization. Nothing of a patient: no names, addresses, numbers, dates or results.
 _LISTED: Final = frozenset({"XCN", "PL"})
 _TRANSFORMS: Final = frozenset({"er7-concept", "er7-coded", "er7-location"})
+_COMPOUND: Final = (dict, list)
 Rule = Callable[[Er7Reading, Any, Json], None]
 
 
@@ -52,7 +53,7 @@ def remembered(rule: Rule, target: str, field: int, *, many: bool) -> Rule:
 
     INVARIANT: the result and the losses are those of reading it again.
     """
-    known: dict[tuple[str, str], Any] = {}
+    known: dict[tuple[str, str], Callable[[], Any]] = {}
 
     def remembering(reading: Er7Reading, source: Segment, out: Json) -> None:
         if reading.whole:  # then persons and places are resources of their own
@@ -64,7 +65,7 @@ def remembered(rule: Rule, target: str, field: int, *, many: bool) -> Rule:
         if found is not None:
             source.mask |= 1 << field
             if target not in out:
-                out[target] = copied(found)
+                out[target] = found()
                 return
             if not many:
                 return
@@ -77,13 +78,28 @@ def remembered(rule: Rule, target: str, field: int, *, many: bool) -> Rule:
         if made is not None and len(reading.notes) == remarks and is_read(source.field(field)):
             if len(known) >= _MOST:
                 known.clear()
-            known[key] = copied(made)
+            known[key] = again(again(made)())  # of a copy: what was made belongs to its resource
 
     return remembering
 
 
-def copied(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Copy a value, so that what is done to one resource is not done to another."""
+def again(value: Any) -> Callable[[], Any]:  # noqa: ANN401 - any JSON value
+    """Give what makes a value anew each time, so that what is done to one resource is not done to another."""
+    inner: list[tuple[Any, Callable[[], Any]]]
     if value.__class__ is dict:
-        return {name: child if child.__class__ is str else copied(child) for name, child in value.items()}
-    return [copied(child) for child in value] if value.__class__ is list else value
+        inner = [(name, again(child)) for name, child in value.items() if child.__class__ in _COMPOUND]
+    elif value.__class__ is list:
+        inner = [(at, again(child)) for at, child in enumerate(value) if child.__class__ in _COMPOUND]
+    else:
+        return lambda: value
+    copy: Callable[[], Any] = value.copy
+    if not inner:
+        return copy
+
+    def make() -> Any:  # noqa: ANN401 - as the value
+        made = copy()
+        for name, child in inner:
+            made[name] = child()
+        return made
+
+    return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from mappings.formats.er7_tree import ALL, NULL, Node, Segment
@@ -63,11 +64,36 @@ def losses(reading: Er7Reading, segments: tuple[Segment, ...], ignored: frozense
         totals[one.name] = totals.get(one.name, 0) + 1
     seen: dict[str, int] = {}
     walk = _Walk(reading.notes, ignored, nulls)
+    silent = _bits_of(ignored)
     for one in segments:
-        number = seen[one.name] = seen.get(one.name, 0) + 1
-        if one.name not in ignored:
-            walk.segment(one, one.name if totals[one.name] == 1 else f"{one.name}[{number}]")
+        name = one.name
+        number = seen[name] = seen.get(name, 0) + 1
+        if name in ignored:
+            continue
+        known = one.mask | silent.get(name, 0)
+        for at, nodes in one.fields.items():
+            if is_read(nodes):
+                known |= 1 << at
+        if nulls or reading.notes or _content(one.form[0]) & ~known & ~1:
+            walk.segment(one, name if totals[name] == 1 else f"{name}[{number}]", known)
     return walk.found
+
+
+@cache
+def _bits_of(ignored: frozenset[str]) -> dict[str, int]:
+    """Give the fields of each segment that are ignored as a mask."""
+    found: dict[str, int] = {}
+    for one in ignored:
+        name, _, number = one.partition("-")
+        if number.isdigit():
+            found[name] = found.get(name, 0) | 1 << int(number)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _content(form: tuple[bool, ...]) -> int:
+    """Give what has content as a mask."""
+    return sum(1 << number for number, there in enumerate(form) if there)
 
 
 class _Walk:
@@ -81,20 +107,16 @@ class _Walk:
         self._ignored = ignored
         self._nulls = nulls
 
-    def segment(self, one: Segment, where: str) -> None:
-        touched, unread, opened = False, [], one.fields
-        if self._notes or self._nulls:
-            self._say((id(one), 0), where)
-            left = [number for number, raw in enumerate(one.raw) if raw]
-        else:  # the usual case: no names are made for what was read
-            read = {number for number, nodes in opened.items() if is_read(nodes)}
-            mask = one.mask
-            left = [
-                number for number, raw in enumerate(one.raw) if raw and number not in read and not mask >> number & 1
-            ]
-            touched = bool(read) or mask != 0
-        for number in left:
-            if not number:
+    def segment(self, one: Segment, where: str, known: int) -> None:
+        """Report what a segment holds besides the fields that are known."""
+        unread: list[str] = []
+        self._say((id(one), 0), where)
+        content = _content(one.form[0]) & ~1  # its name is no content
+        plain = not self._notes and not self._nulls  # the usual case: no names are made for what was read
+        touched = plain and content & known != 0
+        left = content & ~known if plain else content
+        for number in range(1, left.bit_length()):
+            if not left >> number & 1:
                 continue
             path, bare = f"{where}-{number}", f"{one.name}-{number}"
             self._say((id(one), number), path)
@@ -158,11 +180,9 @@ class _Walk:
 def is_read(nodes: list[Node]) -> bool:
     """Claim that every part with content was read."""
     for node in nodes:
-        mask = node.mask
-        full = (2 << len(node.parts)) - 2
-        if mask & full != full:
-            for part in node.parts:
-                mask >>= 1
-                if part and not mask & 1 and (isinstance(part, str) or not is_read([part])):
+        left = _content(node.form) & ~(node.mask >> 1)
+        if left:
+            for at, part in enumerate(node.parts):
+                if left >> at & 1 and (isinstance(part, str) or not is_read([part])):
                     return False
     return True

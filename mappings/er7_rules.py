@@ -36,6 +36,61 @@ def many(target: str, selects: tuple[Select, ...], convert: Convert) -> Rule:
     return rule
 
 
+def single(target: str, selects: tuple[Select, ...], convert: Convert, default: Callable[[], Any]) -> Rule:
+    """Take the first place of a line that gives something, else its default."""
+
+    def rule(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        if target in out:
+            return
+        for select in selects:
+            for node, at in select(reading, source):
+                value = convert(reading, node, at)
+                if value is not None:
+                    out[target] = value
+                    return
+        value = default()
+        if value is not None:
+            out[target] = value
+
+    return rule
+
+
+def many_of_parts(target: str, parts: tuple[int, ...], convert: Convert) -> Rule:
+    """Gather what certain parts of a node give, or the node itself; what is said twice is said once."""
+
+    def rule(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        made: list[Any] = []
+        for at in parts:
+            if at and not source.has(at):
+                continue
+            value = convert(reading, source, at)
+            if value.__class__ is list:
+                made.extend(value)
+            elif value is not None:
+                made.append(value)
+        if not made:
+            return
+        if target not in out:
+            out[target] = made
+        else:
+            out[target].extend(one for one in made if one.__class__ is not dict or one not in out[target])
+
+    return rule
+
+
+def single_of_part(target: str, at: int, convert: Convert) -> Rule:
+    """Take what one part of a node gives, or the node itself; the part is there, or the rule would not run."""
+
+    def rule(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
+        if target in out:
+            return
+        value = convert(reading, source, at)
+        if value is not None:
+            out[target] = value
+
+    return rule
+
+
 def many_of_field(target: str, field: int, convert: Convert) -> Rule:
     """Gather what every repetition of one field gives; what is said twice is said once."""
 
@@ -57,7 +112,7 @@ def many_of_field(target: str, field: int, convert: Convert) -> Rule:
 def single_of_field(target: str, field: int, convert: Convert) -> Rule:
     """Take the first repetition of one field that gives something."""
 
-    def single(reading: Er7Reading, source: Segment, out: Json) -> None:
+    def rule(reading: Er7Reading, source: Segment, out: Json) -> None:
         if target in out:
             return
         for node in source.field(field):
@@ -66,7 +121,7 @@ def single_of_field(target: str, field: int, convert: Convert) -> Rule:
                 out[target] = value
                 return
 
-    return single
+    return rule
 
 
 def spread(selects: tuple[Select, ...], convert: Convert) -> Rule:

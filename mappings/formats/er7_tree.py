@@ -73,6 +73,15 @@ class Node:
         self.parts = parts
         self.mask = 0
 
+    @property
+    def form(self) -> tuple[bool, ...]:
+        """Which parts have content."""
+        return tuple(map(bool, self.parts))
+
+    def has(self, at: int) -> bool:
+        """Claim that a part, counted from 1, has content."""
+        return at <= len(self.parts) and bool(self.parts[at - 1])
+
     def child(self, at: int) -> Node | None:
         """Give a component as a node of its own, counted from 1; none if it is empty."""
         if at > len(self.parts):
@@ -95,17 +104,16 @@ class Node:
 
     def text(self, at: int = 1) -> str:
         """Read the text of a part, or of its first subcomponent."""
-        parts = self.parts
-        if at > len(parts):
+        try:
+            part = self.parts[at - 1]
+        except IndexError:
             return ""
-        part = parts[at - 1]
         if part.__class__ is str:
             self.mask |= 1 << at
-        else:
-            while not isinstance(part, str):
-                part.mask |= 2
-                part = part.parts[0]
-        return "" if part == NULL else str.strip(part)
+        while part.__class__ is Node:
+            part.mask |= 2
+            part = part.parts[0]
+        return part.strip() if part != NULL else ""  # type: ignore[union-attr]
 
     def flat(self) -> str:
         """Give the content as one text that does not depend on the separators of its message."""
@@ -125,7 +133,7 @@ class Node:
 class Segment:
     """One segment: raw fields by number, the segments that belong to it, and what of it was read."""
 
-    __slots__ = ("_marks", "children", "fields", "mask", "name", "parent", "raw")
+    __slots__ = ("_form", "_marks", "children", "fields", "mask", "name", "parent", "raw")
 
     def __init__(self, text: str, number: int, marks: Separators) -> None:
         raw = text.split(marks.field)
@@ -139,8 +147,20 @@ class Segment:
         self.mask = 0b110 if self.name == "MSH" else 0
         self.parent: Segment | None = None
         self.children: dict[str, list[Segment]] = {}
+        self._form: tuple[tuple[bool, ...], tuple[str, ...]] | None = None
         self._marks = marks
         self.fields: dict[int, list[Node]] = {}  # those that were looked at
+
+    @property
+    def form(self) -> tuple[tuple[bool, ...], tuple[str, ...]]:
+        """Which fields have content, and which segments stand below: fixed once a map looks at it."""
+        if self._form is None:
+            self._form = tuple(map(bool, self.raw)), tuple(self.children)
+        return self._form
+
+    def has(self, number: int) -> bool:
+        """Claim that a field has content."""
+        return number < len(self.raw) and bool(self.raw[number])
 
     def field(self, number: int) -> list[Node]:
         """Give the repetitions of a field; empty ones are left out."""

@@ -291,16 +291,22 @@ class Making:
                 continue
             if "reference" in value:
                 self._refer(value)
-            odd = [name for name in value if name[0] == "_" or name in _EXTENSIONS]
-            for name in odd:
-                inner = value[name] if name[0] == "_" else None
-                if inner is None:
-                    self._sound(value, name)
-                elif "extension" in inner:
-                    self._sound(inner, "extension")
-                    if not inner:
-                        del value[name]
-            stack += [one for one in value.values() if one.__class__ is dict or one.__class__ is list]
+            below = [name for name, one in value.items() if one.__class__ is dict or one.__class__ is list]
+            for name in below:
+                if name[0] == "_" or name in _EXTENSIONS:
+                    self._mend(value, name)
+                if name in value:
+                    stack.append(value[name])
+
+    def _mend(self, value: Json, name: str) -> None:
+        """Keep of an extension, or of what stands beside a primitive, only what a reader can take."""
+        inner = value[name]
+        if name in _EXTENSIONS:
+            self._sound(value, name)
+        elif "extension" in inner:
+            self._sound(inner, "extension")
+            if not inner:
+                del value[name]
 
     def _refer(self, value: Json) -> None:
         """Let a reference by number lead to the resource that was made of it; nobody's number leads nowhere."""

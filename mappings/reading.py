@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -50,8 +49,10 @@ class Reading:
             return [({"": start}, "")]
         if self.xml and place.steps[0].name == "^" and place.steps[-1].name != "^":
             return self._above(start, place, looking=looking)
-        found = list(self._children(start, place.steps[0], looking))
+        found = self._children(start, place.steps[0], looking)
         for step in place.steps[1:]:
+            if not found:
+                return []
             found = [child for container, key in found for child in self._children(container[key], step, looking)]
         return found
 
@@ -69,20 +70,23 @@ class Reading:
             found = self.above[key] = self.slots(node, Path(place.steps[climbed:]), looking=looking)
         return found
 
-    def _children(self, node: Any, step: Step, looking: bool) -> Iterator[Slot]:  # noqa: ANN401
-        if not isinstance(node, dict):
-            return
-        value = node.get(step.name)
+    def _children(self, node: Any, step: Step, looking: bool) -> list[Slot]:  # noqa: ANN401
+        value = node.get(step.name) if node.__class__ is dict else None
         if value is None:
-            return
-        several = value if isinstance(value, list) else (value,)
-        for index, child in enumerate(several):
-            if step.filter_key:
-                if not isinstance(child, dict) or not _matches(child.get(step.filter_key), step.filter_value):
-                    continue
+            return []
+        slots: list[Slot] = (
+            [(value, index) for index in range(len(value))] if value.__class__ is list else [(node, step.name)]
+        )
+        if not step.filter_key:
+            return slots
+        found = []
+        for container, key in slots:
+            child = container[key]
+            if isinstance(child, dict) and _matches(child.get(step.filter_key), step.filter_value):
+                found.append((container, key))
                 if not looking:
                     self.take(child, step.filter_key)
-            yield (value, index) if isinstance(value, list) else (node, step.name)
+        return found
 
     def holds(self, condition: Condition, node: Any) -> bool:  # noqa: ANN401 - a node of any shape
         """Check a condition without counting anything as read."""
@@ -139,9 +143,9 @@ class Reading:
         identity, taken, notes, skipped = id(node), self.taken, self.notes, self.skipped
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             slot = (identity, key)
-            if slot in notes:
+            if notes and slot in notes:
                 return False
-            if slot in taken or key in skipped or value in ("", None):
+            if slot in taken or key in skipped or value is None or value == "":
                 continue
             if not isinstance(value, (dict, list)) or not self._is_read(value):
                 return False

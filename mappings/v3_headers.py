@@ -25,8 +25,9 @@ def nodes_of(node: Json) -> Iterator[tuple[str, Json]]:
         name, one = stack.pop()
         if name:
             yield name, one
-        below = [(key, child) for key, value in one.items() if isinstance(value, list) for child in value]
-        stack.extend(reversed(below))
+        below = [(key, value) for key, value in one.items() if value.__class__ is list]
+        for key, value in reversed(below):
+            stack += [(key, child) for child in reversed(value)]
 
 
 def roles_of(nodes: Nodes) -> list[Json]:

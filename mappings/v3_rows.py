@@ -11,7 +11,8 @@ from mappings.model import Json
 from mappings.tables import table
 
 Claim = Callable[[Json], bool]
-Choices = dict[str, tuple[tuple[tuple[Claim, ...], Row], ...]]
+Guard = frozenset[str] | None  # of these a node must have one; None = it matters not
+Choices = dict[str, tuple[tuple[Guard, Guard, tuple[Claim, ...], Row], ...]]
 Compiled = tuple[
     Choices, dict[str, str], frozenset[str]
 ]  # what is tried for each element, what a class is, which there are
@@ -27,7 +28,14 @@ def row_of(kind: str, node: Json) -> Row | None:
         if named is None:
             return None
         found = rows.get(named, ())
-    for claims, row in found:
+    # Nearly all rows ask for a template or a code: those are looked up once for the node.
+    templates = {one.get("root") for one in node.get("templateId", ()) if one.__class__ is dict}
+    codes = {one.get("code") for one in node.get("code", ()) if one.__class__ is dict}
+    for of_templates, of_codes, claims, row in found:
+        if of_templates is not None and of_templates.isdisjoint(templates):
+            continue
+        if of_codes is not None and of_codes.isdisjoint(codes):
+            continue
         for claim in claims:
             if not claim(node):
                 break
@@ -45,9 +53,23 @@ def _compiled(rows: Rows) -> Compiled:
     """Compile the table once; a region that lays another over it gives new rows."""
     global _last  # noqa: PLW0603 - a memo of one, like those of the tables it is made of
     if _last is None or _last[0] is not rows:
-        made = {kind: tuple((tuple(map(_claim, row.when)), row) for row in found) for kind, found in rows.items()}
+        made = {kind: tuple(map(_choice, found)) for kind, found in rows.items()}
         _last = (rows, (made, table("maps/hl7v3/documents.yaml")["classes"], frozenset(rows) - {"patientRole"}))
     return _last[1]
+
+
+def _choice(row: Row) -> tuple[Guard, Guard, tuple[Claim, ...], Row]:
+    """Compile a row: the templates and codes it asks for apart from its other conditions."""
+    asked: dict[tuple[str, str], Guard] = {("templateId", "root"): None, ("code", "code"): None}
+    rest = []
+    for condition in row.when:
+        way = tuple(step.name for step in condition.path.steps if not step.filter_key)
+        plain = condition.values and not (condition.negated or condition.part or condition.several)
+        if plain and way in asked and asked[way] is None:
+            asked[way] = frozenset(condition.values)
+        else:
+            rest.append(condition)
+    return asked["templateId", "root"], asked["code", "code"], tuple(map(_claim, rest)), row
 
 
 def _claim(condition: Condition) -> Claim:

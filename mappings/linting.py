@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from mappings.concepts import concept_map
 from mappings.definition import Definition, Line, MapError, conditions, definition, lines
 from mappings.er7_functions import ER7_FUNCTIONS
+from mappings.er7_linting import er7_problems
 from mappings.er7_primitives import ER7_PRIMITIVES
 from mappings.functions import FUNCTIONS, PRIMITIVES
 from mappings.library import RESERVED, inline
@@ -73,6 +75,8 @@ def _held(name: str, found: Definition, types: dict[str, Any]) -> Iterator[str]:
         yield from target_problems(found, types, stu3_definitions().types)
     if name in _SOURCES:
         yield from source_problems(found, _SOURCES[name]())
+    if name == "hl7v2":
+        yield from er7_problems(found, types)
 
 
 def _read(where: str, elements: Any, types: dict[str, Any]) -> Iterator[str]:  # noqa: ANN401 - a YAML value
@@ -129,6 +133,8 @@ def _unreachable(found: Definition) -> Iterator[str]:
     """A line after one that always gives a value for the same single target never runs."""
     settled: set[str] = set()
     for one in found.lines:
+        if any(replace(claim, negated=not claim.negated) in one.when for claim in one.when):
+            yield f"{one.target}: conditions that never hold together"
         if one.target in settled and not one.many:
             yield f"{one.target}: a line that is never reached"
         if not one.when and (one.default is not None or one.value is not None):

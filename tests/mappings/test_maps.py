@@ -11,6 +11,7 @@ import pytest
 from mappings.definition import MapError, conditions, definition, line, path
 from mappings.downgrade import downgrade_bytes
 from mappings.engine import CompiledMap, Compiler
+from mappings.er7_linting import er7_problems
 from mappings.er7_paths import claim_of
 from mappings.library import RESERVED
 from mappings.linting import _definition, check_maps
@@ -206,3 +207,54 @@ def test_the_linter_names_each_mistake() -> None:
         assert word in problems
     with pytest.raises(MapError, match="unknown words"):
         line("a", {"form": "typo"})
+
+
+ER7_TYPES: dict[str, Any] = {
+    "XPN": {"family": {"from": "1.1", "type": "string"}, "suffix": {"from": "14", "type": "string"}}
+}
+
+
+@pytest.mark.parametrize(
+    ("elements", "said"),
+    [
+        ({"a": {"from": "41", "type": "string"}}, "a: 41: PID of HL7 v2 has no such field"),
+        ({"a": {"from": "3.13", "type": "string"}}, "a: 3.13: CX of HL7 v2 has no such component"),
+        ({"a": {"from": "3.4.4", "type": "string"}}, "a: 3.4.4: HD of HL7 v2 has no such component"),
+        ({"a": {"from": "8.2", "type": "string"}}, ""),  # administrative sex is coded since 2.8
+        ({"a": {"from": "25.2", "type": "string"}}, "a: 25.2: NM of HL7 v2 has no such component"),
+        ({"a": {"from": "/PV1-60", "type": "string"}}, "a: PV1.60: PV1 of HL7 v2 has no such field"),
+        ({"a": {"from": "/PVX-1", "type": "string"}}, "a: PVX: HL7 v2 has no such segment"),
+        ({"a": {"from": "PD1-99", "type": "string"}}, "a: PD1.99: PD1 of HL7 v2 has no such field"),
+        ({"a": {"from": "/ZXX-99.9", "type": "string"}}, ""),
+        ({"a": {"from": "5", "type": "string", "when": "not 77"}}, "a: 77: PID of HL7 v2 has no such field"),
+        ({"a": {"from": "8", "type": "dateTime"}}, "a: a dateTime of CWE|IS"),
+        ({"a": {"from": "25", "type": "boolean"}}, "a: a boolean of NM"),
+        ({"a": {"from": "7", "type": "decimal"}}, "a: a decimal of DTM|TS"),
+        ({"a": {"from": "7", "type": "dateTime"}}, ""),
+        ({"a": {"from": "5", "type": "XPN"}}, ""),
+        ({"a": {"from": "7", "type": "XPN"}}, "a.suffix: 14: DTM|TS of HL7 v2 has no such component"),
+        ({"a": {"from": "11", "elements": {"b": {"from": "99", "type": "string"}}}}, "a.b: 99: XAD of HL7 v2 has no such component"),
+        ({"a": {"from": "/OBX-5", "elements": {"b": {"from": "9.9", "type": "string"}}}}, ""),
+    ],
+)  # fmt: skip
+def test_a_path_no_version_of_hl7_v2_has_is_found(elements: dict[str, Any], said: str) -> None:
+    found = definition("t", {"version": 1, "source": "PID", "target": "Patient", "spec": "s", "elements": elements})
+    problems = list(er7_problems(found, ER7_TYPES))
+    assert [one for one in problems if said and one.startswith(said)] or problems == [], problems
+    assert bool(problems) == bool(said)
+
+
+def test_keys_conditions_and_ignored_entries_are_held_against_it_too() -> None:
+    content = {
+        "version": 1, "source": "OBX", "target": "Observation", "spec": "s", "elements": {"a": {"from": "^.99", "type": "string"}},
+        "key": ["99"], "when": "98", "ignored": {"OBX-97": "why", "OBX-5": "why"},
+    }  # fmt: skip
+    assert [one.partition(" of HL7")[0] for one in er7_problems(definition("t", content), {})] == [
+        "98: OBX", "99: OBX", "a: ^.99: OBR|RXA|RXD|RXE|RXO|SPM|TXA", "ignored: OBX.97: OBX",
+    ]  # fmt: skip
+
+
+def test_a_line_whose_conditions_never_hold_together_is_found() -> None:
+    elements = {"status": {"value": "final", "when": ["11", "not 11"]}}
+    found = definition("t", {"version": 1, "source": "OBX", "target": "Observation", "spec": "s", "elements": elements})
+    assert list(_definition(found, {})) == ["status: conditions that never hold together"]

@@ -36,6 +36,7 @@ from tests.attacks.faulty_source import (
     single_member_bomb,
 )
 from tests.gateway.adapters.region import BSN, OTHER_BSN, http, question, source, told
+from tests.slack import slack
 
 pytestmark = pytest.mark.network
 
@@ -53,13 +54,15 @@ def only_allergies(script: Callable[[], Script]) -> Answer:
 
 
 def outcome(
-    answer: Answer, *, seconds: float = 2.0, dialect: str = "r4-identifier@1.0"
+    answer: Answer, *, seconds: float = 0.0, dialect: str = "r4-identifier@1.0"
 ) -> tuple[set[str], dict[str, str]]:
     """The categories that were answered, and the code per category that failed."""
 
     async def main() -> tuple[set[str], dict[str, str]]:
         async with FaultySource(answer) as faulty, http() as client:
-            payloads, failures = await told(source(client, faulty.url, dialect), question(seconds=seconds))
+            payloads, failures = await told(
+                source(client, faulty.url, dialect), question(seconds=seconds or 2.0 * slack())
+            )
             failed = {category: failure.code for failure in failures for category in failure.categories}
             return {category for payload in payloads for category in payload.categories} - set(failed), failed
 
@@ -162,7 +165,7 @@ def test_82_a_body_cut_anywhere_is_a_failure_never_an_answer() -> None:
         async with FaultySource(lambda _: cut([answer], at)) as faulty, http() as client:
             for answer in (whole, chunked):
                 for at in range(len(answer)):
-                    deadline = asyncio.get_running_loop().time() + 2
+                    deadline = asyncio.get_running_loop().time() + 2 * slack()
                     with pytest.raises(HttpError) as raised:
                         await client.request("GET", faulty.url, headers={}, deadline=deadline, limit_bytes=10_000)
                     assert raised.value.code in ("truncated", "connection"), at
@@ -397,7 +400,7 @@ def over_tls(served: Issued, trusted: str) -> str | int:
 
     async def main() -> str | int:
         async with FaultySource(behaving, tls=served.server()) as faulty, http() as client:
-            deadline = asyncio.get_running_loop().time() + 2
+            deadline = asyncio.get_running_loop().time() + 2 * slack()
             try:
                 answer = await client.request(
                     "GET",
@@ -552,7 +555,7 @@ def test_115_121_no_spelling_of_an_inner_address_is_connected_to() -> None:
         codes: list[str] = []
         async with FaultySource(behaving) as inner, HttpClient(AddressPolicy()) as client:
             for spelling in SPELLINGS:
-                deadline = asyncio.get_running_loop().time() + 2
+                deadline = asyncio.get_running_loop().time() + 2 * slack()
                 url = f"https://{spelling}:{inner.port}/"
                 with pytest.raises(HttpError) as raised:
                     await client.request("GET", url, headers={}, deadline=deadline, limit_bytes=10)

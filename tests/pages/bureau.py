@@ -14,7 +14,9 @@ from typing import Any, Final
 import httpx2
 
 from gateway.app import Gateway, assemble
+from gateway.audit.checkpoints import Checkpoint
 from gateway.audit.record import Asked, Record, Shown, decode, encode
+from gateway.crypto.notes import Note
 from gateway.crypto.ring import KeyRing
 from gateway.demo.hosting import Hosted
 from gateway.demo.identity_provider import IdentityProvider, Someone
@@ -30,6 +32,7 @@ from profiles.identifiers import BSN_SYSTEM
 from tests.fakes import NOON, FixedClock
 from tests.gateway.charts import BSN
 from tests.gateway.world import AMBULANCE, CENTER, GP, HOSPITAL, POST, SETTINGS, STRANGER
+from tests.slack import slack
 
 PAYLOADS: Final = (
     "<script>document.title='x'</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "javascript:alert(1)",
@@ -63,13 +66,26 @@ class Bureau:
         async def inside() -> Any:
             return await work()
 
-        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(400)
 
     @property
     def clock(self) -> FixedClock:
         clock = self.gateway.ports.clock
         assert isinstance(clock, FixedClock)
         return clock
+
+    def step(self, by: timedelta) -> None:
+        """Step the clock, and wait until a checkpoint says so: a log whose clock went back is whole only after it."""
+        self.clock.advance(by)
+
+        async def signed() -> None:
+            trees, at = self.gateway.evidence.trees, None
+            while at != self.clock.now():
+                await asyncio.sleep(0.02)
+                note = await trees.last_note(trees.own)
+                at = Checkpoint.parse(Note.parse(note).text).at if note else None
+
+        self.do(lambda: asyncio.wait_for(signed(), 30 * slack()))
 
     def records(self, **asked: Any) -> list[Record]:
         """What is on the record, in order."""

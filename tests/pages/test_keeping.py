@@ -294,7 +294,7 @@ def test_184_what_is_taken_along_asks_a_login_of_the_last_minutes(office: Bureau
                 assert (answer.status_code, "login-again" in answer.text) == (401, True)
             assert added(office, before) == []
         finally:
-            office.clock.advance(-timedelta(minutes=6))
+            office.step(-timedelta(minutes=6))
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])

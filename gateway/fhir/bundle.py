@@ -101,15 +101,21 @@ def searchset(
     made = [{"relation": "self", "url": f"{url}?{query}" if used else url}]
     if shown.next:
         made.append({"relation": "next", "url": f"{url}?{query}{'&' if used else ''}_cursor={shown.next}"})
-    entries: list[Json] = [entry(item, base, "match", links.get(item.id, ())) for item in shown.items]
-    entries += included
-    entries += outcome_entries(outcomes)
     bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": shown.total, "link": made}
     if not total:
         del bundle["total"]
-    if entries:
-        bundle["entry"] = entries
-    return exact.encode(bundle)
+    entries = [_match(item, base, links.get(item.id, ())) for item in shown.items]
+    entries += [exact.encode(one) for one in (*included, *outcome_entries(outcomes))]
+    head = exact.encode(bundle)
+    return b"".join((head[:-1], b',"entry":[', b",".join(entries), b"]}")) if entries else head
+
+
+def _match(item: Item, base: str, links: Sequence[Json]) -> bytes:
+    """The entry of a match as bytes; most are plain, and those are not built to be written."""
+    if links or item.marks:
+        return exact.encode(entry(item, base, "match", links))
+    url = exact.encode(f"{base}/fhir/{item.type}/{item.id}")
+    return b'{"fullUrl":%b,"resource":%b,"search":{"mode":"match"}}' % (url, item.raw)
 
 
 def entry(item: Item, base: str, mode: str, links: Sequence[Json] = ()) -> Json:
@@ -126,9 +132,14 @@ def entry(item: Item, base: str, mode: str, links: Sequence[Json] = ()) -> Json:
 def outcome_entries(outcomes: Sequence[Json]) -> list[Json]:
     """Outcome entries, each with a name of its own: the same for the same words, so that it tells nothing else."""
     return [
-        {"fullUrl": uuid5(_OUTCOMES, f"{number} {remark}").urn, "resource": remark, "search": {"mode": "outcome"}}
+        {"fullUrl": _outcome_name(f"{number} {remark}"), "resource": remark, "search": {"mode": "outcome"}}
         for number, remark in enumerate(outcomes)
     ]
+
+
+@lru_cache(maxsize=256)
+def _outcome_name(words: str) -> str:
+    return uuid5(_OUTCOMES, words).urn
 
 
 @lru_cache(maxsize=512)

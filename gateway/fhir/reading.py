@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
@@ -74,7 +74,13 @@ def url_parameters(incoming: Incoming) -> Parameters:
     Raises:
         Invalid: `bsn-in-url`, or an unreadable or overlong query.
     """
-    parameters = pairs(incoming.query)
+    return list(_checked(incoming.query))
+
+
+@lru_cache(maxsize=1024)
+def _checked(query: str) -> Pairs:
+    """The same questions are asked again and again; what is refused is not kept, so that no BSN is."""
+    parameters = tuple(pairs(query))
     for name, value in parameters:
         text = unquote(value)
         if _BSN_WORD in text.lower() or _BSN_OID in text:

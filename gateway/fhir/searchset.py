@@ -46,9 +46,11 @@ def assembled(
     bundle.refuse_silence(answers, ports.policy.disclosure)
     records = _records(standing, answers, persons, asked, ports)
     found = [item for item in records.items if asked.type in (item.type, "")]
-    matching = ordered([item for item in found if asked.matches(item, records)], asked.sort, asked.type)
-    client = standing.caller.requester.client
-    shown = bundle.page(matching, asked, client, bound(question, standing.of.id), ports.keys)
+    matches = [item for item in found if asked.matches(item, records)] if asked.tests else found
+    matching = ordered(matches, asked.sort, asked.type)
+    paged = bool(asked.cursor) or asked.count is not None
+    scope = bound(question, standing.of.id) if paged else ""
+    shown = bundle.page(matching, asked, standing.caller.requester.client, scope, ports.keys)
     along = including.brought(shown.items, asked.includes, records) if asked.includes else []
     outcomes = bundle.remarks(answers, asked, standing, ports.policy.disclosure, incoming.language)
     outcomes += _own_remarks(asked, records, standing, incoming.language)
@@ -56,7 +58,8 @@ def assembled(
     included = [bundle.entry(_part(item, asked, match=False), base, "include") for item in along]
     included += _provenances(shown.items, base) if asked.provenance else []
     url, used = f"{base}/fhir/{asked.type}", _used(asked, standing.of.id)
-    shown = bundle.Page([_part(item, asked) for item in shown.items], shown.total, shown.next)
+    if asked.summary or asked.elements:
+        shown = bundle.Page([_part(item, asked) for item in shown.items], shown.total, shown.next)
     body = bundle.searchset(
         shown, url, used, outcomes, base, included=included, links=_linked(links, base), total=asked.total
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from mappings.library import to_stu3
@@ -11,7 +11,7 @@ from mappings.model import Json, Loss, NotMappable, Origin
 from mappings.reading import Reading
 from mappings.stu3_definitions import stu3_definitions
 from mappings.tables import table
-from profiles.definitions import Type
+from profiles.definitions import Element, Member, Type
 from profiles.exact import NotExact, decode, encode
 
 STU3_VERSION: Final = "3.0.2"
@@ -177,21 +177,32 @@ def _missing(node: Json, kind: Type, where: str, losses: list[Loss]) -> str:
     Returns what cannot be completed, as a path; empty when the node holds all STU3 asks.
     """
     types = stu3_definitions().types
-    for element in kind.elements:
-        present = [one for one in element.members if one.name in node or f"_{one.name}" in node]
-        if not present and element.required:
+    for element, present in _concerned(kind.name, tuple(node)):
+        if not present:
             member = element.members[0]
             if len(element.members) > 1 or member.many or member.type in types or member.type == "Resource":
                 return f"{kind.name}.{element.name}"
             node[f"_{member.name}"] = dict(_ABSENT)
             losses.append(Loss(where, "approximate", f"STU3 asks {kind.name}.{element.name}, which is not known"))
         for member in present:
-            part = types.get(_held_type(node.get(member.name)) if member.type == "Resource" else member.type)
-            if part is not None and member.name in node:
+            part = types.get(_held_type(node[member.name]) if member.type == "Resource" else member.type)
+            if part is not None:
                 _complete(node, member.name, part, where, losses)
                 if member.name not in node and element.required:
                     return f"{kind.name}.{element.name}"
     return ""
+
+
+@lru_cache(maxsize=2048)
+def _concerned(kind: str, names: tuple[str, ...]) -> tuple[tuple[Element, tuple[Member, ...]], ...]:
+    """Give what of a type must be looked at where a node holds these names: what is not there and asked, and what has parts."""
+    types, found = stu3_definitions().types, []
+    for element in types[kind].elements:
+        there = [one for one in element.members if one.name in names or f"_{one.name}" in names]
+        parts = tuple(one for one in there if one.name in names and (one.type in types or one.type == "Resource"))
+        if parts or (element.required and not there):
+            found.append((element, parts))
+    return tuple(found)
 
 
 def _held_type(node: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -200,11 +211,12 @@ def _held_type(node: Any) -> str:  # noqa: ANN401 - any JSON value
 
 def _complete(node: Json, name: str, part: Type, where: str, losses: list[Loss]) -> None:
     several = node[name] if isinstance(node[name], list) else [node[name]]
+    place = f"{where}.{name}"
     kept = []
     for one in several:
-        missing = _missing(one, part, f"{where}.{name}", losses) if isinstance(one, dict) else ""
+        missing = _missing(one, part, place, losses) if isinstance(one, dict) else ""
         if missing:
-            losses.append(Loss(f"{where}.{name}", "dropped", f"STU3 asks {missing}"))
+            losses.append(Loss(place, "dropped", f"STU3 asks {missing}"))
         else:
             kept.append(one)
     if not kept:

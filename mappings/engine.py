@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mappings.codings import coded, distinct, originals
 from mappings.concepts import concept_map
@@ -15,6 +15,29 @@ from mappings.reading import Reading
 
 Convert = Callable[[Reading, Any, Any], Any]  # (reading, container, key) → target value, or None for nothing
 Rule = Callable[[Reading, Json, Json], None]  # (reading, source node, target object)
+Gate = frozenset[str] | None  # the children without all of which a rule does nothing
+_MOST_FORMS: Final = 512  # of one map or type; then they are forgotten
+_MOST_CHILDREN: Final = 40  # no element of FHIR has more; a stranger form is not remembered
+
+
+class Rules:
+    """The rules of a map or type; which of them have something to read is worked out once for each form of a node."""
+
+    def __init__(self, rules: Iterable[tuple[Gate, Rule]]) -> None:
+        self._gated = tuple(rules)
+        self._of: dict[tuple[str, ...], tuple[Rule, ...]] = {}
+
+    def of(self, node: Json) -> tuple[Rule, ...]:
+        """Give the rules that may do something with a node, in their order."""
+        form = tuple(node)
+        found = self._of.get(form)
+        if found is None:
+            found = tuple(rule for gate, rule in self._gated if gate is None or not gate.isdisjoint(form))
+            if len(self._of) >= _MOST_FORMS:
+                self._of.clear()
+            if len(form) <= _MOST_CHILDREN:
+                self._of[form] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +45,12 @@ class CompiledMap:
     """One map ready to run."""
 
     definition: Definition
-    rules: tuple[Rule, ...]
+    rules: Rules
 
     def run(self, reading: Reading, node: Json) -> Json:
         """Make the target resource of one source node."""
         resource: Json = {"resourceType": self.definition.target}
-        for rule in self.rules:
+        for rule in self.rules.of(node):
             rule(reading, node, resource)
         return resource
 
@@ -80,8 +103,8 @@ class Compiler:
         self._maps.setdefault(definition.source, []).append(compiled)
         return compiled
 
-    def _rules(self, found: tuple[Line, ...]) -> tuple[Rule, ...]:
-        return tuple(self._rule(one) for one in found)
+    def _rules(self, found: tuple[Line, ...]) -> Rules:
+        return Rules((_gate(one), self._rule(one)) for one in found)
 
     def _rule(self, line: Line) -> Rule:
         make = self._constant(line) if not line.sources else self._sourced(line)
@@ -294,11 +317,23 @@ class Compiler:
             if extension and (id(node), "url") in reading.taken:
                 return None  # a line of the map read this extension already
             out: Json = {}
-            for rule in rules:
+            for rule in rules.of(node):
                 rule(reading, node, out)
             return None if extension and out.keys() <= {"url"} else out or None
 
         return convert
+
+
+def _gate(line: Line) -> Gate:
+    """Name the children, and their extensions, without all of which a line does nothing."""
+    if not line.sources or line.default is not None:
+        return None
+    if line.is_choice and not line.sources[0].rooted and len(line.sources[0].steps) == 1:
+        base = line.sources[0].steps[0].name.removesuffix("[x]")
+        names = {f"{base}{_capital(name)}" for name in line.types}
+    else:
+        names = {_child(line)} - {""} if not line.is_choice else set()
+    return frozenset(names | {f"_{name}" for name in names}) if names else None
 
 
 def _child(line: Line) -> str:

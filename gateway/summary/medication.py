@@ -7,11 +7,11 @@ from typing import Final
 
 from gateway.model import Json
 from gateway.summary.texts import Words
-from gateway.summary.values import code, concept, extension, modifier, period, quantity, span
+from gateway.summary.values import code, concept, extension, modifier, period
 
 TREATMENT: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-PharmaceuticalTreatment.Identifier"
 STOP_TYPE: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-StopType"
-_RENDERED: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-RenderedDosageInstruction"
+_CONDITION: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-PeriodOfUse.Condition"
 _PERIOD_OF_USE: Final = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Period"
 _OVER: Final = frozenset({"stopped", "completed", "cancelled", "entered-in-error", "not-taken", "declined"})
 _RUNNING: Final = frozenset({"active", "in-progress", "preparation", "unknown"})
@@ -73,50 +73,9 @@ def treatment(resource: Json) -> str:
 
 
 def in_use(resource: Json, words: Words) -> str:
-    """The period of use as sent."""
+    """The period of use as sent, with the condition it depends on."""
     found = extension(resource, _PERIOD_OF_USE)
     told = (found or {}).get("valuePeriod") or resource.get("effectivePeriod") or {}
+    condition = str((extension(told, _CONDITION) or {}).get("valueString") or "")
     reason = concept(resource.get("reasonCode"))
-    return "; ".join(filter(None, (period(told), words.say("reason", text=reason) if reason else "")))
-
-
-def dose(resource: Json, words: Words) -> str:
-    """The dose in words; a missing dose is said, never left out.
-
-    A schedule is told in the words of its source: its parts do not say what comes first, and for how long.
-    """
-    rows = resource.get("dosageInstruction") or resource.get("dosage") or ()
-    rows = [rows] if isinstance(rows, dict) else rows
-    whole = str((extension(resource, _RENDERED) or {}).get("valueString") or "")
-    if whole and not any(row.get("text") for row in rows):
-        return whole
-    told = " + ".join(filter(None, (_one_dose(row, words) for row in rows)))
-    return told or words["no_dose"]
-
-
-def _one_dose(row: Json, words: Words) -> str:
-    if row.get("text"):
-        return str(row["text"])
-    amounts = [
-        quantity(rate.get("doseQuantity") or {}) or span(rate.get("doseRange") or {})
-        for rate in row.get("doseAndRate") or ()
-    ]
-    if isinstance(row.get("dose"), dict):  # MedicationAdministration
-        amounts.append(quantity(row["dose"]))
-    parts = [", ".join(filter(None, amounts)), _timing(row.get("timing") or {}, words)]
-    if not any(parts):
-        return ""
-    route = concept(row.get("route"))
-    if row.get("asNeededBoolean") is True or row.get("asNeededCodeableConcept"):
-        parts.append(" ".join(filter(None, (words["as_needed"], concept(row.get("asNeededCodeableConcept"))))))
-    parts.append(words.say("route", text=route) if route else "")
-    return ", ".join(filter(None, parts))
-
-
-def _timing(timing: Json, words: Words) -> str:
-    told = concept(timing.get("code"))
-    repeat = timing.get("repeat") or {}
-    if not told and repeat.get("frequency"):
-        unit = words.code("unit", str(repeat.get("periodUnit", "")))
-        told = words.say("dose_times", frequency=repeat["frequency"], period=repeat.get("period", 1), unit=unit)
-    return told
+    return "; ".join(filter(None, (period(told), condition, words.say("reason", text=reason) if reason else "")))

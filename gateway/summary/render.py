@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from gateway.model import Item, Json
-from gateway.summary import directives, medication, reports
+from gateway.summary import directives, dosage, medication, reports
 from gateway.summary.texts import Note, Words
 from gateway.summary.values import (
     code,
@@ -275,7 +275,7 @@ def provider(resource: Json, find: Find) -> str:
 def _medication(resource: Json, words: Words, find: Find) -> Said:
     said = Said(medication.product(resource, find), label=medication.block(resource, words))
     said.states = [medication.state(resource, words)]
-    said.details = [medication.dose(resource, words), medication.in_use(resource, words), *notes(resource, words)]
+    said.details = [dosage.dose(resource, words), medication.in_use(resource, words), *notes(resource, words)]
     said.group = medication.treatment(resource)
     said.rank = 10 if medication.is_over(resource) else 0
     return said

@@ -8,7 +8,8 @@ from importlib.resources import files
 import pytest
 
 from gateway.model import Item, Json
-from gateway.summary.medication import dose
+from gateway.summary.dosage import dose
+from gateway.summary.medication import in_use
 from gateway.summary.render import Line, line
 from gateway.summary.texts import words_of
 from profiles import exact
@@ -89,6 +90,40 @@ def test_a_schedule_is_told_in_the_words_of_its_source() -> None:
     words = words_of("nl")
     assert dose({**resource, "extension": [rendered]}, words) == "3 dagen 6, dan 4 dagen 2"
     assert dose(resource, words) == "6 stuk + 2 stuk"
+
+
+def test_parts_of_a_schedule_say_for_how_long_and_what_comes_after_what() -> None:
+    def part(sequence: int, amount: int, **repeat: object) -> dict[str, object]:
+        rate = {"doseQuantity": {"value": amount, "unit": "stuk"}}
+        return {"sequence": sequence, "doseAndRate": [rate], "timing": {"repeat": repeat}}
+
+    def days(count: int) -> dict[str, object]:
+        return {"value": count, "system": "http://unitsofmeasure.org", "code": "d"}
+
+    daily = {"frequency": 1, "frequencyMax": 2, "period": 1, "periodUnit": "d"}
+    steps = [
+        part(2, 2, boundsDuration=days(4), dayOfWeek=["mon", "thu"], timeOfDay=["08:00:00"]),
+        part(1, 6, boundsDuration=days(3), **daily),
+        part(1, 1, when=["HS"], boundsPeriod={"start": "2026-03-02", "end": "2026-03-05"}),
+    ]
+    steps[0]["maxDosePerPeriod"] = {
+        "numerator": {"value": 4, "unit": "stuk"},
+        "denominator": {"value": 1, "unit": "dag"},
+    }
+    resource = {"resourceType": "MedicationRequest", "dosageInstruction": steps}
+    assert dose(resource, words_of("nl")) == (
+        "6 stuk, 1–2x per 1 dag, gedurende 3 dag + 1 stuk, voor het slapen, 2026-03-02 – 2026-03-05; "
+        "daarna 2 stuk, maandag, donderdag, 08:00, hooguit 4 stuk / 1 dag, gedurende 4 dag"
+    )
+    condition = {
+        "url": "http://nictiz.nl/fhir/StructureDefinition/ext-PeriodOfUse.Condition",
+        "valueString": "na de operatie",
+    }
+    period = {
+        "url": "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Period",
+        "valuePeriod": {"extension": [condition]},
+    }
+    assert in_use({**resource, "extension": [period]}, words_of("nl")) == "na de operatie"
 
 
 def test_an_alert_that_points_to_a_problem_is_told_by_the_problem() -> None:

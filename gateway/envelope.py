@@ -85,7 +85,8 @@ async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) 
     """The same request with its body, read completely within bounds of size and time.
 
     Raises:
-        Invalid: `bad-request` (two Authorization headers, no Host, a body that stops), `too-large`.
+        Invalid: `bad-request` (two Authorization headers, no Host, a body that stops), `too-large`, or
+            `unsupported-media-type`: nothing is decompressed (attack 111).
     """
     headers = scope["headers"]
     if len(headers) != len(asked.headers):  # something is given more than once, or was dropped
@@ -103,6 +104,8 @@ async def received(asked: Incoming, scope: Scope, receive: Receive, limit: int) 
         raise Invalid("too-large", limit=str(limit))
     if not int(length) and b"transfer-encoding" not in asked.headers:
         return asked
+    if asked.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise Invalid("unsupported-media-type", type="compressed", possible="the body without Content-Encoding")
     return msgspec.structs.replace(asked, body=await _body(receive, limit))
 
 

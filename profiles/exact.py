@@ -121,4 +121,6 @@ def _without_content(error: Exception) -> str:
     position = re.search(r"byte (\d+)", str(error))
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
+    if "truncated" in str(error):
+        return "malformed JSON: it ends too early, or there is none"
     return "malformed JSON" + (f" at byte {position[1]}" if position else "")

@@ -233,7 +233,7 @@ def _reverse(type_: str, name: str, value: str, reach: Reach, depth: int) -> Tes
 
 def printable(name: str) -> str:
     """A name of a parameter as it may be repeated to who sent it."""
-    return re.sub(r"[^A-Za-z0-9_:.\-]", "?", name)[:60]
+    return re.sub(r"[^A-Za-z0-9_:.=\-]", "?", name)[:60]
 
 
 _IDENTIFIER: Final = Parameter("identifier", "token", ())

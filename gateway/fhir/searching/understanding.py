@@ -15,7 +15,7 @@ from gateway.fhir.searching.criteria import Reach, Test, Unknown, compiled, prin
 from gateway.fhir.searching.including import Include
 from gateway.fhir.searching.ordering import SORTABLE
 from gateway.fhir.searching.records import Records
-from gateway.fhir.searching.table import parameters
+from gateway.fhir.searching.table import INCLUDES, REVINCLUDES, parameters
 from gateway.model import Item, Json
 
 DEFAULT_COUNT: Final = 50
@@ -38,6 +38,7 @@ RESULT: Final = frozenset(
 _LINKED: Final = frozenset({"_count", "_sort", "_total", "_summary", "_elements", "_type"})
 _TOTALS: Final = frozenset({"none", "estimate", "accurate"})
 _MOST_KEYS: Final = 3  # of a sort: a cursor stays short
+_BRINGS: Final = {"_include": INCLUDES, "_revinclude": REVINCLUDES}  # what is known of those is their value
 _EARLY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -136,7 +137,8 @@ def _not_known(unknown: Unknown) -> Invalid:
     if row is not None and modifier:
         known = ", ".join((name, *(f"{name}:{one}" for one in sorted(row.modifiers))))
         return Invalid("unknown-parameter", name=printable(unknown.name), type=unknown.type, known=known)
-    known = ", ".join(sorted(parameters(unknown.type))) or "none"
+    brings = _BRINGS.get(unknown.name.partition("=")[0].partition(":")[0])
+    known = ", ".join(sorted(brings.get(unknown.type, ()) if brings else parameters(unknown.type))) or "none"
     return Invalid("unknown-parameter", name=printable(unknown.name), type=printable(unknown.type), known=known)
 
 

@@ -269,3 +269,32 @@ def test_an_error_names_the_page_of_cause_and_cure(world: World) -> None:
     (issue,) = reply.json["issue"]
     assert issue["diagnostics"].endswith(f"; {BASE}/errors/not-found")
     assert reply.header("link") == f'<{BASE}/errors/not-found>; rel="help"'
+
+
+# --- what an integrator tries first -----------------------------------------------------------------
+
+
+def test_an_include_that_is_not_known_names_those_that_are() -> None:
+    world = World()
+    for given, known in (("_include=asserter", "AllergyIntolerance:asserter"), ("_revinclude=x", "Provenance:target")):
+        refused = world.search(more=f"&{given}")
+        assert (refused.status, refused.code) == (400, "unknown-parameter")
+        text = refused.json["issue"][0]["details"]["text"]
+        assert given in text
+        assert known in text
+
+
+def test_a_body_that_is_empty_or_compressed_is_told_so() -> None:
+    world = World()
+    empty = world.post("Patient/$summary", b"", content_type="application/fhir+json")
+    assert (empty.status, empty.code) == (400, "malformed-json")
+    assert "there is none" in empty.body.decode()
+    squeezed = world.post(
+        "Patient/$summary", gzip.compress(b"{}"), content_type="application/fhir+json", content_encoding="gzip"
+    )
+    assert (squeezed.status, squeezed.code) == (415, "unsupported-media-type")
+    assert "without Content-Encoding" in squeezed.body.decode()
+    assert (
+        world.post("Patient/$summary", b"{}", content_type="application/fhir+json", content_encoding="identity").status
+        == 422
+    )

@@ -110,6 +110,7 @@ class Question(msgspec.Struct, frozen=True):
     html: bool = False
     names: str = ""  # names of the parameters, for the record; values masked
     named: tuple[str, ...] = ()  # types that must each be open to the caller; none = the first of `types`
+    filters: tuple[tuple[str, str, str], ...] = ()  # what a source may leave out: type, parameter, value
 
     @property
     def searches(self) -> bool:
@@ -244,6 +245,7 @@ class SourceQuestion:
     types: frozenset[str]
     context: Context
     deadline: float  # event loop time
+    filters: tuple[tuple[str, str, str], ...] = ()  # a source that takes these parameters may leave out what they do
 
 
 @dataclass(frozen=True, slots=True)

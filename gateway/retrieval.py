@@ -73,6 +73,7 @@ async def fetch(
         frozenset(standing.question.types) | {"Patient"},
         standing.context(),
         deadline,
+        standing.question.filters,
     )
     parts: list[Payload | Failure] = []
     try:
@@ -99,7 +100,8 @@ async def shared(
     question = standing.question
     if not question.searches:
         return await ask()
-    key = (standing.caller, standing.case, standing.of.id, place.source_id, categories, frozenset(question.types))
+    asked = (categories, frozenset(question.types), question.filters)  # what was narrowed is never taken for the whole
+    key = (standing.caller, standing.case, standing.of.id, place.source_id, *asked)
     seconds = ports.settings.gateway.share_answers.total_seconds()
     arrival: Arrival = await ports.episodes.answers.of(key, ask, seconds, _weight)
     return msgspec.structs.replace(

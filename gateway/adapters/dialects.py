@@ -31,6 +31,7 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
     method: str = ""
     narrow: str = ""  # parameter that narrows to the categories asked …
     narrow_to: dict[str, str] = {}  # … with this value per category
+    sends: tuple[str, ...] = ()  # parameters of a caller's search that it takes as well
     pages: bool = True  # false where only the newest is asked
     interaction: str = ""  # HL7 v3: the interaction that asks …
     answer: str = ""  # … and the one that answers, without the number of its version
@@ -65,6 +66,7 @@ class Query:
     narrow: str = ""
     narrow_to: tuple[tuple[str, str], ...] = ()
     pages: bool = True
+    sends: frozenset[str] = frozenset()
     interaction: str = ""  # HL7 v3
     answer: str = ""
 
@@ -172,6 +174,7 @@ def _query(file: _File, row: _Row) -> Query:
         narrow=row.narrow,
         narrow_to=tuple(sorted(row.narrow_to.items())),
         pages=row.pages,
+        sends=frozenset(row.sends),
         interaction=row.interaction,
         answer=row.answer,
     )

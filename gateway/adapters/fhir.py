@@ -291,7 +291,8 @@ class FhirSource:
     def _step(self, call: Call, query: Query, who: str, more: Parameters) -> Step:
         """The first call of a query. INVARIANT: the person's identifier stands in a body, never in a URL."""
         form = f"{query.patient}={quote_plus(who)}"
-        if fixed := _encoded((*query.parameters, *more)):
+        sent = _sent(query, call.question.filters) if query.sends else ()
+        if fixed := _encoded((*query.parameters, *sent, *more)):
             form = f"{form}&{fixed}"
         if query.method == "POST" or call.secret in who:
             return Step("POST", f"{self._url}/{query.type}/_search", form.encode())
@@ -324,6 +325,11 @@ class FhirSource:
         for special in "\\,$|":
             value = value.replace(special, "\\" + special)
         return f"{question.patient.system}|{value}"
+
+
+def _sent(query: Query, filters: Iterable[tuple[str, str, str]]) -> Parameters:
+    """The filters of a caller that this query takes, written anew; the rest is applied when the items are here."""
+    return tuple((name, value) for type_, name, value in filters if type_ == query.type and name in query.sends)
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ from gateway.errors import Invalid
 from gateway.fhir.formats import HTML_TYPES, JSON_TYPES, XML_TYPES, from_xml, preferred
 from gateway.fhir.interactions import CLINICAL, Route
 from gateway.fhir.search import REVINCLUDES, Search, understand
+from gateway.fhir.searching.narrowing import filters
 from gateway.fhir.searching.several import types_of, understand_all
 from gateway.membership import SUPPORTING
 from gateway.model import Incoming, Json, Patient, Question
@@ -250,7 +251,7 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
             )
     lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "")
     # a question that is not understood is refused before anybody is asked
-    types, named = (_of_one if route.type else _of_several)(route.type, rest, lenient=lenient)
+    asked, types, named = (_of_one if route.type else _of_several)(route.type, rest, lenient=lenient)
     return Question(
         route.interaction.name,
         "s",
@@ -261,21 +262,22 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
         lenient=lenient,
         names="&".join(f"{name}=***" for name, _ in given)[:200],
         named=named,
+        filters=filters(asked, rest),
     )
 
 
-def _of_one(type_: str, given: Pairs, *, lenient: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The types sources are asked for, and those that must each be open to the caller."""
+def _of_one(type_: str, given: Pairs, *, lenient: bool) -> tuple[Search, tuple[str, ...], tuple[str, ...]]:
+    """The search, the types sources are asked for, and those that must each be open to the caller."""
     asked = understand(type_, given, lenient=lenient)
-    return _types(type_, asked), (type_, *sorted(asked.named)) if asked.named else ()
+    return asked, _types(type_, asked), (type_, *sorted(asked.named)) if asked.named else ()
 
 
-def _of_several(_: str, given: Pairs, *, lenient: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _of_several(_: str, given: Pairs, *, lenient: bool) -> tuple[Search, tuple[str, ...], tuple[str, ...]]:
     """The same for a search of the system: each type it names must be open, else the patient."""
     asked, about = understand_all(given, lenient=lenient), types_of(given)
     types = tuple(dict.fromkeys(one for type_ in about for one in _types(type_, asked)))
     named = about if any(name == "_type" for name, _ in given) else about[:1]
-    return types, (*named, *sorted(asked.named - set(named)))
+    return asked, types, (*named, *sorted(asked.named - set(named)))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,25 @@ def test_everything_a_dialect_can_ask_is_asked_once_without_a_bsn_in_a_url(diale
             assert frozenset().union(*(payload.categories for payload in payloads)) == asked.categories
             assert {payload.format for payload in payloads} == {"fhir-stu3" if "bgz" in dialect else "fhir-r4"}
             assert {payload.fetched for payload in payloads} == {"2026-03-01T12:00:00.000Z"}
+
+    asyncio.run(main())
+
+
+def test_a_filter_is_sent_to_the_queries_that_take_it_and_to_no_other() -> None:
+    filters = (("Observation", "date", "ge2026-01-01"), ("Observation", "code", "1"), ("Flag", "date", "le2026-01-01"))
+
+    async def main() -> None:
+        async with FaultySource(well) as server, http() as client:
+            for dialect, sent in (("r4-identifier@1.0", {"ge2026-01-01"}), ("360@1.0", set()), ("bgz-msz@2.0", set())):
+                server.seen.clear()
+                asked = question("Alert", "ObservationVitalSigns")
+                await told(source(client, server.url, dialect), replace(asked, filters=filters))
+                assert server.seen
+                assert {seen.parameters["date"] for seen in server.seen if "date" in seen.parameters} == sent
+                assert all(
+                    "code" not in seen.parameters or "bgz" in dialect or "360" in dialect for seen in server.seen
+                )
+                assert all("/Observation" in seen.path for seen in server.seen if "date" in seen.parameters)
 
     asyncio.run(main())
 

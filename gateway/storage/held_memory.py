@@ -31,7 +31,7 @@ class HeldMemory:
 
     def forget(self, touched: Touched) -> None:
         """Forget what a change touched, in the loop, as soon as its commit has ended."""
-        self.items.forget(*touched.items, *touched.settled)
+        self.items.forget(*touched.items, *touched.settled, *touched.followed)
         self.places.forget(*touched.places)
         self._registered.forget(*touched.registered)
 

@@ -107,6 +107,7 @@ class Touched:
     items: set[str] = field(default_factory=set)
     entries: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)  # items that need no second look
+    followed: set[str] = field(default_factory=set)  # the same, and their places are known, however often they came
     registered: set[str] = field(default_factory=set)  # patients about whom a registration changed
     places: set[tuple[str, str]] = field(default_factory=set)  # patient and source of any version of them
 
@@ -156,8 +157,9 @@ def keep(cursor: Cursor, letter: Prepared, touched: Touched) -> str:
         kept = (item.id, version, number, item.patient, item.custodian, item.source, dated, sealed)
         cursor.execute(_HOLD, kept)
         if counts:
-            known = follow(cursor, item.id, version, dated, item.custodian, _moment(message))
-            (touched.settled if known else touched.items).add(item.id)
+            left = follow(cursor, item.id, version, dated, item.custodian, _moment(message))
+            (touched.items if left is None else touched.followed).add(item.id)
+            touched.places.update(left or (), ((item.patient, item.source),))
     if message.state == "accepted":
         _register(cursor, number, letter.entries, touched)
         touched.entries.update(entry.id for entry in letter.entries)

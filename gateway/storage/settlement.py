@@ -17,7 +17,7 @@ _SHOWN: Final = "SELECT version FROM held_item WHERE id = ? AND shown = 1"
 _HIDE: Final = "UPDATE held_item SET shown = 0 WHERE id = ? AND shown = 1"
 _SHOW: Final = "UPDATE held_item SET shown = 1 WHERE id = ? AND version = ?"
 _STANDS: Final = (
-    "SELECT held_item.content_date, held_item.custodian, delivery.moment FROM held_item "
+    "SELECT held_item.content_date, held_item.custodian, delivery.moment, held_item.patient, held_item.source FROM held_item "
     "JOIN delivery ON delivery.message = held_item.message WHERE held_item.id = ? AND held_item.shown = 1"
 )
 # In this order: SQLite would rather go through every message that was accepted.
@@ -48,24 +48,29 @@ def settle(cursor: Cursor, item: str) -> None:
         cursor.execute(_SHOW, (item, wanted))
 
 
-def follow(cursor: Cursor, item: str, version: int, content_date: str, custodian: str, moment: int) -> bool:
-    """Weigh a version that just came, and counts, against the one that is shown; false where all must be weighed.
+def follow(
+    cursor: Cursor, item: str, version: int, content_date: str, custodian: str, moment: int
+) -> set[tuple[str, str]] | None:
+    """Weigh a version that just came, and counts, against the one that is shown; None where all must be weighed.
 
+    Gives the patient and source of what is no longer shown.
     INVARIANT: what is shown then is what `settle` would show, however many versions came before.
     Units: `moment` in microseconds.
     """
+    left: set[tuple[str, str]] = set()
     shown = cursor.execute(_STANDS, (item,)).fetchone()
     if shown is not None:
-        dated, holder, since = shown
+        dated, holder, since, *place = shown
         if moment < since:
-            return False
+            return None
         if custodian != holder or older(content_date, dated):
-            return True
+            return left
         if content_date != dated and not older(dated, content_date):  # dates that cannot be told apart
-            return False
+            return None
         cursor.execute(_HIDE, (item,))
+        left.add((place[0], place[1]))
     cursor.execute(_SHOW, (item, version))
-    return True
+    return left
 
 
 def reckon(cursor: Cursor, entry: str, now: int) -> None:

@@ -36,7 +36,7 @@ def test_what_follows_is_what_weighing_all_versions_shows() -> None:
             cursor.execute(_MESSAGE, (version, str(version)))
             cursor.execute(_DELIVERY, (version, str(version), moment))
             cursor.execute(_HOLD, (version, version, custodian, dated))
-            if follow(cursor, "i", version, dated, custodian, moment):
+            if follow(cursor, "i", version, dated, custodian, moment) is not None:
                 alone += 1
                 shown = cursor.execute(_SHOWN).fetchall()
                 settle(cursor, "i")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -202,13 +203,19 @@ _KINDS = ("PQ", "CD", "ST", "IVL_TS", "IVL_PQ", "RTO", "BL", "INT", "TS", "ED", 
 
 
 def damaged(root: Any, luck: random.Random) -> bytes:
-    """Break some elements of a document: values, attributes, kinds, whole parts."""
+    """Break some elements of a document: values, attributes, kinds, whole parts, how many there are and in what order."""
     elements = [one for one in root.iter() if isinstance(one.tag, str)]
     for _ in range(luck.randint(1, 12)):
-        one, how = luck.choice(elements), luck.randrange(7)
+        one, how = luck.choice(elements), luck.randrange(9)
         names = [str(name) for name in one.attrib]
-        if how == 0 and one.getparent() is not None:
-            one.getparent().remove(one)
+        around = one.getparent()
+        if how in {0, 7, 8} and around is not None:
+            if how == 7:
+                around.insert(luck.randrange(len(around) + 1), deepcopy(one))
+            else:
+                around.remove(one)
+            if how == 8:
+                around.insert(luck.randrange(len(around) + 1), one)
         elif how == 1:
             one.text = luck.choice(_RUBBISH)
         elif how == 2:

@@ -19,6 +19,7 @@ from tests.gateway.charts import BIRTH, BSN, BSN_SYSTEM, Json
 from tests.gateway.test_cases import task
 from tests.gateway.world import COORDINATOR, GP, PHYSICIAN, POST, Reply, World
 
+IPS: Final = "http://hl7.org/fhir/uv/ips/StructureDefinition"
 TYPES: Final = [
     "Patient", "AllergyIntolerance", "AllergyIntolerance", "Condition", "Condition", "Consent", "Flag",
     "MedicationStatement", "Observation",
@@ -205,6 +206,46 @@ def test_docref_finds_the_summary_and_its_link_gives_the_document(world: World) 
     document = world.get(url)
     assert (document.status, document.json["type"]) == (200, "document")
     assert document.json["entry"][0]["resource"]["resourceType"] == "Composition"
+
+
+def test_the_steps_of_the_kit_for_ips(world: World) -> None:
+    """Inferno IPS: both operations are declared by their definition, and `$summary` is a valid document of valid parts."""
+    offered = {
+        (row["type"], one["name"], one["definition"])
+        for row in world.get("metadata", None).json["rest"][0]["resource"]
+        for one in row.get("operation", ())
+    }
+    assert ("Patient", "summary", "http://hl7.org/fhir/uv/ips/OperationDefinition/summary") in offered
+    assert ("DocumentReference", "docref", "http://hl7.org/fhir/uv/ipa/OperationDefinition/docref") in offered
+    reply = world.get(f"Patient/{world.patient}/$summary", accept="application/fhir+json")
+    assert reply.status == 200
+    assert reply.header("content-type").startswith("application/fhir+json")
+    bundle = reply.json
+    assert (bundle["resourceType"], bundle["type"]) == ("Bundle", "document")
+    assert bundle["identifier"]["value"]
+    assert bundle["timestamp"]
+    composition = bundle["entry"][0]["resource"]
+    assert composition["type"]["coding"][0]["code"] == "60591-5"
+    profiles = {
+        "Bundle": f"{IPS}/Bundle-uv-ips",
+        "Composition": f"{IPS}/Composition-uv-ips",
+        "Patient": f"{IPS}/Patient-uv-ips",
+    }
+    for resource in (bundle, *(entry["resource"] for entry in bundle["entry"])):
+        asked = [profiles[resource["resourceType"]]] if resource["resourceType"] in profiles else []
+        errors = [issue for issue in judge(resource, shipped(), asked, {}, NOON).issues if issue.is_error]
+        assert errors == [], (resource["resourceType"], errors)
+    sections = {section["code"]["coding"][0]["code"]: section for section in composition["section"]}
+    assert {"48765-2", "11450-4", "10160-0"} <= sections.keys()
+    inside = {entry["fullUrl"].rpartition("/fhir/")[2]: entry["resource"]["resourceType"] for entry in bundle["entry"]}
+    kinds = {"48765-2": "AllergyIntolerance", "11450-4": "Condition", "10160-0": "MedicationStatement"}
+    for code, section in sections.items():
+        assert section["title"]
+        assert section["text"]["div"]
+        assert ("entry" in section) != ("emptyReason" in section) or code not in kinds, code
+        for one in section.get("entry", ()):
+            assert inside[one["reference"]] == kinds.get(code, inside[one["reference"]])
+    assert [inside[one["reference"]] for one in sections["48765-2"]["entry"]]
 
 
 @pytest.mark.parametrize(

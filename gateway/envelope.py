@@ -174,17 +174,27 @@ async def respond(send: Send, answer: Outgoing, request_id: str, correlation_id:
 
 async def unless_gone(work: Awaitable[Outgoing], receive: Receive) -> Outgoing | None:
     """Do the work, but stop it when the client hangs up; None then."""
-    task = asyncio.ensure_future(work)
+    own = asyncio.current_task()
+    assert own is not None
+    hung_up = False
+
+    def stop(_: asyncio.Future[None]) -> None:
+        nonlocal hung_up
+        hung_up = True
+        own.cancel()
+
     gone = asyncio.ensure_future(_disconnected(receive))
+    gone.add_done_callback(stop)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        task.cancel()
-        await asyncio.wait({task})
+        answer = await work
+    except asyncio.CancelledError:
+        if not hung_up or own.uncancel():  # somebody else ends the request as well
+            raise
         return None
     finally:
+        gone.remove_done_callback(stop)
         gone.cancel()
+    return answer
 
 
 async def _disconnected(receive: Receive) -> None:

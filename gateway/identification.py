@@ -62,6 +62,8 @@ async def confirm(patient: Patient, answers: list[Answer], ports: Ports) -> list
         Unavailable: `store-unavailable`: misses cannot be counted.
     """
     texts = dict.fromkeys(text for answer in answers for text in answer.birth_dates)
+    if len(texts) < 2 and not patient.birth_date:
+        return answers
     dates = [date for text in texts if (date := parse(text)) is not None]
     if any(same_day(one, other) is False for one, other in combinations(dates, 2)):
         raise Invalid("patient-ambiguous")

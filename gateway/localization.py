@@ -27,8 +27,10 @@ async def localize(identified: Identified, question: Question, ports: Ports) -> 
         return _places(owner, "", question.categories, ports)
     held_categories: dict[str, frozenset[str]] = {}
     for entry in await ports.index.entries(patient.id, ports.now()):
-        categories = question.categories & entry.categories if entry.categories else question.categories
-        held_categories[entry.custodian] = held_categories.get(entry.custodian, frozenset()) | categories
+        known = held_categories.get(entry.custodian, frozenset())
+        if len(known) < len(question.categories):  # else nothing is left to be added
+            own = question.categories & entry.categories if entry.categories else question.categories
+            held_categories[entry.custodian] = known | own
     return tuple(
         place
         for custodian in sorted(held_categories)

@@ -6,7 +6,6 @@ What is made for every request is a `msgspec.Struct`: the same value as a datacl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -21,7 +20,7 @@ from profiles import exact
 Json = dict[str, Any]
 
 CANONICAL: Final = "https://roaz-gateway.example/fhir"
-_WORKED_OUT: Final = frozenset({"_resource", "_digested"})
+_WORKED_OUT: Final = frozenset({"_resource", "_digested", "_born"})
 HELD_KINDS: Final = frozenset({"mllp", "inbox"})  # kinds of source whose data the gateway holds itself
 
 
@@ -159,6 +158,7 @@ class Item(msgspec.Struct, eq=False):
     losses: int | None = None  # what its source said of it and no map had a place for; None = not counted by item
     _resource: Json | None = None
     _digested: tuple[bytes, str] | None = None  # the bytes a digest was made of, and the digest
+    _born: str | None = None
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -168,8 +168,8 @@ class Item(msgspec.Struct, eq=False):
 
     def again(self) -> Item:
         """The same item for another request: what one request does with its parsed form another never sees."""
-        other = copy(self)
-        other._resource = None  # noqa: SLF001 - of the same class
+        other: Item = self.__copy__()  # type: ignore[attr-defined]  # `copy` comes here by a longer way
+        other._resource = None
         return other
 
     @property
@@ -179,6 +179,13 @@ class Item(msgspec.Struct, eq=False):
         if known is None or known[0] is not self.raw:  # a masked copy has other bytes
             known = self._digested = self.raw, blake2b(self.raw, digest_size=16).hexdigest()
         return known[1]
+
+    @property
+    def born(self) -> str:
+        """The birth date a Patient states, empty without one."""
+        if self._born is None:
+            self._born = str(self.resource.get("birthDate", "")) if self.type == "Patient" else ""
+        return self._born
 
     def noticed(self) -> list[Json]:
         """The marks as extensions of a Bundle entry: beside the resource, whose bytes stay as they are."""

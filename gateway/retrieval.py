@@ -125,7 +125,7 @@ async def held(place: Place, standing: Standing, answer: Answer, ports: Ports) -
         await _freshness(place, answer, ports)
     answer.told_requester = False  # nobody tells a feed who reads what it pushed
     answer.fetched = max([item.fetched for item in items]) if items else instant(ports.now())
-    answer.birth_dates = tuple([str(item.resource.get("birthDate", "")) for item in items if item.type == "Patient"])
+    answer.birth_dates = tuple([item.born for item in items if item.type == "Patient"])
     return items
 
 

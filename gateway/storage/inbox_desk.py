@@ -244,7 +244,8 @@ class InboxDesk(InboxStore):
     def _kept(self, row: Sequence[Any]) -> Kept:
         """An opened item with the end of its time; what the record says of its bytes is worked out once."""
         item = self._addressed(row)
-        item.digest  # noqa: B018 - kept with the item, for every copy
+        item.digest, item.born  # noqa: B018 - kept with the item, for every copy
+        item._resource = None  # noqa: SLF001 - what was parsed for it is not kept
         return row[-1], item
 
     def _addressed(self, row: Sequence[Any]) -> Item:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from consent.categories import categories_of_type
 from gateway.errors import Invalid
-from gateway.fhir.searching import aliases, moments, numbers, references, texts, tokens, valuesets
+from gateway.fhir.searching import aliases, moments, numbers, places, references, sounds, texts, tokens, valuesets
 from gateway.fhir.searching.escaping import plain, split
 from gateway.fhir.searching.records import Records
 from gateway.fhir.searching.references import ReferenceTest
@@ -108,25 +108,35 @@ def _value_test(parameter: Parameter, modifier: str, text: str) -> ReferenceTest
 
 
 def _plain_test(parameter: Parameter, modifier: str, text: str) -> Callable[[Any], bool]:
-    match parameter.kind, modifier:
-        case "token", "text":
-            return tokens.build_text(parameter.name, text)
-        case "token", "of-type":
-            return tokens.build_of_type(parameter.name, text)
-        case "token", "in" | "not-in":
-            return valuesets.build_in(parameter, modifier, text)
-        case "token", "above" | "below":
-            return valuesets.build_place(parameter, modifier, text)
-        case "token", _:
-            return tokens.build(parameter, text)
-        case "string", _:
+    match parameter.kind:
+        case "token":
+            return _token_test(parameter, modifier, text)
+        case "string" if parameter.name == "phonetic":
+            return sounds.build(parameter.name, text)
+        case "string":
             return texts.build(parameter.name, modifier, text)
-        case "quantity", _:
+        case "quantity":
             return numbers.build_quantity(parameter.name, text)
-        case "number", _:
+        case "number":
             return numbers.build_number(parameter.name, plain(text))
+        case "special":
+            return places.build(parameter.name, text)
         case _:
             return texts.build_uri(modifier, text)
+
+
+def _token_test(parameter: Parameter, modifier: str, text: str) -> Callable[[Any], bool]:
+    match modifier:
+        case "text":
+            return tokens.build_text(parameter.name, text)
+        case "of-type":
+            return tokens.build_of_type(parameter.name, text)
+        case "in" | "not-in":
+            return valuesets.build_in(parameter, modifier, text)
+        case "above" | "below":
+            return valuesets.build_place(parameter, modifier, text)
+        case _:
+            return tokens.build(parameter, text)
 
 
 def _missing(parameter: Parameter, value: str) -> Test:

@@ -22,6 +22,7 @@ MODIFIERS: Final[dict[str, frozenset[str]]] = {
     "composite": frozenset({"missing"}),
     "quantity": frozenset({"missing"}),
     "uri": frozenset({"missing", "above", "below"}),
+    "special": frozenset({"missing"}),
 }
 _OF_CODES: Final = frozenset({"in", "not-in", "above", "below"})
 _STEP: Final = re.compile(r"(?:[^.\[]|\[[^\]]*\])+")
@@ -56,6 +57,8 @@ class Parameter:
         """The modifiers it takes, beside the name of a type for a reference."""
         if self.name in ("_text", "_content"):
             return frozenset()
+        if self.name == "phonetic":
+            return MODIFIERS["special"]
         if self.kind != "token":
             return MODIFIERS[self.kind]
         identifies = any(path and path[-1].name.lower().endswith("identifier") for path in self.paths)

@@ -41,13 +41,13 @@ def build(name: str, modifier: str, text: str) -> ValueTest:
     """
     value = plain(text)
     if modifier == "exact":
-        return lambda found: any(one == value for one in _parts(found))
+        return lambda found: any(one == value for one in parts(found))
     wanted = variants(value)
     if not wanted[0]:
         raise Invalid("invalid-parameter", name=name, why="give letters or digits")
     if modifier == "contains":
-        return lambda found: any(one in form for part in _parts(found) for form in variants(part) for one in wanted)
-    return lambda found: any(begins(part, wanted) for part in _parts(found))
+        return lambda found: any(one in form for part in parts(found) for form in variants(part) for one in wanted)
+    return lambda found: any(begins(part, wanted) for part in parts(found))
 
 
 def build_uri(modifier: str, text: str) -> ValueTest:
@@ -97,7 +97,8 @@ def _is_below(one: str, other: str) -> bool:
     return not other.startswith("urn:") and one.startswith(other if other.endswith("/") else other + "/")
 
 
-def _parts(value: Any) -> Iterator[str]:  # noqa: ANN401 - an element of a resource
+def parts(value: Any) -> Iterator[str]:  # noqa: ANN401 - an element of a resource
+    """The words of a text, a name or an address."""
     if value.__class__ is str:
         yield value
     elif value.__class__ is dict:

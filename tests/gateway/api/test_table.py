@@ -24,7 +24,7 @@ from tests.gateway.world import PHYSICIAN, Reply, World
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 VALUES: Final = {
     "token": "x", "string": "x", "date": "2020-01-01", "uri": "http://x.example/y", "quantity": "5", "number": "1",
-    "reference": "Organization/x", "composite": "x$5", "special": "x",
+    "reference": "Organization/x", "composite": "x$5", "special": "52.1|5.1|10|km",
 }  # fmt: skip
 CODED: Final = dict.fromkeys(("above", "below"), "http://terminology.hl7.org/CodeSystem/condition-clinical|active")
 SET: Final = dict.fromkeys(("in", "not-in"), "http://hl7.org/fhir/ValueSet/condition-clinical")

@@ -25,8 +25,7 @@ TYPES: Final = (
     *("NutritionOrder", "Observation", "Organization", "Patient", "Practitioner", "PractitionerRole", "Procedure"),
     *("Provenance", "QuestionnaireResponse", "RelatedPerson", "ServiceRequest", "Specimen", "Substance"),
 )
-# Not offered: a sound is matched by no rule of the specification, a place near another needs a map.
-NOT_OFFERED: Final = frozenset({"phonetic", "near", "_query"})
+NOT_OFFERED: Final = frozenset({"_query"})
 _FITS: Final = {
     "token": {"CodeableConcept", "Coding", "code", "Identifier", "ContactPoint", "boolean", "id", "string", "uri"},
     "date": {"date", "dateTime", "instant", "Period", "Timing"},
@@ -57,6 +56,8 @@ def rows() -> dict[str, dict[str, str]]:
 def row(published: Json, type_: str) -> str:
     """One parameter of one type: `kind path | path > targets @systems`."""
     kind, model = published["type"], definitions()
+    if kind == "special":
+        return f"special {published['expression'].removeprefix(f'{type_}.')}"
     if kind == "composite":
         return _composite(published, type_, model)
     if published["code"] == "deceased":

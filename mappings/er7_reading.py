@@ -180,9 +180,10 @@ class _Walk:
 def is_read(nodes: list[Node]) -> bool:
     """Claim that every part with content was read."""
     for node in nodes:
-        left = _content(node.form) & ~(node.mask >> 1)
+        parts = node.parts
+        left = _content(tuple(map(bool, parts))) & ~(node.mask >> 1)
         if left:
-            for at, part in enumerate(node.parts):
+            for at, part in enumerate(parts):
                 if left >> at & 1 and (isinstance(part, str) or not is_read([part])):
                     return False
     return True

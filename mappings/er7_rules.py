@@ -61,7 +61,7 @@ def many_of_parts(target: str, parts: tuple[int, ...], convert: Convert) -> Rule
     def rule(reading: Er7Reading, source: Any, out: Json) -> None:  # noqa: ANN401 - segment or node
         made: list[Any] = []
         for at in parts:
-            if at and not source.has(at):
+            if at and (at > len(source.parts) or not source.parts[at - 1]):
                 continue
             value = convert(reading, source, at)
             if value.__class__ is list:

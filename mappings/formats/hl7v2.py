@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from mappings.formats.er7_tree import Segment, Separators
@@ -55,8 +56,8 @@ def read(body: bytes) -> Message:
         message = f"longer than {MAXIMUM_BYTES} bytes"
         raise NotMappable(message)
     raw = _unframed(body)
-    delimiters = _delimiters(raw)
-    charset = _charset(raw, delimiters)
+    marks = _marks(*_declared(raw))
+    charset = _charset(raw, marks)
     try:
         text = raw.decode(charset)
     except UnicodeDecodeError:
@@ -67,11 +68,11 @@ def read(body: bytes) -> Message:
     if len(parts) > MAXIMUM_SEGMENTS:
         message = f"more than {MAXIMUM_SEGMENTS} segments"
         raise NotMappable(message)
-    marks = Separators(*delimiters, charset)
+    marks = _marks(*_declared(raw), charset)
     segments = tuple(
-        Segment(part.strip("\n"), number, marks) for number, part in enumerate(parts, 1) if part.strip("\n")
+        [Segment(bare, number, marks) for number, part in enumerate(parts, 1) if (bare := part.strip("\n"))]
     )
-    if sum(one.name == "MSH" for one in segments) != 1:
+    if [one.name for one in segments].count("MSH") != 1:
         raise NotMappable("one message at a time: a second MSH", "MSH")
     return Message(segments, marks, charset, '""' in text)
 
@@ -115,21 +116,27 @@ def _unframed(body: bytes) -> bytes:
     return body.strip(b"\x0b\x1c\r\n").removeprefix(b"\xef\xbb\xbf")
 
 
-def _delimiters(raw: bytes) -> tuple[str, str, str, str, str]:
+def _declared(raw: bytes) -> tuple[bytes, bytes]:
+    """Give MSH-1 and MSH-2 as they were written."""
     if raw[:3] != b"MSH":
         raise NotMappable("the message does not start with MSH", "MSH")
-    field = raw[3:4].decode("latin-1")
-    marks = raw[4:].split(raw[3:4], 1)[0].decode("latin-1") if field else ""
-    all_marks = field + marks
-    odd = any(mark.isalnum() or not mark.isascii() or ord(mark) <= 0x20 or mark == '"' for mark in all_marks)
-    if len(marks) not in {4, 5} or odd or len(set(all_marks)) != len(all_marks):
+    field = raw[3:4]
+    return field, raw[4:].split(field, 1)[0] if field else b""
+
+
+@lru_cache(maxsize=64)
+def _marks(field: bytes, declared: bytes, charset: str = "utf-8") -> Separators:
+    """Give the separators a message declares, worked out once for the few ways there are."""
+    marks = (field + declared).decode("latin-1")
+    odd = any(mark.isalnum() or not mark.isascii() or ord(mark) <= 0x20 or mark == '"' for mark in marks)
+    if len(marks) not in {5, 6} or odd or len(set(marks)) != len(marks):
         raise NotMappable("MSH-2 must hold four different separators", "MSH-2")
-    return field, marks[0], marks[1], marks[2], marks[3]
+    return Separators(*marks[:5], charset)
 
 
-def _charset(raw: bytes, delimiters: tuple[str, str, str, str, str]) -> str:
-    fields = re.split(rb"[\r\n]", raw, maxsplit=1)[0].decode("latin-1").split(delimiters[0])
-    declared = fields[17].split(delimiters[2])[0].strip().upper() if len(fields) > 17 else ""
+def _charset(raw: bytes, marks: Separators) -> str:
+    fields = re.split(rb"[\r\n]", raw, maxsplit=1)[0].decode("latin-1").split(marks.field)
+    declared = fields[17].split(marks.repetition)[0].strip().upper() if len(fields) > 17 else ""
     charset = _CHARSETS.get(declared)
     if charset is None:
         message = f"MSH-18 must be one of {', '.join(name for name in _CHARSETS if name)}"
@@ -155,7 +162,7 @@ def acknowledge(message: bytes, code: Acknowledgment, text: str = "", *, now: st
     Spec: HL7 v2.5 2.9.2 'Message acknowledgment', original mode; 2.14.1 MSA.
     """
     try:
-        marks = Separators(*_delimiters(_unframed(message)), "utf-8")
+        marks = _marks(*_declared(_unframed(message)))
     except NotMappable:
         marks = Separators()
     fields = [field.decode("latin-1") for field in _fields(message)]

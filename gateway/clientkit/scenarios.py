@@ -84,8 +84,10 @@ def _always(run: Run) -> Iterator[Finding]:
     """What holds in every scenario."""
     if run.timed_out:
         yield Finding("wrong", "the client did not end in time")
-    if any("bsn" in one.query.lower() for one in run.requests):
+    if any(one.names_person for one in run.requests):
         yield Finding("wrong", "a BSN stood in a URL: send it in a body")
+    if any("access_token=" in one.query for one in run.requests):
+        yield Finding("wrong", "a token stood in a URL: send it in the header Authorization")
     tokens = [one for one in run.requests if one.is_token and one.status == 200]
     fhir = [one for one in run.requests if one.is_fhir]
     if len(tokens) > _MOST_TOKENS + sum(one.status == 401 for one in fhir):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final
+from urllib.parse import unquote
+
+from profiles.identifiers import passes_elfproef
+
+_NINE: Final = re.compile(r"(?<![0-9A-Za-z_-])\d{9}(?![0-9A-Za-z_-])")
 
 
 @dataclass(slots=True)
@@ -44,6 +51,12 @@ class Seen:
     def is_fhir(self) -> bool:
         """Claim that it is a FHIR request that needs a token."""
         return self.path.startswith("/fhir/") and not self.path.endswith(("/metadata", "smart-configuration"))
+
+    @property
+    def names_person(self) -> bool:
+        """Claim that a BSN stands in the URL, as one or as nine digits that pass for one."""
+        url = unquote(f"{self.path}?{self.query}")
+        return "bsn|" in url.lower() or any(passes_elfproef(digits) for digits in _NINE.findall(url))
 
     def same(self, other: Seen) -> bool:
         """Claim that it asks the same."""

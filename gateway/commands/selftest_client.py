@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -47,12 +48,25 @@ def run(options: argparse.Namespace) -> int:
         known = ", ".join(one.name for one in SCENARIOS)
         message = f"no scenario '{min(unknown)}'; there are: {known}"
         raise StartError(message, 2)
+    if options.program:
+        _startable(options.program)
     logs.configure("critical")
     with tempfile.TemporaryDirectory(prefix="gateway-selftest-") as directory:
         found = serving.run(_tested(options, Path(directory)))
     report = [_told(scenario, findings) for scenario, findings in found]
     print(exact.encode({"scenarios": report}).decode() if options.json else _text(found))
     return int(any(one.verdict == "wrong" for _, findings in found for one in findings))
+
+
+def _startable(program: str) -> None:
+    try:
+        found = shutil.which(shlex.split(program)[0])
+    except (ValueError, IndexError) as error:  # a quotation that does not end, or nothing but spaces
+        message = f"--command is not a command line: {error}"
+        raise StartError(message, 2) from None
+    if found is None:
+        message = f"--command: there is no program '{shlex.split(program)[0]}'; give its path"
+        raise StartError(message, 2)
 
 
 async def _tested(options: argparse.Namespace, directory: Path) -> list[tuple[Scenario, list[Finding]]]:

@@ -44,7 +44,17 @@ log: Final = logging.getLogger("gateway.fhir")
 _PUBLIC: Final = (("access-control-allow-origin", "*"), ("cache-control", "public, max-age=300"))
 _AT_ONCE: Final = 4  # entries of one batch that are worked on
 # These ask sources: a client that hangs up stops them.
-_LONG: Final = {"search-type", "search-system", "summary", "match", "everything", "lastn", "docref", "document", "batch"}
+_LONG: Final = {
+    "search-type",
+    "search-system",
+    "summary",
+    "match",
+    "everything",
+    "lastn",
+    "docref",
+    "document",
+    "batch",
+}
 _READS: Final = {"read", "read-owned", "vread", "capabilities", "smart-configuration"}
 _VERSIONED: Final = {"read-owned", "vread"}
 _PAGES: Final = {"summary"}  # these can be a page as well

@@ -65,14 +65,18 @@ async def _answered(request: Request, work: Work) -> Response:
     return JSONResponse(answer.body, answer.status, own)
 
 
-@router.get("/oauth/jwks", summary="Public keys of the access tokens (JWK Set)")
+@router.api_route("/oauth/jwks", methods=["GET", "HEAD"], summary="Public keys of the access tokens (JWK Set)")
 async def jwks(request: Request) -> JSONResponse:
     """The keys access tokens can be verified with."""
     headers = {"Cache-Control": "public, max-age=300"}
     return JSONResponse(request.app.state.ports.keys.jwks(), headers=headers, media_type="application/jwk-set+json")
 
 
-@router.get("/.well-known/oauth-authorization-server", summary="Authorization server metadata (RFC 8414)")
+@router.api_route(
+    "/.well-known/oauth-authorization-server",
+    methods=["GET", "HEAD"],
+    summary="Authorization server metadata (RFC 8414)",
+)
 async def metadata(request: Request) -> dict[str, Any]:
     """Where everything is and what is supported."""
     return discovery.server_metadata(request.app.state.ports.settings)

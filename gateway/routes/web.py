@@ -8,6 +8,7 @@ from gateway.fhir.recent import Recent
 from gateway.oauth.registered import ClientKeys
 from gateway.ports import Ports
 from gateway.routes import admin, inbox, oauth, pages, tokens, witness
+from gateway.routes.guide.router import open_elsewhere
 from gateway.routes.guide.router import router as guide
 
 
@@ -23,5 +24,6 @@ def application(ports: Ports, client_keys: ClientKeys) -> FastAPI:
     web.include_router(admin.router)
     web.include_router(witness.router)
     web.include_router(guide)
+    open_elsewhere(web)
     pages.open_pages(web, ports, client_keys.directory)
     return web

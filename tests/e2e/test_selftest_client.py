@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from tests.documentation import ROOT
-from tests.e2e.running import GATEWAY, environment
+from tests.e2e.running import GATEWAY, environment, here
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(300)]
 
@@ -78,3 +78,11 @@ def test_the_client_of_the_tutorial_does_right(tmp_path: Path) -> None:
 def test_a_scenario_that_does_not_exist_is_wrong_use(tmp_path: Path) -> None:
     done = command("selftest-client", "--scenario", "nothing", temporary=tmp_path)
     assert (done.returncode, "there are: plain" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("program", ["/nowhere/client --fast", "no-such-program", "'half a quotation", " "])
+def test_a_program_that_cannot_be_started_is_said_in_one_sentence(program: str) -> None:
+    gone = here("selftest-client", "--scenario", "plain", "--command", program)
+    assert gone.returncode == 2
+    assert "--command" in gone.stderr
+    assert "Traceback" not in gone.stderr

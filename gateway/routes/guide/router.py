@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from gateway import envelope
 from gateway.errors import GatewayError, Invalid, Unavailable
@@ -104,6 +104,25 @@ async def recent(request: Request) -> Response:
     except Exception:  # noqa: BLE001 - the text goes nowhere
         answer = rendered(Unavailable("internal"), asked.language, asked.request_id, ports.settings.gateway.base)
     return _plain(answer, asked)
+
+
+def open_elsewhere(web: FastAPI) -> None:
+    """Say what is not here as every other error is said; below /oauth as OAuth says errors."""
+    web.add_exception_handler(404, _unrouted)
+    web.add_exception_handler(405, _unrouted)
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    asked, ports = _asked(request)
+    allow = dict(getattr(error, "headers", None) or {})
+    failure = Invalid("method-not-allowed", method=asked.method[:20], allowed=allow["Allow"]) if allow else (
+        Invalid("not-found", what="this path"))  # fmt: skip
+    if asked.path.startswith("oauth/"):
+        told = {"error": "invalid_request", "error_description": failure.text()}
+        return Response(exact.encode(told), failure.row.status, _headers() | allow, media_type="application/json")
+    response = _plain(rendered(failure, asked.language, asked.request_id, ports.settings.gateway.base), asked)
+    response.headers.update(allow)
+    return response
 
 
 def _asked(request: Request) -> tuple[Incoming, Ports]:

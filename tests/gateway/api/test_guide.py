@@ -13,10 +13,11 @@ from fastapi import FastAPI
 from gateway.errors import TABLE as ERRORS
 from gateway.fhir.interactions import TABLE
 from gateway.fhir.recent import KEPT, Recent
+from gateway.routes import oauth
 from gateway.routes.guide.catalog import catalog
 from gateway.routes.guide.examples import examples
 from gateway.routes.guide.openapi import document
-from gateway.routes.guide.router import router
+from gateway.routes.guide.router import open_elsewhere, router
 from tests.documentation import REMARKS
 from tests.gateway.charts import BSN
 from tests.gateway.world import BASE, PHYSICIAN, World, run
@@ -32,6 +33,8 @@ class Site:
         self.web = FastAPI(openapi_url=None)
         self.web.state.ports, self.web.state.recent = world.ports, world.app.recent
         self.web.include_router(router)
+        self.web.include_router(oauth.router)
+        open_elsewhere(self.web)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> httpx2.Response:
         async def ask() -> httpx2.Response:
@@ -130,6 +133,27 @@ def test_examples_hold_every_interaction_and_no_bsn_in_a_url() -> None:
     lines = [line for line in text.splitlines() if re.match(r"(GET|POST|PUT|DELETE) ", line)]
     assert len(lines) == sum(len(row.types) or 1 for row in TABLE)
     assert not any("bsn" in line.lower() or re.search(r"\d{9}", line) for line in lines)
+
+
+def test_what_is_not_here_is_an_error_like_any_other(site: Site) -> None:
+    for path in ("/nothing", "/fhir.json", "/docs/x/y"):
+        found = site.get(path, accept_language="nl")
+        assert (found.status_code, found.headers["content-type"]) == (404, "application/fhir+json; charset=utf-8"), path
+        issue = found.json()["issue"][0]
+        assert issue["details"]["coding"][0]["code"] == "not-found"
+        assert found.headers["x-request-id"] in issue["diagnostics"]
+    wrong = site.get("/docs", "DELETE")
+    assert (wrong.status_code, sorted(wrong.headers["allow"].split(", "))) == (405, ["GET", "HEAD"])
+    assert wrong.json()["issue"][0]["details"]["coding"][0]["code"] == "method-not-allowed"
+    oauth_says = site.get("/oauth/token")
+    assert (oauth_says.status_code, oauth_says.headers["allow"], oauth_says.json()["error"]) == (
+        405,
+        "POST",
+        "invalid_request",
+    )
+    for path in ("/oauth/jwks", "/.well-known/oauth-authorization-server"):
+        looked = site.get(path, "HEAD")
+        assert (looked.status_code, looked.content) == (200, b"")
 
 
 def test_docs_follow_the_tables(site: Site) -> None:

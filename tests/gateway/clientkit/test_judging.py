@@ -92,3 +92,20 @@ def test_the_report_says_how_many_are_wrong() -> None:
     assert text.endswith("1 wrong")
     assert digest(b"") == ""
     assert digest(b"a") != digest(b"b")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("identifier=999990019", "a BSN stood in a URL"),
+        ("identifier=http://fhir.nl/fhir/NamingSystem/bsn%7C12", "a BSN stood in a URL"),
+        ("identifier=%39%39%39990019", "a BSN stood in a URL"),
+        ("access_token=abc", "a token stood in a URL"),
+        ("patient=p1-abc999990019xyz&_lastUpdated=gt2026-01-01&code=123456789", ""),
+    ],
+)
+def test_what_never_stands_in_a_url_is_told_in_every_scenario(query: str, words: str) -> None:
+    for name in GOOD:
+        run = went(name, got(), asked(SEARCH, query=query))
+        told = [one.text for one in scenario(name).judged(run) if "stood in a URL" in one.text]
+        assert [text.partition(":")[0] for text in told] == ([words] if words else []), name

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import Any, Final
 
 from mappings.definition import path
@@ -32,6 +34,7 @@ _NOBODYS: Final = _SHARED - {"RelatedPerson"} | {"Patient"}  # named by their nu
 _CONTENT: Final = frozenset({"Medication", "Location"})  # referred to by what is said of them
 _APPLICATIONS: Final = frozenset({"Device-author", "Device-application"})  # devices that are nobody's: software
 _EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
+_ELSEWHERE: Final = [{"attachment": {"contentType": "text/xml"}}]
 # What says two things: who somebody is and as what, what a document says and that it exists.
 _ALSO: Final = {"assignedAuthor": "role", "assignedEntity": "role", "participantRole": "role", "ClinicalDocument": "document"}  # fmt: skip
 _FAILED: Final = frozenset({"AE", "AR", "CE", "CR", "QE"})
@@ -61,6 +64,21 @@ def translate_document(root: Json, origin: Origin) -> Translation:
     header(document, nodes, roles[0], reading)
     made.all(nodes, roles)
     return made.translation(f"cda/{facts.get('type', 'document')}")
+
+
+def keep_original(made: Translation, body: bytes, *, whole: bool) -> Translation:
+    """Say in the reference to a structured document how long it is and what its digest is; `whole` holds it too.
+
+    Spec: FHIR R4 Attachment.hash (SHA-1), size, data.
+    """
+    for resource in made.resources:
+        if resource["resourceType"] == "DocumentReference" and resource["content"] == _ELSEWHERE:
+            digest_ = b64encode(sha1(body, usedforsecurity=False).digest()).decode()
+            data = {"data": b64encode(body).decode()} if whole else {}
+            resource["content"] = [
+                {"attachment": {"contentType": "text/xml", "size": len(body), "hash": digest_, **data}}
+            ]
+    return made
 
 
 def translate_message(root: Json, origin: Origin) -> Translation:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from mappings.documents import translate_document
+from mappings.documents import keep_original, translate_document
 from mappings.documents import translate_message as translate_interaction
 from mappings.formats import hl7v2, xml_tree
 from mappings.formats.fhir_bundle import Parts
@@ -186,7 +186,11 @@ def _fhir_stu3_whole(body: bytes, origin: Origin) -> Translation:
 
 
 def _cda(body: bytes, origin: Origin) -> Translation:
-    return translate_document(xml_tree.read(body), origin)
+    return keep_original(translate_document(xml_tree.read(body), origin), body, whole=False)
+
+
+def _cda_whole(body: bytes, origin: Origin) -> Translation:
+    return keep_original(translate_document(xml_tree.read(body), origin), body, whole=True)
 
 
 def _hl7v3(body: bytes, origin: Origin) -> Translation:
@@ -216,6 +220,7 @@ _WHOLE: Final[dict[str, _Translator]] = {
     "fhir-r4": _fhir_r4_whole,
     "hl7v2": _hl7v2_whole,
     "fhir-stu3": _fhir_stu3_whole,
+    "cda": _cda_whole,
 }
 _TRANSLATORS: Final[dict[str, _Translator]] = {
     "fhir-r4": _fhir_r4,

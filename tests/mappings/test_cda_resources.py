@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from mappings.model import NotMappable, Origin
 from mappings.translation import guess, translate
 from profiles import xml
 from profiles.exact import decode, encode
-from tests.mappings.test_v3 import LOINC, PATIENT, SCT, batch, cda, message, observation, of, read
+from tests.mappings.test_v3 import LOINC, ORIGIN, PATIENT, SCT, batch, cda, message, observation, of, read
 
 PAIRS = Path(__file__).parents[2].parent / "shared" / "data" / "pairs"
 MP9, KEZO = "2.16.840.1.113883.2.4.3.11.60.20.77.10", "2.16.840.1.113883.2.4.3.11.60.66.10"
@@ -217,6 +219,14 @@ def test_places_devices_payers_and_outside_documents_are_resources_others_refer_
     (paper,) = [one for one in of(result, "DocumentReference") if one["content"][0]["attachment"].get("url")]
     assert directive["sourceReference"]["reference"] == f"DocumentReference/{paper['id']}"
     assert directive["provision"]["code"][1]["coding"][0]["code"] == "304253006"
+
+
+def test_a_document_says_how_long_it_is_and_a_whole_file_holds_it() -> None:
+    (told,) = of(read(GOOD), "DocumentReference")
+    attachment = told["content"][0]["attachment"]
+    assert attachment == {"contentType": "text/xml", "size": len(GOOD), "hash": b64encode(sha1(GOOD).digest()).decode()}
+    (held,) = of(translate(GOOD, "cda", ORIGIN, whole=True), "DocumentReference")
+    assert b64decode(held["content"][0]["attachment"]["data"]) == GOOD
 
 
 def test_a_time_that_cannot_be_read_keeps_its_date_and_says_so() -> None:

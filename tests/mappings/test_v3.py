@@ -231,7 +231,7 @@ def test_a_document_is_listed_as_one_with_its_set_and_who_keeps_it() -> None:
     (made,) = of(read(cda(header=header)), "DocumentReference")
     assert [one["value"] for one in made["identifier"]] == ["s1", "d1"]
     assert (made["status"], made["custodian"]["display"]) == ("current", "RAV")
-    assert made["content"] == [{"attachment": {"contentType": "text/xml"}}]
+    assert made["content"][0]["attachment"]["contentType"] == "text/xml"
 
 
 def test_files_inside_a_document_are_files_and_never_words() -> None:

@@ -249,7 +249,7 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
             raise Invalid(
                 "invalid-parameter", name=name[:40], why="a BSN names the one patient of a search and nobody else"
             )
-    lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "")
+    lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "").lower()
     # a question that is not understood is refused before anybody is asked
     asked, types, named = (_of_one if route.type else _of_several)(route.type, rest, lenient=lenient)
     return Question(

@@ -118,7 +118,7 @@ def _understood(type_: str, given: tuple[tuple[str, str], ...], lenient: bool) -
             ignored.append(printable(unknown.name))
         else:
             used.append((name, value))
-    sort, left = _sort(result.get("_sort", ""), type_, lenient=lenient)
+    sort, left = _sort(result["_sort"], type_, lenient=lenient) if "_sort" in result else ((), ())
     result = _results(type_, result, includes, sort)
     return Search(
         type_, tuple(tests), _count(result.get("_count")), sort, result.get("_cursor", ""),
@@ -179,7 +179,7 @@ def _count(text: str | None) -> int | None:
 
 def _sort(text: str, type_: str, *, lenient: bool) -> tuple[tuple[tuple[str, bool], ...], tuple[str, ...]]:
     known = parameters(type_)
-    names = [(part.removeprefix("-"), part.startswith("-")) for part in text.split(",") if part]
+    names = [(part.removeprefix("-"), part.startswith("-")) for part in text.split(",")]
     possible = {name for name, row in known.items() if row.kind in SORTABLE and name not in ("_text", "_content")}
     wrong = [name for name, _ in names if name not in possible]
     if (wrong and not lenient) or len(names) > _MOST_KEYS:

@@ -40,6 +40,7 @@ SCOPE_SYSTEM: Final[str] = _CONSENT["scope_system"]
 
 _LABELS: Final[Json] = _TABLE["labels"]
 _PLAIN: Final = "plain"
+_DOCUMENT: Final = "DocumentReference"  # whose own element says how it is protected
 _UNKNOWN: Final[str] = _LABELS["unknown"]
 _LABEL_OF: Final[dict[tuple[str, str], str]] = {
     (system, code): label
@@ -109,6 +110,9 @@ def labels_of(resource: Json) -> frozenset[str]:
     if not security and content is None and not placed:
         return _NONE
     found = {label_of(coding.get("system", ""), coding.get("code", "")) for coding in security or ()}
+    if kind == _DOCUMENT and "securityLabel" in resource:
+        said = [coding for concept in resource["securityLabel"] for coding in concept.get("coding", ())]
+        found |= {label_of(coding.get("system", ""), coding.get("code", "")) for coding in said}
     if placed:
         found |= {_LABEL_THERE[code] for code in _departments(resource) if code in _LABEL_THERE}
     if content is not None:

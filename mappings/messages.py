@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mappings.attribution import labels
+from mappings.er7_confidentiality import protect
 from mappings.er7_engine import Er7Map
 from mappings.er7_patients import Marks, marks_of
 from mappings.er7_reading import Er7Reading, losses
@@ -63,6 +64,7 @@ def translate_message(message: Message, origin: Origin, *, whole: bool = False) 
     for segments in groups:
         reading = Er7Reading(_arrange(segments, script), origin, facts=facts, whole=whole, scope=scope)
         made.of(reading, segments, whole=whole)
+        protect(reading, segments, made.resources, made.places)
         made.support(reading)
         found += losses(reading, segments, script.ignored, nulls=message.nulls)
         marks: Marks = marks_of(reading)

@@ -81,10 +81,12 @@ def _panel(parts: list[Json]) -> Json:
     shared: Json = {name: parts[0][name] for name in _SHARED if name in parts[0]}
     notes = [note for part in parts for note in part.get("note", [])]
     identifiers = [one for part in parts for one in part.get("identifier", [])]
+    labels = [one for part in parts for one in part.get("meta", {}).get("security", [])]
+    security = {"security": [one for number, one in enumerate(labels) if one not in labels[:number]]} if labels else {}
     return {
         "resourceType": "Observation",
         "id": digest(f"panel\x1f{parts[0]['id']}".encode()),
-        "meta": {"profile": [table("maps/fhir-r4/profiles.yaml")["base"] + "nl-core-BloodPressure"]},
+        "meta": {"profile": [table("maps/fhir-r4/profiles.yaml")["base"] + "nl-core-BloodPressure"], **security},
         **shared,
         **({"identifier": identifiers} if identifiers else {}),
         **({"note": notes} if notes else {}),

@@ -39,6 +39,8 @@ _STU3_XML: Final = re.compile(
     rb"|<(?:assertedDate|notGiven|notDone|taken|clinicalStatus|verificationStatus) value="
 )
 _DOCUMENT: Final = re.compile(rb"<(?:[A-Za-z_][\w.\-]*:)?ClinicalDocument[\s>]")
+_PROLOG: Final = re.compile(rb"(?:\s++|<\?.*?\?>|<!--.*?-->)*+", re.DOTALL)
+_TAG: Final = re.compile(rb"<(?:([A-Za-z_][\w.\-]*):)?[A-Za-z_][\w.\-]*[^>]*>")
 _FRAMING: Final = b"\x0b\r\n\t \xef\xbb\xbf"
 
 
@@ -104,8 +106,6 @@ def guess(body: bytes) -> str:
         return "hl7v2"
     if start[:1] == b"{" and b'"resourceType"' in start:
         return "fhir-stu3" if _STU3.search(start) else "fhir-r4"
-    if start[:1] == b"<" and b"http://hl7.org/fhir" in start[:2000]:
-        return "fhir-stu3" if _STU3_XML.search(start) else "fhir-r4"
     if start[:1] == b"<":
         return _xml_kind(start)
     found = [one for one in RECORDS if _is_record(start, one)]
@@ -116,11 +116,18 @@ def guess(body: bytes) -> str:
 
 
 def _xml_kind(start: bytes) -> str:
-    """Tell a CDA document from a message; both are HL7 version 3."""
-    if b"urn:hl7-org:v3" not in start[:20_000]:
+    """Tell by the namespace of its root what a file is; in an envelope of another, by what is named first."""
+    prolog = _PROLOG.match(start)
+    root = start[prolog.end() if prolog else 0 :][:20_000]
+    tag = _TAG.match(root)
+    prefix = b":" + tag[1] if tag and tag[1] else b""
+    namespace = re.search(rb"\sxmlns" + prefix + rb"""\s*=\s*["']([^"']*)["']""", tag[0]) if tag else None
+    if b"http://hl7.org/fhir" in (namespace[1] if namespace else root[:2000]):
+        return "fhir-stu3" if _STU3_XML.search(start) else "fhir-r4"
+    if b"urn:hl7-org:v3" not in root:
         message = f"the bytes look like none of {', '.join(formats())}; name the format"
         raise NotMappable(message)
-    return "cda" if _DOCUMENT.search(start[:5000]) else "hl7v3"
+    return "cda" if _DOCUMENT.search(root[:5000]) else "hl7v3"
 
 
 def _is_record(start: bytes, format_: str) -> bool:

@@ -399,3 +399,20 @@ def test_real_inputs_run(collection: str, format_: str, least: int) -> None:
             losses.update(loss.kind for loss in result.losses)
     print(f"{collection}: {len(files)} in, {made} out, lost {dict(losses)}, refused {dict(refused)}")
     assert made >= least
+
+
+def test_what_a_file_is_is_told_by_its_root_whatever_stands_before_it() -> None:
+    before = (
+        b'<?xml version="1.0"?><!-- '
+        + b"terms of use " * 2000
+        + b'--><?xml-stylesheet href="a.xsl"?>\n<!-- <Patient/> -->'
+    )
+    fhir = b' xmlns:fhir="http://hl7.org/fhir"'
+    roots = {
+        b'<ClinicalDocument xmlns="urn:hl7-org:v3"' + fhir + b"/>": "cda",
+        b'<n1:ClinicalDocument xmlns:n1="urn:hl7-org:v3"/>': "cda",
+        b'<organizer xmlns="urn:hl7-org:v3"' + fhir + b"/>": "hl7v3",
+        b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><m xmlns="urn:hl7-org:v3"/></s:Envelope>': "hl7v3",
+        b'<f:Patient xmlns:f="http://hl7.org/fhir"/>': "fhir-r4",
+    }
+    assert {root: guess(before + root) for root in roots} == roots

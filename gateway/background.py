@@ -184,8 +184,9 @@ class Background:
     async def _fill(self) -> None:
         """Take in the records the log is asked by; a few wait until there are more, for a while."""
         self._turns += 1
-        while await self._stores.queries.fill(1 if self._turns % LOOKUP_TURNS == 0 else LOOKUP_RECORDS):
-            pass
+        least = 1 if self._turns % LOOKUP_TURNS == 0 else LOOKUP_RECORDS
+        while await self._stores.queries.fill(least):
+            least = LOOKUP_RECORDS  # while records keep coming there would be no end of a few
 
     async def _watch_space(self) -> None:
         """Refuse callers nobody knows first: what space is left is for the records of care."""

@@ -52,8 +52,7 @@ class AuditLookup:
             Unavailable: `store-unavailable`.
         """
         bounds = _Bounds(to_micros(query.start), to_micros(query.end), _place(after) if after else None)
-        while await self.fill():
-            pass
+        await self._segments.catch_up()
         found: list[tuple[Place, bytes]] = []
         async for place, body in self._newest_first(wanted(query), bounds, limit + 1):
             found.append((place, body))
@@ -72,8 +71,9 @@ class AuditLookup:
 
         Whatever was open ends within the hour before the last of these records.
         """
-        while await self.fill():
-            pass
+        if not until:
+            return []
+        await self._segments.catch_up()
         newest = {
             log: row[0] for log, last in until.items() if (row := await self._database.row(self._one, (*log, last)))
         }
@@ -92,8 +92,7 @@ class AuditLookup:
     async def fragments(self, request: str) -> list[Logged]:
         """What was sent of a page before its outcome, in order."""
         bounds = _Bounds(0, _EVER, None)
-        while await self.fill():
-            pass
+        await self._segments.catch_up()
         words = [[f"request/{request}"], ["kind/fragment"]]
         found = [one async for one in self._newest_first(words, bounds, _BLOCK)]
         return [Logged(RecordId(*place[1:]), from_micros(place[0]), body) for place, body in reversed(found)]

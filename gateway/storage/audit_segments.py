@@ -120,6 +120,14 @@ class AuditSegments:
                 count += await self._fill(log, before)
         return count
 
+    async def catch_up(self) -> None:
+        """Take in what every log holds at this moment; what comes meanwhile is for the next question."""
+        for log in await logs_in(self._database, "audit_log"):
+            newest = await self._database.row(_NEWEST, log)
+            while newest and ((before := await self._last(log)) is None or before.last < newest[0]):
+                if not await self._fill(log, before):
+                    break
+
     async def rebuild(self) -> int:
         """Forget everything and take it in again; give the number of records."""
 

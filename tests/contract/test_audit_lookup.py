@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gateway.audit.record import Asked, Record, Shown, encode, outcome_of
 from gateway.audit.tally import marks
+from gateway.background import LOOKUP_TURNS, Background
 from gateway.logged import AuditQuery, RecordId
 from gateway.storage import audit_segments
 from gateway.storage.audit_lookup import AuditLookup
@@ -219,3 +220,28 @@ async def test_a_record_by_its_id(stored: Stored) -> None:
 async def test_what_is_no_cursor_is_refused(stored: Stored) -> None:
     with pytest.raises(ValueError, match="cursor"):
         await AuditLookup(stored.database).find(asking(), 1, "1-2-3; DROP TABLE audit_log")
+
+
+async def test_a_question_and_the_job_come_to_an_end_while_records_keep_coming(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, plain, turns = random.Random(17), audit_segments.AuditSegments._fill, 0
+    lookup = AuditLookup(stored.database)
+
+    async def append() -> None:
+        await stored.stores.audit.append(encode(a_record(chance, 0)))
+
+    async def while_others_ask(self: Any, log: Any, before: Any) -> int:
+        nonlocal turns
+        turns += 1
+        await append()
+        return await plain(self, log, before) if turns < 9 else 0
+
+    monkeypatch.setattr(audit_segments.AuditSegments, "_fill", while_others_ask)
+    await append()
+    assert len((await lookup.find(asking(), 40))[0]) in (1, 2)
+    await append()
+    job = Background(cast("Any", None), stored.stores)
+    for _ in range(LOOKUP_TURNS):
+        await job._fill()
+    assert turns == 2, "one for the question, one for the turn that takes in what is left"

@@ -75,7 +75,7 @@ def _request(entry: object, number: int, incoming: Incoming, base: str) -> Incom
     method, url = str(asked.get("method", "")), str(asked.get("url", ""))
     if method not in _METHODS or not url:
         raise Invalid("invalid-resource", expression=where, why="each entry needs a request with method and url")
-    path, _, query = url.removeprefix(f"{base}/fhir/").partition("?")
+    path, _, query = url.removeprefix(f"{base}/fhir/").lstrip("/").partition("?")
     body, kind = _content(entry.get("resource"), where)
     headers = {
         name: value

@@ -9,6 +9,7 @@ from typing import Final
 from gateway.fhir.searching.criteria import Unknown
 from gateway.fhir.searching.records import Records
 from gateway.fhir.searching.table import PARAMETERS, parameters
+from gateway.fhir.types import SEARCHED
 from gateway.model import Item
 
 NAMES: Final = frozenset({"_include", "_revinclude"})
@@ -35,7 +36,7 @@ class Include:
         if self.target:
             return frozenset({self.target})
         found = frozenset().union(*(parameters(self.source)[name].targets for name in self.names))
-        return frozenset(PARAMETERS) if "*" in found else found & frozenset(PARAMETERS)
+        return frozenset(SEARCHED) if "*" in found else found & frozenset(PARAMETERS)
 
 
 def include(type_: str, name: str, value: str) -> Include:

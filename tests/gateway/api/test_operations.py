@@ -297,7 +297,7 @@ def test_each_entry_of_a_batch_runs_the_same_line_with_a_record_of_its_own() -> 
     world = World()
     form = base64.b64encode(f"identifier={BSN_SYSTEM}|{BSN}&birthdate={BIRTH}".encode()).decode()
     reply = world.post("", batch(
-        entry("GET", f"AllergyIntolerance?patient={world.patient}"),
+        entry("GET", f"/AllergyIntolerance?patient={world.patient}"),
         entry("GET", f"http://gateway.test/fhir/Patient/{world.patient}"),
         entry("POST", "Patient/_search", {"resourceType": "Binary", "data": form,
                                           "contentType": "application/x-www-form-urlencoded"}),

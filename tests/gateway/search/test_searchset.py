@@ -158,6 +158,11 @@ def test_without_a_type_everything_is_searched_and_pages_of_several_types_are_th
     assert sorted(found) == sorted(whole)
 
 
+def test_whatever_comes_along_nobody_is_asked_for_the_log() -> None:
+    reply = search("Observation", "&_include=*")
+    assert (reply.status, b"Logging" in reply.body, b"AuditEvent" in reply.body) == (200, False, False)
+
+
 def test_what_several_types_do_not_share_is_refused_before_anybody_is_asked() -> None:
     world = World(charts=CONNECTED)
     for more, code in (

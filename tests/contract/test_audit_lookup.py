@@ -234,13 +234,13 @@ async def test_a_question_and_the_job_come_to_an_end_while_records_keep_coming(
     async def while_others_ask(self: Any, log: Any, before: Any) -> int:
         nonlocal turns
         turns += 1
+        taken = await plain(self, log, before)
         await append()
-        return await plain(self, log, before) if turns < 9 else 0
+        return taken if turns < 9 else 0
 
     monkeypatch.setattr(audit_segments.AuditSegments, "_fill", while_others_ask)
     await append()
-    assert len((await lookup.find(asking(), 40))[0]) in (1, 2)
-    await append()
+    assert len((await lookup.find(asking(), 40))[0]) == 1
     job = Background(cast("Any", None), stored.stores)
     for _ in range(LOOKUP_TURNS):
         await job._fill()

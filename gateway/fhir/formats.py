@@ -59,6 +59,17 @@ def _version(parameters: list[str]) -> str:
     return ".".join(found.strip('" ').split(".")[:2])
 
 
+def media_type(incoming: Incoming) -> str:
+    """What a body is said to be; one in another charset or of another release is of no type that is read here.
+
+    Spec: FHIR R4 3.1.0.1.11: 'the character encoding SHALL be UTF-8'; 2.6.0.4 'fhirVersion'.
+    """
+    said = incoming.header(b"content-type").lower()
+    kind, *parameters = (piece.strip() for piece in said.split(";"))
+    charset = next((one.partition("=")[2].strip('" ') for one in parameters if one.startswith("charset=")), "utf-8")
+    return kind if charset == "utf-8" and _version(parameters) in ("", "4.0") else said[:60]
+
+
 def asks_for_stu3(incoming: Incoming) -> bool:
     """Claim that the caller wants the answer as FHIR STU3: that release is named where the representation is."""
     if (

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from consent.categories import IMPERSONAL, categories_of_type
 from gateway.errors import Invalid
-from gateway.fhir.formats import HTML_TYPES, JSON_TYPES, XML_TYPES, from_xml, preferred
+from gateway.fhir.formats import HTML_TYPES, JSON_TYPES, XML_TYPES, from_xml, media_type, preferred
 from gateway.fhir.interactions import CLINICAL, Route
 from gateway.fhir.search import REVINCLUDES, Search, understand
 from gateway.fhir.searching.narrowing import filters
@@ -107,24 +107,31 @@ def accepts(incoming: Incoming, parameters: Parameters, *, html: bool = False) -
     return format_ == "html"
 
 
+def body_of(incoming: Incoming) -> Json:
+    """Read the body as JSON or XML of FHIR R4.
+
+    Raises:
+        Invalid: `unsupported-media-type`, `malformed-json` or `malformed-xml`.
+    """
+    kind = media_type(incoming)
+    if kind in XML_TYPES:
+        return from_xml(incoming.body)
+    if kind not in JSON_TYPES:
+        possible = "application/fhir+json, application/fhir+xml"
+        raise Invalid("unsupported-media-type", type=kind or "none", possible=possible)
+    try:
+        return exact.decode(incoming.body)
+    except exact.NotExact as error:
+        raise Invalid("malformed-json", why=str(error)) from None
+
+
 def resource_body(incoming: Incoming, *types: str) -> Json:
     """Read the body as one resource of the given types.
 
     Raises:
         Invalid: wrong content type, malformed JSON or XML, or another resource type.
     """
-    kind = incoming.header(b"content-type").split(";")[0].strip().lower()
-    if kind in XML_TYPES:
-        resource = from_xml(incoming.body)
-    elif kind in JSON_TYPES:
-        try:
-            resource = exact.decode(incoming.body)
-        except exact.NotExact as error:
-            raise Invalid("malformed-json", why=str(error)) from None
-    else:
-        raise Invalid(
-            "unsupported-media-type", type=kind or "none", possible="application/fhir+json, application/fhir+xml"
-        )
+    resource = body_of(incoming)
     if resource.get("resourceType") not in types:
         raise Invalid("invalid-resource", expression="resourceType", why=f"expected resourceType {' or '.join(types)}")
     if not accepts_resource(resource):
@@ -341,6 +348,8 @@ def _one(name: str, value: str, birth: str, ports: Ports) -> Patient:
         if not bar:
             raise Invalid("invalid-parameter", name=name, why="give system|value")
         return patient_by(system, number, birth, ports)
+    if not value:
+        raise Invalid("invalid-parameter", name=name, why="give the id of one patient")
     reference = value.removeprefix(f"{ports.settings.gateway.base}/fhir/").removeprefix("Patient/")
     return _ours(reference, ports, birth)
 
@@ -361,7 +370,7 @@ def pairs(text: str) -> Parameters:
     if not text:
         return []
     try:
-        return parse_qsl(
+        found = parse_qsl(
             text,
             keep_blank_values=True,
             strict_parsing=True,
@@ -371,6 +380,9 @@ def pairs(text: str) -> Parameters:
         )
     except (ValueError, UnicodeDecodeError):
         raise Invalid("bad-request", why="the parameters are not name=value pairs, or too many") from None
+    if "_pretty" in text and not {value for name, value in found if name == "_pretty"} <= {"true", "false"}:
+        raise Invalid("invalid-parameter", name="_pretty", why="true or false")
+    return found
 
 
 def _parameters(incoming: Incoming, *, optional: bool = False) -> list[Json]:

@@ -11,8 +11,7 @@ from gateway.audit.journal import recorded
 from gateway.authentication import authenticate
 from gateway.errors import Invalid, Refused
 from gateway.fhir.findings import findings
-from gateway.fhir.formats import JSON_TYPES, XML_TYPES, from_xml
-from gateway.fhir.reading import accepts, url_parameters
+from gateway.fhir.reading import accepts, body_of, url_parameters
 from gateway.intake.judging import judge_resource, profile_set
 from gateway.model import Incoming, Json, Outgoing
 from gateway.ports import Ports
@@ -77,7 +76,7 @@ def _asked(incoming: Incoming) -> tuple[Json, str, tuple[str, ...]]:
             raise Invalid("unknown-parameter", name=name[:40], type="$validate", known=", ".join(sorted(_KNOWN)))
     modes = [value for name, value in url if name == "mode"]
     profiles = [value for name, value in url if name == "profile"]
-    resource = _body(incoming)
+    resource = body_of(incoming)
     if resource.get("resourceType") == "Parameters" and _is_question(resource):
         given = [one for one in resource["parameter"] if isinstance(one, dict)]
         modes += [str(one.get("valueCode", "")) for one in given if one.get("name") == "mode"]
@@ -97,19 +96,6 @@ def _asked(incoming: Incoming) -> tuple[Json, str, tuple[str, ...]]:
 def _is_question(parameters: Json) -> bool:
     given = parameters.get("parameter")
     return isinstance(given, list) and any(isinstance(one, dict) and one.get("name") == "resource" for one in given)
-
-
-def _body(incoming: Incoming) -> Json:
-    kind = incoming.header(b"content-type").split(";")[0].strip().lower()
-    if kind in XML_TYPES:
-        return from_xml(incoming.body)
-    if kind not in JSON_TYPES:
-        possible = "application/fhir+json, application/fhir+xml"
-        raise Invalid("unsupported-media-type", type=kind or "none", possible=possible)
-    try:
-        return exact.decode(incoming.body)
-    except exact.NotExact as error:
-        raise Invalid("malformed-json", why=str(error)) from None
 
 
 def _of_type(resource: Json, type_: str) -> tuple[Issue, ...]:

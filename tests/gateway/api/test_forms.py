@@ -298,3 +298,28 @@ def test_a_body_that_is_empty_or_compressed_is_told_so() -> None:
         world.post("Patient/$summary", b"{}", content_type="application/fhir+json", content_encoding="identity").status
         == 422
     )
+
+
+def test_a_body_of_another_release_or_charset_is_not_taken_for_ours() -> None:
+    world = World()
+    body = b'{"resourceType":"Parameters","parameter":[]}'
+    for more, status in (
+        ("; fhirVersion=5.0", 415), ("; fhirVersion=3.0", 415), ("; charset=iso-8859-1", 415),
+        ("; fhirVersion=4.0", 400), ("; charset=UTF-8", 400), ('; charset="utf-8"; fhirVersion=4.0.1', 400),
+    ):  # fmt: skip
+        for path in ("Patient/$summary", "Flag/$validate"):
+            reply = world.post(path, body, content_type=f"application/fhir+json{more}")
+            assert (reply.status == 415) is (status == 415), (more, path, reply.body)
+            assert status == 415 or path.endswith("$validate") or reply.code == "identifier-invalid"
+
+
+def test_a_value_that_is_none_is_refused_where_it_would_be_ignored() -> None:
+    world = World()
+    for query, name in (
+        ("patient=", "patient"),
+        (f"patient={world.patient},", "patient"),
+        (f"patient={world.patient}&_pretty=maybe", "_pretty"),
+    ):
+        refused = world.get(f"Flag?{query}")
+        assert (refused.status, refused.code) == (400, "invalid-parameter"), query
+        assert f"'{name}'" in refused.json["issue"][0]["details"]["text"]

@@ -7,16 +7,19 @@ from typing import Any, Final
 
 from mappings.definition import Line, MapError, lines
 from mappings.er7_reading import Er7Reading, is_read
-from mappings.formats.er7_tree import NULL, Segment
+from mappings.formats.er7_tree import NULL, Node, Segment
 from mappings.model import Json
 
-_MOST: Final = 512  # values of one line of a map; then it is forgotten and learned anew
+_MOST: Final = 512  # values of one line of a map; then the oldest gives way
 _LONGEST: Final = 160  # what is longer is a text somebody wrote, not a code or a name of a list
 # What stands in lists of an organization. Nothing of a patient: no names, addresses, numbers, dates or results.
 _LISTED: Final = frozenset({"XCN", "PL"})
 _TRANSFORMS: Final = frozenset({"er7-concept", "er7-coded", "er7-location"})
 _COMPOUND: Final = (dict, list)
 Rule = Callable[[Er7Reading, Any, Json], None]
+Known = tuple[
+    Callable[[], Any] | None, bool
+]  # what makes the value, if there is one; whether all of the field was read
 
 
 def repeats(line: Line, declared: dict[str, Any]) -> bool:
@@ -49,38 +52,58 @@ def _is_closed(name: str, declared: dict[str, Any]) -> bool:
 
 
 def remembered(rule: Rule, target: str, field: int, *, many: bool) -> Rule:
-    """Give what the same text gave before, where it was read whole and without a remark.
+    """Give what the same text of the same organization gave before.
 
     INVARIANT: the result and the losses are those of reading it again.
     """
-    known: dict[tuple[str, str], Callable[[], Any]] = {}
+    known: dict[tuple[str, str, str], Known | None] = {}
 
     def remembering(reading: Er7Reading, source: Segment, out: Json) -> None:
-        if reading.whole:  # then persons and places are resources of their own
-            rule(reading, source, out)
-            return
         raw = source.raw[field]
-        key = (raw, reading.scope)
-        found = known.get(key)
-        if found is not None:
-            source.mask |= 1 << field
-            if target not in out:
-                out[target] = found()
-                return
-            if not many:
-                return
-        if target in out or len(raw) > _LONGEST or NULL in raw:
+        if reading.whole or len(raw) > _LONGEST or NULL in raw:  # whole: persons and places are resources of their own
             rule(reading, source, out)
             return
-        remarks = len(reading.notes)
-        rule(reading, source, out)
-        made = out.get(target)
-        if made is not None and len(reading.notes) == remarks and is_read(source.field(field)):
+        key = (raw, reading.scope, reading.origin.custodian)
+        if key not in known:
             if len(known) >= _MOST:
-                known.clear()
-            known[key] = again(again(made)())  # of a copy: what was made belongs to its resource
+                del known[next(iter(known))]
+            known[key] = _learned(rule, reading, source, target, field)
+        found = known[key]
+        if found is None:
+            rule(reading, source, out)
+        elif many or target not in out:
+            make, is_whole = found
+            if is_whole:
+                source.mask |= 1 << field
+            if make is None:
+                return
+            if target not in out:
+                out[target] = make()
+            else:
+                out[target].extend(one for one in make() if one.__class__ is not dict or one not in out[target])
 
     return remembering
+
+
+def _learned(rule: Rule, reading: Er7Reading, source: Segment, target: str, field: int) -> Known | None:
+    """Let a line read its field by itself; none where it leaves a remark, or reads a part and not the rest."""
+    others, notes = source.fields.pop(field, None), reading.notes
+    made: Json = {}
+    reading.notes = {}
+    rule(reading, source, made)
+    nodes, remarks = source.fields.pop(field, []), reading.notes
+    reading.notes = notes
+    if others is not None:
+        source.fields[field] = others
+    is_whole = is_read(nodes)
+    if remarks or not (is_whole or _is_untouched(nodes)):
+        return None
+    return again(made[target]) if target in made else None, is_whole
+
+
+def _is_untouched(nodes: list[Node]) -> bool:
+    """Claim that nothing was read."""
+    return all(not one.mask and _is_untouched([part for part in one.parts if isinstance(part, Node)]) for one in nodes)
 
 
 def again(value: Any) -> Callable[[], Any]:  # noqa: ANN401 - any JSON value

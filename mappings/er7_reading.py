@@ -122,6 +122,8 @@ class _Walk:
             self._say((id(one), number), path)
             if one.mask >> number & 1 or bare in self._ignored:
                 touched = True
+                if one.mask >> number & 1 and one.opened(number):  # what another line remarked on it stays
+                    self._field(one.field(number), path, bare, [])
             elif not one.opened(number):
                 unread.append(path)
             else:

@@ -57,6 +57,18 @@ def test_what_was_lost_once_is_lost_again() -> None:
     assert made(HEAD, PID, unknown) == first
 
 
+def test_what_two_maps_remark_on_one_field_both_remark_again() -> None:
+    """PV1-16 is read for the patient and for the visit; SPM-7 as a method, and as the time of a result below it."""
+    visit = made(HEAD, PID, PV1 + "||||||VIP^Bekend^L")
+    assert [one[:2] for one in visit[1]].count(("PV1-16.3", "unknown-code")) == 2
+    order = HEAD.replace("ADT^A04^ADT_A01", "ORU^R01")
+    result = (order, PID, "OBR|1|||8867-4^hartslag^LN", "SPM|1|||SER||||BCAE", "OBX|1|NM|8867-4^hartslag^LN||80")
+    first = made(*result)
+    for _ in range(2):
+        assert made(HEAD, PID, PV1 + "||||||VIP^Bekend^L") == visit
+        assert made(*result) == first
+
+
 def test_what_is_done_to_one_resource_is_not_done_to_the_next() -> None:
     body = f"{HEAD}\r{PID}\r{PV1}".encode()
     first = translate(body, "hl7v2", ORIGIN)

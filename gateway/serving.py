@@ -75,7 +75,8 @@ class Connection(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         twice = any(names.count(name) > 1 for name in _ONCE)
         both = b"content-length" in names and b"transfer-encoding" in names
-        if twice or both or (b"host" not in names and self.parser.get_http_version() != "1.0"):
+        version = self.parser.get_http_version()
+        if twice or both or (b"host" not in names and version != "1.0") or not version.startswith("1."):
             message = "ambiguous request"
             raise ValueError(message)
         super().on_headers_complete()

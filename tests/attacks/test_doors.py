@@ -78,6 +78,7 @@ AMBIGUOUS: Final = {
     "NUL in the path": b"GET /fhir/meta\x00data HTTP/1.1\r\n" + HOST + b"\r\n",
     "113 no Host": b"GET /fhir/metadata HTTP/1.1\r\n\r\n",
     "113 two Hosts": b"GET /fhir/metadata HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "another HTTP": b"GET /fhir/metadata HTTP/2.0\r\n" + HOST + b"\r\n",
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00",
 }
 

@@ -53,7 +53,7 @@ def _name(arguments: Any) -> Convert:  # noqa: ANN401, ARG001 - one signature a 
             return [{**made, "text": text}] if text else None
         attribute(reading, node, "_text")
         _family(made, parts)
-        _given(made, parts)
+        _given(made, parts, "BR" if _is_dutch(reading) else "")
         for kind in ("prefix", "suffix"):
             found = [text for name, mark, text in parts if name == kind and mark != "VV"]
             if found:
@@ -109,8 +109,21 @@ def _family(made: Json, parts: list[tuple[str, str, str]]) -> None:
         made["extension"] = [{"url": f"{_EXTENSION}humanname-assembly-order", "valueCode": order}]
 
 
-def _given(made: Json, parts: list[tuple[str, str, str]]) -> None:
-    given = [(mark, text) for name, mark, text in parts if name == "given" and mark != "CL"]
+def _is_dutch(reading: Reading) -> bool:
+    """Claim that names are written as HL7 v3 writes them here: in every message, and in documents of no other realm."""
+    return bool(child(child(reading.root, "ClinicalDocument"), "realmCode").get("code", "NL") == "NL")
+
+
+def _given(made: Json, parts: list[tuple[str, str, str]], usual: str) -> None:
+    """Mark each given name as one in full or an initial; `usual` is what one without a mark is.
+
+    Spec: nl-core-NameInformation, iso21090-EN-qualifier; HL7 v3 as Nictiz reads it: without a qualifier a given name is BR.
+    """
+    given = [
+        (mark or ("IN" if usual and text.endswith(".") else usual), text)
+        for name, mark, text in parts
+        if name == "given" and mark != "CL"
+    ]
     if given:
         made["given"] = [text for _, text in given]
     if any(mark in {"BR", "IN"} for mark, _ in given):

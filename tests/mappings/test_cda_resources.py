@@ -218,7 +218,8 @@ def test_places_devices_payers_and_outside_documents_are_resources_others_refer_
     (directive,) = of(result, "Consent")
     (paper,) = [one for one in of(result, "DocumentReference") if one["content"][0]["attachment"].get("url")]
     assert directive["sourceReference"]["reference"] == f"DocumentReference/{paper['id']}"
-    assert directive["provision"]["code"][1]["coding"][0]["code"] == "304253006"
+    assert directive["provision"]["code"][0]["coding"][0]["code"] == "304253006"
+    assert directive["category"][1]["coding"][0]["code"] == "75278-2"
 
 
 def test_a_document_says_how_long_it_is_and_a_whole_file_holds_it() -> None:

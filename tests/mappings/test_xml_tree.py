@@ -142,7 +142,10 @@ def test_other_charsets_are_read(declared: str, encoding: str) -> None:
 def test_names_are_known_by_their_namespace_not_their_prefix() -> None:
     text = CDA.decode().replace('xmlns="urn:hl7-org:v3"', 'xmlns:x="urn:hl7-org:v3"')
     prefixed = text.replace("</", "</x:").replace("<", "<x:").replace("<x:/x:", "</x:").replace("<x:?", "<?")
-    assert translate(prefixed.encode(), "cda", ORIGIN).resources == translate(CDA, "cda", ORIGIN).resources
+    made, same = (translate(body, "cda", ORIGIN).resources for body in (prefixed.encode(), CDA))
+    for one in (*made, *same):
+        one.pop("content", None)  # the digest of the document, which is another one
+    assert made == same
 
 
 @pytest.mark.parametrize(("body", "format_"), [(CDA, "cda"), (BATCH, "hl7v3")])

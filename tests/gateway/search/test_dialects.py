@@ -235,6 +235,7 @@ def reached(**hospital: Any) -> World:
     return World(charts={"gp": gp, "hospital": [person("h1", **hospital)], "mental": []})
 
 
+@pytest.mark.slow
 def test_pdqm_shows_where_a_person_is_reached_and_finds_by_it() -> None:
     mail = {"system": "email", "value": "ada@example.org"}
     world = reached(address=[HOME], telecom=[mail])

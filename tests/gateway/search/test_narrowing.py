@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
+import pytest
+
 from gateway.fhir.search import Records, understand
 from gateway.fhir.searching.narrowing import filters
 from gateway.model import Failure, Json, Payload, SourceQuestion
@@ -83,6 +85,7 @@ class Narrowing(Chart):
             self.resources = whole
 
 
+@pytest.mark.slow
 def test_a_source_that_narrows_and_one_that_does_not_give_the_same() -> None:
     held = [observation(f"o{number}", "h1", effectiveDateTime=text) for number, text in enumerate(DATES)]
     charts: dict[str, list[Json]] = {"hospital": [person("h1"), *held], "gp": [], "mental": []}

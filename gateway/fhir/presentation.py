@@ -13,6 +13,8 @@ from gateway.model import Incoming, Outgoing
 
 _COMPRESSED_FROM_BYTES: Final = 1_400  # below that it is one packet either way
 _LEVEL: Final = 1  # the next level costs twice the time for a tenth less
+_WRITES: Final = ("POST", "PUT")
+_MINIMAL: Final = "return=minimal"
 _GZIP: Final = 31  # window bits of zlib that mean gzip
 _PARTS: Final = re.compile(rb"<div[ >].*?</div>\s*(?=<|$)|<[^>]+>", re.DOTALL)
 
@@ -21,9 +23,17 @@ def presented(asked: Incoming, answer: Outgoing) -> Outgoing:
     """The answer as it leaves."""
     if not answer.body:
         return answer
+    if asked.method in _WRITES and b"prefer" in asked.headers and _wants_little(asked, answer):
+        return msgspec.structs.replace(answer, body=b"", headers=(*answer.headers, ("preference-applied", _MINIMAL)))
     if b"_pretty" in asked.body or "_pretty" in asked.query:
         answer = _pretty(asked, answer)
     return _compressed(asked, answer)
+
+
+def _wants_little(asked: Incoming, answer: Outgoing) -> bool:
+    """Claim that what was kept need not be sent back. Spec: FHIR R4 3.1.0.5.2 'Managing Return Content'; RFC 7240."""
+    kept = answer.status in (200, 201) and any(name == "etag" for name, _ in answer.headers)
+    return kept and _MINIMAL in re.split(r"[,;\s]+", asked.header(b"prefer").lower())
 
 
 def _pretty(asked: Incoming, answer: Outgoing) -> Outgoing:

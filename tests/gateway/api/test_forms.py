@@ -14,7 +14,8 @@ from gateway.errors import Refused
 from gateway.fhir.public import public_base
 from gateway.throttle import Allowances, Quota
 from profiles.xml import to_json
-from tests.gateway.world import BASE, PHYSICIAN, Reply, World, raw, run
+from tests.gateway.charts import BSN, BSN_SYSTEM, privacy
+from tests.gateway.world import BASE, GP, PHYSICIAN, Reply, World, custodian, raw, run
 
 PLAIN: Final = "identity"
 
@@ -323,3 +324,17 @@ def test_a_value_that_is_none_is_refused_where_it_would_be_ignored() -> None:
         refused = world.get(f"Flag?{query}")
         assert (refused.status, refused.code) == (400, "invalid-parameter"), query
         assert f"'{name}'" in refused.json["issue"][0]["details"]["text"]
+
+
+def test_what_was_kept_is_not_sent_back_to_who_does_not_want_it() -> None:
+    world = World()
+    little = world.post("Consent", privacy(GP), custodian(GP), prefer="return=minimal; handling=lenient")
+    assert (little.status, little.body) == (201, b"")
+    assert (little.header("preference-applied"), little.header("etag")) == ("return=minimal", 'W/"1"')
+    assert little.header("location").endswith("/_history/1")
+    whole = world.post("Consent", privacy(GP), custodian(GP), prefer="return=representation")
+    assert (whole.status, whole.json["resourceType"], whole.header("preference-applied")) == (201, "Consent", "")
+    refused = world.post("Consent", privacy(GP), PHYSICIAN, prefer="return=minimal")
+    assert (refused.status, refused.code) == (403, "write-refused")
+    form = f"patient.identifier={BSN_SYSTEM}|{BSN}"
+    assert world.post("Flag/_search", form, prefer="return=minimal").items, "an answer is no return of what was sent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 import tracemalloc
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Report
+from gateway.adapters.workers import Workers
 from mappings.model import Origin
 from mappings.translation import translate
 
@@ -102,6 +104,9 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # 
     )
     report.add("CDA of 150 kB to resources", "ms", documents, at_most=60)
     report.add("batch of eight interactions to resources", "ms", batches, at_most=80)
+    spent, waited = asyncio.run(_beside(cda, directory, size.rounds * size.documents))
+    report.add("of which the gateway's own process spends, the rest is another's", "ms", spent)
+    report.add("CDA of 150 kB through a process of its own, by the clock", "ms", waited)
     grown = _growth(batch(1), size.memory)
     report.add(f"memory that stays after {size.memory} batches", "KiB", [grown / 1024], at_most=64)
     return report
@@ -187,6 +192,22 @@ def _milliseconds(work: Callable[[], object], times: int) -> float:
     for _ in range(times):
         work()
     return (time.process_time() - start) * 1000 / times
+
+
+async def _beside(body: bytes, directory: Path, times: int) -> tuple[list[float], list[float]]:
+    """Measure what the serving process spends on a document that is translated beside it, and how long that takes."""
+    workers = Workers(directory / "guidelines")
+    spent, waited = [], []
+    try:
+        for number in range(-1, times):  # the first one starts the process
+            processor, clock = time.process_time(), time.perf_counter()
+            await workers.translate(body, "cda", _ORIGIN, "", 60.0)
+            if number >= 0:
+                spent.append((time.process_time() - processor) * 1000)
+                waited.append((time.perf_counter() - clock) * 1000)
+    finally:
+        await workers.close()
+    return spent, waited
 
 
 def _growth(body: bytes, times: int) -> int:

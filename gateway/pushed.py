@@ -167,6 +167,10 @@ class Desk(Inbox, CaseTerms, Protocol):
         """A message with its raw bytes and items, None when it is unknown or erased."""
         ...
 
+    async def about(self, patients: Sequence[str], until: datetime) -> list[str]:
+        """Receipts of everything received about these patient ids, not later than `until`."""
+        ...
+
     async def state(self, receipt: str) -> str:
         """The state of a message as it is kept, empty when it is unknown."""
         ...

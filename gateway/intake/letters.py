@@ -16,7 +16,7 @@ from consent.model import ANY, Custodian
 from gateway.arrival import receive, translated
 from gateway.intake.addressees import addressees
 from gateway.intake.retention import contact_of, expiry
-from gateway.model import Arrival, IndexEntry, Item, Patient, Place, instant
+from gateway.model import Arrival, IndexEntry, Item, Json, Patient, Place, instant
 from gateway.ports import Ports
 from gateway.pushed import Delivery, Letter, Message, Snapshot
 from gateway.settings import SourceTable
@@ -41,6 +41,26 @@ TOO_LONG: Final = "its translation took too long and was ended"
 NO_CONTACT: Final = "no contact known of this patient with this custodian"
 
 
+Number = tuple[str, str]  # a number of a sender, and whose it is: its system, or the name of its authority
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What a sender said of its own numbers: which are gone, and who stays."""
+
+    patient: Patient
+    numbers: frozenset[Number]
+    authorities: frozenset[str]  # those of the patient who stays, for a number without one
+
+    def covers(self, patient: Json) -> bool:
+        """Claim that a Patient without a national number bears one that is gone."""
+        if any(one.get("system") == BSN_SYSTEM for one in patient.get("identifier", ())):
+            return False
+        own = numbers_of(patient)
+        bare = {(value, authority) for value, named in self.numbers if not named for authority in self.authorities}
+        return not own.isdisjoint(self.numbers | bare)
+
+
 @dataclass(frozen=True, slots=True)
 class Posting:
     """Bytes that came in through the door of one source, and what that door knows about them."""
@@ -52,6 +72,7 @@ class Posting:
     dated: datetime | None = None  # of the content, as the name of a file says; the content itself says it better
     coverage: str = ""  # "full" or "delta"; empty = as the map says
     heard: datetime | None = None  # when its sender spoke, where that was before it was received
+    merge: Merge | None = None  # what its sender said later of the number it came under
 
 
 async def letters_of(posting: Posting, ports: Ports) -> tuple[list[Letter], Snapshot | None]:
@@ -101,7 +122,7 @@ async def letter_of(posting: Posting, body: bytes, ports: Ports) -> Letter:
 
 async def _understood(posting: Posting, body: bytes, translation: Translation, ports: Ports) -> Letter:
     source, now = posting.source, posting.received
-    patient = _patient(translation, ports)
+    patient = _merged(translation, posting.merge) or _patient(translation, ports)
     message = _message(posting, body, translation, patient, ports)
     if patient is None:
         return Letter(replace(message, state="quarantined", reason=NO_PATIENT))
@@ -209,6 +230,30 @@ def _patient(translation: Translation, ports: Ports) -> Patient | None:
                 if value:
                     return Patient(ports.keys.patient_id(system, value), system, value)
     return None
+
+
+def numbers_of(patient: Json) -> frozenset[Number]:
+    """The numbers a sender calls a patient by, the national one left out."""
+    return frozenset(number_of(one) for one in patient.get("identifier", ()) if one.get("system") != BSN_SYSTEM)
+
+
+def number_of(identifier: Json) -> Number:
+    """One number with whose it is."""
+    return str(identifier.get("value", "")), identifier.get("system") or identifier.get("assigner", {}).get(
+        "display", ""
+    )
+
+
+def _merged(translation: Translation, merge: Merge | None) -> Patient | None:
+    """Who a merge says this is about; the Patient says it too, so that its items are proven to be of that patient."""
+    found = [
+        one for one in translation.resources if one.get("resourceType") == "Patient" and merge and merge.covers(one)
+    ]
+    if merge is None or not found:
+        return None
+    for one in found:
+        one["identifier"] = [*one["identifier"], {"system": merge.patient.system, "value": merge.patient.value}]
+    return merge.patient
 
 
 def _one_patient(translation: Translation) -> None:

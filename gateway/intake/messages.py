@@ -12,6 +12,7 @@ from typing import Final, Literal
 from gateway.audit.record import Asked, Record, Shown, encode
 from gateway.errors import Unavailable
 from gateway.intake.letters import Posting, dead_letter, letters_of
+from gateway.intake.merges import joining
 from gateway.model import instant
 from gateway.ports import Ports
 from gateway.pushed import Letter, Message, Snapshot
@@ -44,7 +45,11 @@ async def take(posting: Posting, peer: str, ports: Ports) -> list[Taken]:
         Unavailable: nothing may be acknowledged; the sender must send again.
     """
     letters, snapshot = await letters_of(posting, ports)
-    return await keep(letters, snapshot, peer, ports)
+    taken = await keep(letters, snapshot, peer, ports)
+    for letter in letters:
+        async for joined, receipt in joining(letter, posting.source, ports):
+            await keep([joined], None, peer, ports, instead=receipt)
+    return taken
 
 
 async def keep(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from consent import scopes
 from consent.decision import decide
 from consent.model import AccessRequest, Case, Custodian, Decision, Facts
-from gateway.episodes import Decisions
+from gateway.episodes import DecisionKey, Decisions
 from gateway.ids import new_id
 from gateway.model import Caller, Context, Item, Patient, Question
+
+_NO_LABELS: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -32,11 +35,13 @@ class Standing:
 
     def share(self, custodian: Custodian, category: str, type_: str, labels: frozenset[str] = frozenset()) -> Decision:
         """May this custodian share this category, as this type, with these labels?"""
-        return self._decided(custodian.organization, category, type_, labels, custodian)
+        key = (self.question.action, custodian.organization, category, type_, labels)
+        return self.decisions.get(key) or self._decided(key, custodian)
 
     def ask(self, category: str, type_: str) -> Decision:
         """May this caller ask for this category at all?"""
-        return self._decided("", category, type_, frozenset(), None)
+        key = (self.question.action, "", category, type_, _NO_LABELS)
+        return self.decisions.get(key) or self._decided(key, None)
 
     def share_item(self, custodian: Custodian, item: Item) -> Decision:
         """May this very item be shared? Asked again only when a statement names items or dates, or it was sent to others."""
@@ -67,13 +72,9 @@ class Standing:
             request_id=new_id(),
         )
 
-    def _decided(
-        self, organization: str, category: str, type_: str, labels: frozenset[str], custodian: Custodian | None
-    ) -> Decision:
-        key = (self.question.action, organization, category, type_, labels)
-        decision = self.decisions.get(key)
-        if decision is None:
-            decision = self.decisions[key] = decide(self.request(type_, category, custodian, labels), self.facts)
+    def _decided(self, key: DecisionKey, custodian: Custodian | None) -> Decision:
+        _, _, category, type_, labels = key
+        decision = self.decisions[key] = decide(self.request(type_, category, custodian, labels), self.facts)
         return decision
 
     def request(

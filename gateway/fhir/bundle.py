@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
 from uuid import UUID, uuid5
@@ -104,18 +104,18 @@ def searchset(
     bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": shown.total, "link": made}
     if not total:
         del bundle["total"]
-    entries = [_match(item, base, links.get(item.id, ())) for item in shown.items]
+    place = exact.encode(f"{base}/fhir/")[:-1]
+    entries = [
+        exact.encode(entry(item, base, "match", links.get(item.id, ())))
+        if item.marks or item.id in links
+        # most are plain, and those are not built to be written
+        else b'{"fullUrl":%b%b/%b","resource":%b,"search":{"mode":"match"}}'
+        % (place, item.type.encode(), item.id.encode(), item.raw)
+        for item in shown.items
+    ]
     entries += [exact.encode(one) for one in (*included, *outcome_entries(outcomes))]
     head = exact.encode(bundle)
     return b"".join((head[:-1], b',"entry":[', b",".join(entries), b"]}")) if entries else head
-
-
-def _match(item: Item, base: str, links: Sequence[Json]) -> bytes:
-    """The entry of a match as bytes; most are plain, and those are not built to be written."""
-    if links or item.marks:
-        return exact.encode(entry(item, base, "match", links))
-    url = exact.encode(f"{base}/fhir/{item.type}/{item.id}")
-    return b'{"fullUrl":%b,"resource":%b,"search":{"mode":"match"}}' % (url, item.raw)
 
 
 def entry(item: Item, base: str, mode: str, links: Sequence[Json] = ()) -> Json:
@@ -166,11 +166,16 @@ def remarks(
         found.append(outcome(issue("information", "suppressed", "consent-refused", _text("anonymous", language))))
     fixed = sentence(standing.caller.requester.role, language)
     if fixed:
-        found.append(outcome(issue("information", "informational", "may-be-more", fixed)))
+        found.append(_may_be_more(fixed))
     if search is not None and search.ignored:
         text = _text("ignored", language, names=", ".join(search.ignored))
         found.append(outcome(issue("warning", "not-supported", "unknown-parameter", text)))
     return found
+
+
+@cache
+def _may_be_more(fixed: str) -> Json:
+    return outcome(issue("information", "informational", "may-be-more", fixed))
 
 
 def refuse_silence(answers: Sequence[Answer], overrides: Mapping[str, Visibility]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from urllib.parse import urlencode
 from uuid import NAMESPACE_URL, uuid5
 
 from consent.categories import categories_of_type
@@ -103,12 +104,13 @@ def question(incoming: Incoming, ports: Ports) -> Question:
     return Question("docref", "s", (type_,), categories_of_type(type_), patient, names="patient=***")
 
 
-def on_demand(patient: Patient, now: datetime, base: str) -> Json:
-    """The summary of a patient as a document that is made when it is fetched.
+def on_demand(patient: Patient, now: datetime, base: str, profile: str = "") -> Json:
+    """The summary of a patient as a document that is made when it is fetched, to the profile that was asked.
 
     Spec: FHIR R4 DocumentReference; IHE XDS 'on-demand document entry'.
     """
-    reference = f"{base}/fhir/Composition/{patient.id}/$document"
+    asked = f"?{urlencode({'profile': profile})}" if profile else ""
+    reference = f"{base}/fhir/Composition/{patient.id}/$document{asked}"
     made = uuid5(NAMESPACE_URL, reference)
     return {
         "resourceType": "DocumentReference",

@@ -89,6 +89,7 @@ _PREFLIGHT_TEXT: Final = "What could I see of this patient, and why not"
 _SUMMARY: Final = "Patient summary as IPS document"
 _MANY: Final = "Everything of one patient"
 _LAST: Final = "The newest observations of each code"
+_DOCUMENT: Final = "The summary of a patient as a document"
 _SEVERAL: Final = "Search several types at once within one patient, by parameters they all have"
 _FIND: Final = "Find documents of a patient, made on demand as well"
 
@@ -132,10 +133,8 @@ TABLE: Final = (
     _operation("lastn", "POST", "Observation/$lastn", "s", _LAST, _LASTN, _GIVEN),
     _operation("docref", "GET", "DocumentReference/$docref", "s", _FIND, _DOCREF),
     _operation("docref", "POST", "DocumentReference/$docref", "s", _FIND, _DOCREF, _GIVEN),
-    _operation("document", "GET", "Composition/{id}/$document", "r", "The summary of a patient as a document"),
-    _operation(
-        "document", "POST", "Composition/{id}/$document", "r", "The summary of a patient as a document", (), _GIVEN
-    ),
+    _operation("document", "GET", "Composition/{id}/$document", "r", _DOCUMENT, ("profile",)),
+    _operation("document", "POST", "Composition/{id}/$document", "r", _DOCUMENT, ("profile",), _GIVEN),
     Interaction(
         "validate",
         "POST",

@@ -39,7 +39,7 @@ def found(standing: Standing, answers: Sequence[Answer], incoming: Incoming, por
     held.sort(key=lambda item: item.date, reverse=True)
     entries: list[Json] = []
     if asked.covers_summary(now, is_offered):
-        made = on_demand(asked.patient, now, base)
+        made = on_demand(asked.patient, now, base, next(filter(is_offered, asked.profiles), ""))
         entries.append({"fullUrl": made["masterIdentifier"]["value"], "resource": made, "search": {"mode": "match"}})
     entries += [
         {
@@ -78,9 +78,10 @@ def summarized(incoming: Incoming, composition_id: str, ports: Ports) -> Questio
 
     Spec: FHIR R4 Composition-document.
     """
-    values = only(given(incoming), ("persist",), "Composition/$document")
+    values = only(given(incoming), ("persist", "profile"), "Composition/$document")
     if one(values, "persist") not in ("", "false"):
         raise Invalid("invalid-parameter", name="persist", why="a document is made anew each time and not kept")
     headers = {name: value for name, value in incoming.headers.items() if name != b"accept"}
-    asked = msgspec.structs.replace(incoming, query="", body=b"", headers=headers)
+    query = urlencode({"profile": one(values, "profile")}) if "profile" in values else ""
+    asked = msgspec.structs.replace(incoming, query=query, body=b"", headers=headers)
     return reading.question(asked, route("GET", f"Patient/{composition_id}/$summary"), ports)

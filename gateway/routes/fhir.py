@@ -64,7 +64,10 @@ Read = Callable[[Incoming, Ports], Question]
 
 
 def _question(found: Route, asked: Incoming, ports: Ports) -> Question:
-    question = reading.question(asked, found, ports)
+    return _of_profile(reading.question(asked, found, ports))
+
+
+def _of_profile(question: Question) -> Question:
     if not question.profile:
         return question
     # A profile that is not known is refused before anybody is asked, and what a set does not hold is not asked.
@@ -78,7 +81,10 @@ _ASKING: Final[dict[str, tuple[Callable[[Route, Incoming, Ports], Question], Ass
     "everything": (lambda found, asked, ports: everything.question(asked, found.id, ports), assemble_everything),
     "lastn": (lambda _, asked, ports: lastn.question(asked, ports), lastn.lastn),
     "docref": (lambda _, asked, ports: docref_question(asked, ports), documents.found),
-    "document": (lambda found, asked, ports: documents.summarized(asked, found.id, ports), assembly.summary),
+    "document": (
+        lambda found, asked, ports: _of_profile(documents.summarized(asked, found.id, ports)),
+        assembly.summary,
+    ),
 }
 
 

@@ -273,6 +273,13 @@ def test_what_docref_refuses(world: World, query: str, code: str, status: int) -
     assert (reply.status, reply.code) == (status, code)
 
 
+def test_a_document_that_is_asked_by_profile_is_of_that_profile(world: World) -> None:
+    (found,) = world.get(f"DocumentReference/$docref?patient={world.patient}&profile=BgZ").items
+    document = world.get(found["content"][0]["attachment"]["url"].removeprefix("http://gateway.test/fhir/"))
+    assert document.json["entry"][0]["resource"]["meta"]["profile"][0].endswith("/Composition-bgz")
+    assert world.get(f"Composition/{world.patient}/$document?profile=x").code == "invalid-parameter"
+
+
 def test_a_document_is_made_anew_and_not_kept(world: World) -> None:
     path = f"Composition/{world.patient}/$document"
     assert world.get(f"{path}?persist=false").status == 200

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Report
+from gateway.serving import settle
 from mappings.downgrade import downgrade
 from mappings.model import Origin
 from mappings.translation import translate
@@ -19,15 +20,25 @@ from profiles.exact import encode
 
 _ORIGIN = Origin("90000001", "hospital", "2026-01-05T10:16:00+01:00")
 _SEGMENTS = (
-    r"MSH|^~\&|HIS|HOSP|GW|ROAZ|20260105101500||ADT^A04^ADT_A01|M0001|P|2.5||||||UNICODE UTF-8",
-    "EVN|A04|20260105101500",
-    "PID|1||999990019^^^NLMINBIZA^NNNLD~P123^^^HOSP^PI||de Vries&de&Vries^Jan^P^^^^L||19560312|M|||Dorpsstraat 1&Dorpsstraat&1^^Utrecht^^3511AA^NL^H||0612345678^PRN^CP|||M",
+    r"MSH|^~\&|HIS|HOSP|GW|ROAZ|20260105101500||ADT^A04^ADT_A01|M0001|P|2.5|||AL|NE||UNICODE UTF-8",
+    "EVN|A04|20260105101500|||2207^Smit^M^^^^^^VEKTIS|20260105101200",
+    (
+        "PID|1||999990019^^^NLMINBIZA^NNNLD~P123^^^HOSP^PI||de Vries&de&Vries^Jan^P^^^^L||19560312|M|||"
+        "Dorpsstraat 12&Dorpsstraat&12^^Utrecht^^3511AA^NL^H~Kade 3&Kade&3^^Zeist^^3701AB^NL^BI||"
+        "0612345678^PRN^CP~0301234567^PRN^PH~^NET^Internet^jan.p@example.org||nl|M||||||Utrecht||||NL||N"
+    ),
     "PD1||||01012345^Bakker^A^^^dr.^^^VEKTIS",
-    "NK1|1|de Vries^Anna|SPO^echtgenote||0687654321^PRN^CP",
-    "PV1|1|E|SEH^1^2^HOSP||||0101^Jansen^K^^^dr.^^^VEKTIS|||CAR|||||||||V987|||||||||||||||||||||||||20260105100000",
-    "PV2|||R07.4^pijn op de borst^I10NL",
-    "AL1|1|DA|373270004^penicilline^SCT|SV|huiduitslag",
-    "DG1|1||R07.4^pijn op de borst^I10NL||20260105|W",
+    (
+        "NK1|1|de Vries&de&Vries^Anna^M^^^^L|SPO^echtgenote|Dorpsstraat 12&Dorpsstraat&12^^Utrecht^^3511AA^NL^H|0687654321^PRN^CP|"
+        "0307654321^WPN^PH|C^Emergency Contact^HL70131"
+    ),
+    (
+        "PV1|1|E|SEH^1^2^HOSP^^N|1|||0101^Jansen^K^^^dr.^^^VEKTIS|01012345^Bakker^A^^^dr.^^^VEKTIS|0307^Visser^T^^^dr.^^^VEKTIS|CAR||||7|||"
+        "0101^Jansen^K^^^dr.^^^VEKTIS||V987^^^HOSP^VN|||||||||||||||||||||||||20260105100000"
+    ),
+    "PV2|||R07.4^pijn op de borst^I10NL|||||20260105100000|||||||||||||||||2",
+    "AL1|1|DA|373270004^penicilline^SCT|SV|huiduitslag|20110501",
+    "DG1|1||R07.4^pijn op de borst^I10NL||20260105100200|W|||||||||1|0101^Jansen^K^^^dr.^^^VEKTIS",
     "OBX|1|NM|8867-4^hartslag^LN||88|/min^^UCUM|60-100|N|||F|||20260105100500|||||||||HOSP lab",
 )
 _ADT = "\r".join(_SEGMENTS).encode()
@@ -59,15 +70,16 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # 
         "type": "collection",
         "entry": [{"resource": one} for one in translate(bundle, "fhir-stu3", _ORIGIN).resources],
     }
-    messages = _messages(size.messages)
-    for _ in range(size.rounds):
+    settle()  # as a gateway that serves
+    for number in range(size.rounds):
+        messages = _messages(number * size.messages, size.messages)
         ours.append(_microseconds(lambda one: translate(one, "hl7v2", _ORIGIN), messages))
         encoded.append(_microseconds(lambda one: encode(list(translate(one, "hl7v2", _ORIGIN).resources)), messages))
         if parse is not None:
             theirs.append(_microseconds(lambda one: parse(one.decode()), messages))
         lifted.append(_microseconds(lambda one: translate(one, "fhir-stu3", _ORIGIN), [bundle] * size.bundles))
         lowered.append(_microseconds(lambda _: downgrade(r4), [bundle] * size.bundles))
-    report = Report("mapping", {"message bytes": len(_ADT), "segments": 10, "time": "processor"})
+    report = Report("mapping", {"message bytes": len(messages[0]), "segments": 10, "time": "processor"})
     report.add("ADT bytes to resources, a second", "messages/s", [1e6 / one for one in ours], digits=0, at_least=2000)
     report.add(
         "ADT bytes to resources as JSON, a second",
@@ -89,9 +101,9 @@ def run(directory: Path, size: Size, profile: Path | None = None) -> Report:  # 
     return report
 
 
-def _messages(count: int) -> list[bytes]:
-    """A feed: patients, times and values differ, the physicians, wards and diagnoses of one hospital come back."""
-    return [adt(number, f"M{number:05}", "999990019") for number in range(count)]
+def _messages(first: int, count: int) -> list[bytes]:
+    """A feed: every message is of another patient at another time; the physicians, wards and diagnoses of one hospital come back."""
+    return [adt(number, f"M{number:05}", "999990019") for number in range(first, first + count)]
 
 
 def adt(number: int, control: str, bsn: str) -> bytes:
@@ -99,9 +111,15 @@ def adt(number: int, control: str, bsn: str) -> bytes:
     return (
         _ADT.replace(b"M0001", control.encode())
         .replace(b"999990019", bsn.encode())
-        .replace(b"P123", b"P%d" % (number % 211))
-        .replace(b"Jan^P", b"Jan%d^P" % (number % 97))
+        .replace(b"P123", b"P%d" % number)
+        .replace(b"Jan^P", b"Jan%d^P" % number)
+        .replace(b"jan.p@", b"jan.p%d@" % number)
+        .replace(b"^Anna^", b"^Anna%d^" % number)
+        .replace(b"Dorpsstraat 12&Dorpsstraat&12", b"Dorpsstraat %d&Dorpsstraat&%d" % (number, number))
+        .replace(b"0612345678", b"06%08d" % number)
+        .replace(b"0687654321", b"06%08d" % (number + 50_000_000))
         .replace(b"19560312", b"19%02d0312" % (number % 90 + 10))
+        .replace(b"202601051015", b"2026010510%02d" % (number % 60))
         .replace(b"20260105100000", b"202601051%05d" % (number % 50 * 100))
         .replace(b"0101^Jansen", b"%04d^Jansen" % (number % 40))
         .replace(b"SEH^1^2", b"SEH^%d^2" % (number % 20))

@@ -131,8 +131,7 @@ def _marks(field: bytes, declared: bytes, charset: str = "utf-8") -> Separators:
     odd = any(mark.isalnum() or not mark.isascii() or ord(mark) <= 0x20 or mark == '"' for mark in marks)
     if len(marks) not in {5, 6} or odd or len(set(marks)) != len(marks):
         raise NotMappable("MSH-2 must hold four different separators", "MSH-2")
-    field_, component, repetition, escape, subcomponent = marks[:5]
-    return Separators(field_, component, repetition, escape, subcomponent, charset)
+    return Separators(marks[0], marks[1], marks[2], marks[3], marks[4], charset)
 
 
 def _charset(raw: bytes, marks: Separators) -> str:

@@ -15,7 +15,17 @@ from mappings.er7_memory import again, remembered, repeats
 from mappings.er7_paths import Claim, Select, claim_of, ends_on_segment, selector
 from mappings.er7_primitives import ER7_PRIMITIVES, Convert
 from mappings.er7_reading import Er7Reading
-from mappings.er7_rules import Rule, many, many_of_field, many_of_parts, single, single_of_field, single_of_part, spread
+from mappings.er7_rules import (
+    Rule,
+    many,
+    many_of_field,
+    many_of_parts,
+    single,
+    single_of_field,
+    single_of_part,
+    spread,
+    text_of_part,
+)
 from mappings.formats.er7_tree import Node, Segment
 from mappings.model import Json
 from profiles.definitions import Member, definitions
@@ -135,7 +145,8 @@ class Er7Compiler:
         if parts and line.many:
             return many_of_parts(target, parts, convert)
         if len(parts) == 1:
-            return single_of_part(target, parts[0], convert)
+            worded = convert is ER7_PRIMITIVES["string"] and parts[0] > 0
+            return text_of_part(target, parts[0]) if worded else single_of_part(target, parts[0], convert)
         selects = tuple(selector(one, on_segment=on_segment) for one in line.sources)
         if line.many:
             return many(target, selects, convert)

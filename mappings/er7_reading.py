@@ -184,8 +184,9 @@ def is_read(nodes: list[Node]) -> bool:
     for node in nodes:
         parts = node.parts
         left = _content(tuple(map(bool, parts))) & ~(node.mask >> 1)
-        if left:
-            for at, part in enumerate(parts):
-                if left >> at & 1 and (isinstance(part, str) or not is_read([part])):
-                    return False
+        while left:
+            part = parts[left.bit_length() - 1]
+            if isinstance(part, str) or not is_read([part]):
+                return False
+            left ^= 1 << left.bit_length() - 1
     return True

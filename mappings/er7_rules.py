@@ -8,7 +8,7 @@ from typing import Any
 from mappings.er7_paths import Select
 from mappings.er7_primitives import Convert
 from mappings.er7_reading import Er7Reading
-from mappings.formats.er7_tree import Segment
+from mappings.formats.er7_tree import NULL, Node, Segment
 from mappings.model import Json
 
 Rule = Callable[[Er7Reading, Any, Json], None]  # (reading, segment or node, target object)
@@ -74,6 +74,25 @@ def many_of_parts(target: str, parts: tuple[int, ...], convert: Convert) -> Rule
             out[target] = made
         else:
             out[target].extend(one for one in made if one.__class__ is not dict or one not in out[target])
+
+    return rule
+
+
+def text_of_part(target: str, at: int) -> Rule:
+    """Take the text of one part of a node, as most lines of a type do; the part is there, or the rule would not run."""
+    bit = 1 << at
+
+    def rule(reading: Er7Reading, source: Node, out: Json) -> None:  # noqa: ARG001 - one signature a rule
+        if target in out:
+            return
+        part = source.parts[at - 1]
+        if part.__class__ is str and part != NULL:
+            source.mask |= bit
+            value = part.strip()
+        else:
+            value = source.text(at)
+        if value:
+            out[target] = value
 
     return rule
 

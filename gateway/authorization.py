@@ -49,8 +49,9 @@ async def authorize(caller: Caller, question: Question, ports: Ports) -> Standin
     # A case that is named says about whom the question is, before the item that is read tells it.
     about = question.patient or (_patient_of(case, ports) if case else None)
     standing = Standing(caller, question, facts, case, about, decisions=decisions)
-    for type_, categories in _asked(question):
-        if not any(standing.ask(category, type_).permitted for category in categories):
+    for door in _asked(question):
+        if not any(standing.ask(category, type_).permitted for type_, categories in door for category in categories):
+            type_, categories = door[0]
             raise refusal(standing.ask(categories[0], type_) if categories else Decision("deny"))
     if question.patient is None and question.item and case is None:
         await _some_case(caller, question, ports)
@@ -213,16 +214,25 @@ def refusal(decision: Decision) -> Refused | Unavailable:
     return Refused(reason.code, **words)
 
 
-def _asked(question: Question) -> list[tuple[str, tuple[str, ...]]]:
-    """The types that must be open, each with the categories of which one must be; a summary stands or falls with the patient.
+_Door = list[tuple[str, tuple[str, ...]]]  # types, each with categories: one category of one of them must be open
+
+
+def _asked(question: Question) -> list[_Door]:
+    """What must be open; a summary stands or falls with the patient, a search of all types with any of them.
 
     INVARIANT: a type a question goes over, by a chain or `_has`, is asked for like the one it is about.
     """
     if question.interaction == "summary":
-        return [("Patient", ("Patient",))]
+        return [[("Patient", ("Patient",))]]
+    if question.interaction == "search-system":
+        return [_door(question.types), *(_door((type_,)) for type_ in question.named)]
     if question.searches or question.item:
-        return [(type_, _in_order(categories_of_type(type_))) for type_ in question.named or question.types[:1]]
-    return [(question.types[0], _in_order(question.categories))]
+        return [_door((type_,)) for type_ in question.named or question.types[:1]]
+    return [[(question.types[0], _in_order(question.categories))]]
+
+
+def _door(types: Sequence[str]) -> _Door:
+    return [(type_, _in_order(categories_of_type(type_))) for type_ in types]
 
 
 @cache

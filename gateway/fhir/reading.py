@@ -280,10 +280,10 @@ def _of_one(type_: str, given: Pairs, *, lenient: bool) -> tuple[Search, tuple[s
 
 
 def _of_several(_: str, given: Pairs, *, lenient: bool) -> tuple[Search, tuple[str, ...], tuple[str, ...]]:
-    """The same for a search of the system: each type it names must be open, else the patient."""
+    """The same for a search of the system: each type it names must be open, else any."""
     asked, about = understand_all(given, lenient=lenient), types_of(given)
     types = tuple(dict.fromkeys(one for type_ in about for one in _types(type_, asked)))
-    named = about if any(name == "_type" for name, _ in given) else about[:1]
+    named = about if any(name == "_type" for name, _ in given) else ()
     return asked, types, (*named, *sorted(asked.named - set(named)))
 
 

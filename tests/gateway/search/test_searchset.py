@@ -182,6 +182,9 @@ def test_what_several_types_do_not_share_is_refused_before_anybody_is_asked() ->
     assert reply.json["total"] == 5, "left out for every type, or the link would not be true"
     assert "value-quantity" not in reply.link("self")
     assert world.get(f"?patient={world.patient}&_type=Condition", narrow).json["total"] == 1
+    assert natives(world.get(f"?patient={world.patient}", narrow)) == ["Condition/c1"], "all types the token covers"
+    assert world.get(f"?patient={world.patient}&_has:Observation:patient:code=x", narrow).status in (400, 403)
+    assert world.get(f"?patient={world.patient}", scoped("system/Task.rs")).status == 403
 
 
 def test_the_patient_is_found_by_what_is_known_of_the_person() -> None:

@@ -34,6 +34,7 @@ _NOBODYS: Final = _SHARED - {"RelatedPerson"} | {"Patient"}  # named by their nu
 _CONTENT: Final = frozenset({"Medication", "Location"})  # referred to by what is said of them
 _APPLICATIONS: Final = frozenset({"Device-author", "Device-application"})  # devices that are nobody's: software
 _EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
+_PLAIN: Final = frozenset({"coding", "meta", "identifier"})  # nothing in them refers or extends
 _ELSEWHERE: Final = [{"attachment": {"contentType": "text/xml"}}]
 # What says two things: who somebody is and as what, what a document says and that it exists.
 _ALSO: Final = {"assignedAuthor": "role", "assignedEntity": "role", "participantRole": "role", "ClinicalDocument": "document"}  # fmt: skip
@@ -309,8 +310,9 @@ class Making:
                 continue
             if "reference" in value:
                 self._refer(value)
-            below = [name for name, one in value.items() if one.__class__ is dict or one.__class__ is list]
-            for name in below:
+            for name in [name for name, one in value.items() if one.__class__ is dict or one.__class__ is list]:
+                if name in _PLAIN:
+                    continue
                 if name[0] == "_" or name in _EXTENSIONS:
                     self._mend(value, name)
                 if name in value:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mappings.codings import coded, distinct, originals
 from mappings.concepts import concept_map
-from mappings.definition import Definition, Line, MapError, lines
+from mappings.definition import Definition, Line, MapError, Path, lines
 from mappings.functions import FUNCTIONS, PRIMITIVES
 from mappings.model import Json
 from mappings.reading import Reading
@@ -203,12 +203,15 @@ class Compiler:
 
     def _searched(self, line: Line, convert: Convert) -> Rule:
         """Any path, any number of them; the first that gives something wins unless the target is many."""
-        target, many, sources = line.target, line.many, line.sources
+        target, many = line.target, line.many
+        sources = tuple((place, _first_step(place)) for place in line.sources)
 
         def searched(reading: Reading, node: Json, out: Json) -> None:
             if not many and target in out:
                 return
-            for place in sources:
+            for place, first in sources:
+                if first and first not in node:
+                    continue
                 for container, key in reading.slots(node, place):
                     value = convert(reading, container, key)
                     if value is None:
@@ -341,6 +344,11 @@ def _child(line: Line) -> str:
     place = line.sources[0]
     plain = len(line.sources) == 1 and len(place.steps) == 1 and not place.rooted and not place.steps[0].filter_key
     return place.steps[0].name if plain and line.target != "*" else ""
+
+
+def _first_step(place: Path) -> str:
+    """Name the child without which nothing is at the end of a path; empty when it does not start at the node itself."""
+    return place.steps[0].name if place.steps and not place.rooted and place.steps[0].name != "^" else ""
 
 
 def _first_of(reading: Reading, convert: Convert, node: Any, name: str, value: Any) -> Any:  # noqa: ANN401

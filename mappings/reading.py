@@ -8,6 +8,7 @@ from typing import Any, Final
 from mappings.definition import Condition, Path, Step
 from mappings.model import Json, Kind, Loss, Origin
 
+_CLIMBS: Final[dict[int, tuple[Path, int, Path]]] = {}  # paths that lead up, taken apart
 Slot = tuple[Any, Any]  # a container of the source and the key or index of the node in it
 
 SKIPPED: Final = frozenset({"resourceType", "url", "^", "within", "order"})  # names and back links, not content
@@ -58,16 +59,15 @@ class Reading:
 
     def _above(self, node: Any, place: Path, *, looking: bool) -> list[Slot]:  # noqa: ANN401 - a node of any shape
         """Find what hangs under an ancestor, once for all its descendants: else many siblings cost their square."""
-        climbed = 0
-        while place.steps[climbed].name == "^":
-            node = node.get("^") if isinstance(node, dict) else None
-            climbed += 1
+        _, climbed, rest = _CLIMBS.get(id(place)) or _climb(place)
+        for _ in range(climbed):
+            node = node.get("^") if node.__class__ is dict else None
         if node is None:
             return []
         key = (id(node), id(place))
         found = self.above.get(key)
         if found is None:
-            found = self.above[key] = self.slots(node, Path(place.steps[climbed:]), looking=looking)
+            found = self.above[key] = self.slots(node, rest, looking=looking)
         return found
 
     def _children(self, node: Any, step: Step, looking: bool) -> list[Slot]:  # noqa: ANN401
@@ -142,6 +142,8 @@ class Reading:
         """Claim that nothing below is worth a report: the usual case, so no names are made for it."""
         identity, taken, notes, skipped = id(node), self.taken, self.notes, self.skipped
         for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if not notes and key in skipped:
+                continue
             slot = (identity, key)
             if notes and slot in notes:
                 return False
@@ -158,6 +160,13 @@ class Reading:
         if not (key.isascii() and key.replace("_", "").isalnum()):
             key = "?"  # a name no FHIR element has may be anything, also content
         return (f"{where}.{key}" if where else key), (f"{plain}.{key}" if plain else key)
+
+
+def _climb(place: Path) -> tuple[Path, int, Path]:
+    """Take apart a path that leads up: how far, and what it looks for there; the path is kept, so that its id stays its own."""
+    climbed = next(number for number, step in enumerate(place.steps) if step.name != "^")
+    made = _CLIMBS[id(place)] = (place, climbed, Path(place.steps[climbed:]))
+    return made
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - a node of any shape

@@ -25,9 +25,11 @@ def nodes_of(node: Json) -> Iterator[tuple[str, Json]]:
         name, one = stack.pop()
         if name:
             yield name, one
-        below = [(key, value) for key, value in one.items() if value.__class__ is list]
-        for key, value in reversed(below):
-            stack += [(key, child) for child in reversed(value)]
+        before = len(stack)
+        for key, value in one.items():
+            if value.__class__ is list:
+                stack.extend([(key, child) for child in value])
+        stack[before:] = stack[before:][::-1]
 
 
 def roles_of(nodes: Nodes) -> list[Json]:

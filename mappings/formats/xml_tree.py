@@ -111,13 +111,9 @@ class _Builder:
         self._nodes += 1
         if depth > MAXIMUM_DEPTH or self._nodes > MAXIMUM_NODES:
             raise NotMappable("nested too deep" if depth > MAXIMUM_DEPTH else "too many elements")
-        made: Json = {"^": parent} if parent is not None else {}
-        attributes = element.items()
-        # lxml looks up attributes one by one: many would cost their square
-        if len(attributes) > MAXIMUM_ATTRIBUTES:
-            raise NotMappable("too many attributes on one element")
-        for name, value in attributes:
-            made[_name(name)] = value.rpartition(":")[2] if name[-5:] == "}type" else value
+        made = _attributes(element)
+        if parent is not None:
+            made["^"] = parent
         if tag in _FLAT or made.get("xsi_type") == "ED":
             self._flat(element, made)
             return made
@@ -142,13 +138,13 @@ class _Builder:
     @staticmethod
     def _add(made: Json, name: str, below: Json) -> None:
         known = made.get(name)
-        if isinstance(known, list):
-            known.append(below)
-        else:
+        if known.__class__ is not list:
             if known is not None:
                 made[f"_{name}"] = known  # an attribute of the same name gives way
             made[name] = [below]
-        if len(made[name]) > (MAXIMUM_ITEMS if name in _ITEMS else MAXIMUM_SIBLINGS):
+            return
+        known.append(below)
+        if len(known) > MAXIMUM_SIBLINGS and (name not in _ITEMS or len(known) > MAXIMUM_ITEMS):
             raise NotMappable("too many elements side by side")
 
     def _flat(self, element: Any, made: Json) -> None:  # noqa: ANN401 - lxml
@@ -171,6 +167,20 @@ class _Builder:
         self._texts[identity] = text
         self._budget -= len(text)
         return text if self._budget > 0 else ""
+
+
+def _attributes(element: Any) -> Json:  # noqa: ANN401 - lxml
+    found = element.items()
+    # lxml looks up attributes one by one: many would cost their square
+    if len(found) > MAXIMUM_ATTRIBUTES:
+        raise NotMappable("too many attributes on one element")
+    made: Json = {}
+    for name, value in found:
+        if name[0] == "{":
+            made[_name(name)] = value.rpartition(":")[2] if name[-5:] == "}type" else value
+        else:
+            made[name] = value
+    return made
 
 
 def flattened(element: Any) -> str:  # noqa: ANN401 - lxml

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +33,8 @@ CERTIFICATES: Final = frozenset(
 _SINGLE: Final = frozenset({b"authorization", b"content-length", b"host", b"content-type", b"dpop"}) | CERTIFICATES
 _NINE: Final = re.compile(r"\d{9}")
 _FORWARDED_FOR: Final = re.compile(rb'(?i)\bfor="?\[?([0-9A-Fa-f.:]{2,45}?)\]?(?::\d{1,5})?"?\s*(?:;|$)')  # RFC 7239
+_QUALITY: Final = re.compile(r"[01](\.[0-9]{0,3})?")
+_LONGEST_LANGUAGES: Final = 200
 _TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 # Patient data is never kept by a browser or a proxy, never framed, never guessed to be another type.
@@ -117,7 +120,19 @@ def _refuse_twice(names: list[bytes]) -> None:
 
 def language(header: bytes) -> str:
     """Dutch when the caller prefers it, else English."""
-    return "nl" if header.lstrip()[:2].lower() == b"nl" else "en"
+    return _preferred(header[:_LONGEST_LANGUAGES]) if header else "en"
+
+
+@lru_cache(maxsize=256)
+def _preferred(header: bytes) -> str:
+    """By quality, then by order. Spec: RFC 9110 12.5.4 'Accept-Language'."""
+    found = []
+    for position, part in enumerate(header.decode("latin-1").lower().split(",")):
+        tag, _, quality = part.replace(" ", "").partition(";q=")
+        weight = float(quality) if _QUALITY.fullmatch(quality) else 1.0
+        if weight > 0 and tag.partition("-")[0] in ("nl", "en"):
+            found.append((-weight, position, tag[:2]))
+    return min(found)[2] if found else "en"
 
 
 def peer(scope: Scope, headers: dict[bytes, bytes], trusted: Collection[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from gateway import envelope
 from gateway.errors import Refused
 from gateway.fhir.public import public_base
 from gateway.throttle import Allowances, Quota
@@ -338,3 +339,13 @@ def test_what_was_kept_is_not_sent_back_to_who_does_not_want_it() -> None:
     assert (refused.status, refused.code) == (403, "write-refused")
     form = f"patient.identifier={BSN_SYSTEM}|{BSN}"
     assert world.post("Flag/_search", form, prefer="return=minimal").items, "an answer is no return of what was sent"
+
+
+def test_the_language_is_the_one_the_caller_prefers() -> None:
+    for header, wanted in (
+        ("", "en"), ("nl", "nl"), ("nl-NL,nl;q=0.9,en-US;q=0.8", "nl"), ("en-US,en;q=0.9,nl;q=0.8", "en"), ("de, nl;q=0.5", "nl"),
+        ("en;q=0.3, nl ; q=0.4", "nl"), ("nl;q=0, de", "en"), ("*", "en"), ("nl;q=x", "nl"), ("nlx", "en"), ("fr", "en"), ("\xe9,nl", "nl"),
+    ):  # fmt: skip
+        assert envelope.language(header.encode("latin-1")) == wanted, header
+    world = World()
+    assert "één patiënt" in world.get("Flag", accept_language="de, nl;q=0.5").json["issue"][0]["details"]["text"]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from consent.categories import IMPERSONAL, categories_of_type
 from gateway.errors import Invalid
+from gateway.fhir.breadth import Pairs, breadth, categories_of, with_referring
 from gateway.fhir.formats import HTML_TYPES, JSON_TYPES, XML_TYPES, from_xml, media_type, preferred
 from gateway.fhir.interactions import CLINICAL, Route
-from gateway.fhir.search import REVINCLUDES, Search, understand
 from gateway.fhir.searching.narrowing import filters
-from gateway.fhir.searching.several import types_of, understand_all
-from gateway.membership import SUPPORTING
 from gateway.model import Incoming, Json, Patient, Question
 from gateway.ports import Ports
 from profiles import exact
@@ -38,7 +36,6 @@ _SHAPE: Final = frozenset(
 _MAXIMUM_PARAMETERS: Final = 100
 
 Parameters = list[tuple[str, str]]
-Pairs = tuple[tuple[str, str], ...]
 
 
 def question(incoming: Incoming, route: Route, ports: Ports) -> Question:
@@ -57,12 +54,12 @@ def question(incoming: Incoming, route: Route, ports: Ports) -> Question:
         return _match(incoming, ports)
     if name == "read":
         accepts(incoming, url)
-        types = _with_referring(route.type)
+        types = with_referring(route.type)
         return Question(
             name,
             "r",
             types,
-            _categories(types),
+            categories_of(types),
             item=route.id,
             patient=_ours(route.id, ports) if route.type == "Patient" else None,
         )
@@ -258,57 +255,19 @@ def _search(incoming: Incoming, route: Route, url: Parameters, ports: Ports) -> 
             )
     lenient = "handling=lenient" in incoming.header(b"prefer").replace(" ", "").lower()
     # a question that is not understood is refused before anybody is asked
-    asked, types, named = (_of_one if route.type else _of_several)(route.type, rest, lenient=lenient)
+    wide = breadth(route.type, rest, lenient=lenient)
     return Question(
         route.interaction.name,
         "s",
-        types,
-        _categories(types),
+        wide.types,
+        categories_of(wide.types),
         patient,
         parameters=rest,
         lenient=lenient,
         names="&".join(f"{name}=***" for name, _ in given)[:200],
-        named=named,
-        filters=filters(asked, rest),
+        named=wide.named,
+        filters=filters(wide.search, rest),
     )
-
-
-def _of_one(type_: str, given: Pairs, *, lenient: bool) -> tuple[Search, tuple[str, ...], tuple[str, ...]]:
-    """The search, the types sources are asked for, and those that must each be open to the caller."""
-    asked = understand(type_, given, lenient=lenient)
-    return asked, _types(type_, asked), (type_, *sorted(asked.named)) if asked.named else ()
-
-
-def _of_several(_: str, given: Pairs, *, lenient: bool) -> tuple[Search, tuple[str, ...], tuple[str, ...]]:
-    """The same for a search of the system: each type it names must be open, else any."""
-    asked, about = understand_all(given, lenient=lenient), types_of(given)
-    types = tuple(dict.fromkeys(one for type_ in about for one in _types(type_, asked)))
-    named = about if any(name == "_type" for name, _ in given) else ()
-    return asked, types, (*named, *sorted(asked.named - set(named)))
-
-
-@cache
-def _categories(types: tuple[str, ...]) -> frozenset[str]:
-    return frozenset[str]().union(*(categories_of_type(type_) for type_ in types))
-
-
-def _types(type_: str, asked: Search) -> tuple[str, ...]:
-    """The types sources are asked for: what the search is about, goes over, and brings; what only supports comes by itself.
-
-    What only supports others is found with those that refer to it.
-    """
-    first, *referring = _with_referring(type_)
-    others = (asked.types - SUPPORTING).union(referring)
-    return (first, *sorted(one for one in others if one != type_ and categories_of_type(one)))
-
-
-@cache
-def _with_referring(type_: str) -> tuple[str, ...]:
-    """The type itself, and when it only supports others those it is found with."""
-    if type_ not in SUPPORTING:
-        return (type_,)
-    found = {one.partition(":")[0] for one in REVINCLUDES[type_]}
-    return (type_, *sorted((found & frozenset(CLINICAL)) - SUPPORTING))
 
 
 def _selectors(type_: str) -> frozenset[str]:

@@ -27,7 +27,7 @@ _DELIVERY: Final = (
     "INSERT INTO delivery (message, receipt, source, batch, coverage, patient, contact, thread, format, map, basis, "
     "addressees, moment, expires, ended, cancels, counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_NEXT_VERSION: Final = "SELECT COALESCE(MAX(version), 0) + 1 FROM held_item WHERE id = ?"
+_LAST_VERSION: Final = "SELECT COALESCE(MAX(version), 0) FROM held_item WHERE id = ?"
 _HOLD: Final = (
     "INSERT INTO held_item (id, version, message, patient, custodian, source, content_date, shown, sealed) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)"
@@ -150,21 +150,30 @@ def keep(cursor: Cursor, letter: Prepared, touched: Touched) -> str:
     cursor.execute(_MESSAGE, (*row, to_micros(message.received), message.state, message.reason, letter.raw))
     delivery = _delivery(cursor, number, message)
     cursor.execute(_DELIVERY, delivery)
-    counts = bool(delivery[-1]) and message.state == "accepted"
+    held: list[tuple[Any, ...]] = []
+    last: dict[str, int] = {}
     for item, sealed in letter.items:
-        version = cursor.execute(_NEXT_VERSION, (item.id,)).fetchone()[0]
+        known = last[item.id] if item.id in last else cursor.execute(_LAST_VERSION, (item.id,)).fetchone()[0]
+        version = last[item.id] = known + 1
         dated = _content_date(message.delivery, item)
-        kept = (item.id, version, number, item.patient, item.custodian, item.source, dated, sealed)
-        cursor.execute(_HOLD, kept)
-        if counts:
-            left = follow(cursor, item.id, version, dated, item.custodian, _moment(message))
-            (touched.items if left is None else touched.followed).add(item.id)
-            touched.places.update(left or (), ((item.patient, item.source),))
+        held.append((item.id, version, number, item.patient, item.custodian, item.source, dated, sealed))
+    if held:
+        cursor.executemany(_HOLD, held)
+    if delivery[-1] and message.state == "accepted":
+        _follow(cursor, held, _moment(message), touched)
     if message.state == "accepted":
         _register(cursor, number, letter.entries, touched)
         touched.entries.update(entry.id for entry in letter.entries)
         _supersede(cursor, number, touched)
     return "changed" if digests else "new"
+
+
+def _follow(cursor: Cursor, held: Sequence[tuple[Any, ...]], moment: int, touched: Touched) -> None:
+    """Weigh the versions of an accepted message against those that are shown."""
+    for item, version, _, patient, custodian, source, dated, _ in held:
+        left = follow(cursor, item, version, dated, custodian, moment)
+        (touched.items if left is None else touched.followed).add(item)
+        touched.places.update(left or (), ((patient, source),))
 
 
 def replace_older(cursor: Cursor, snapshot: Snapshot, touched: Touched) -> None:
@@ -297,7 +306,8 @@ def _end(cursor: Cursor, message: int, touched: Touched) -> None:
 def _register(cursor: Cursor, number: int, entries: Sequence[IndexEntry], touched: Touched) -> None:
     for entry in entries:
         touched.registered |= index_store.register(cursor, entry)
-        cursor.execute(_ENTRY, (number, entry.id))
+    if entries:
+        cursor.executemany(_ENTRY, [(number, entry.id) for entry in entries])
 
 
 def _moment(message: Message) -> int:

@@ -35,7 +35,7 @@ class Workers:
 
     def __init__(self, guidelines: Path, most: int | None = None) -> None:
         self._guidelines = guidelines
-        most = max(2, most or len(os.sched_getaffinity(0)))
+        most = max(2, most or os.cpu_count() or 1)
         self._turns = asyncio.Semaphore(most)
         self._share = most - 1
         self._shares: dict[str, asyncio.Semaphore] = {}
@@ -56,7 +56,7 @@ class Workers:
         until = loop.time() + seconds
         async with self._turn(origin.source, until):
             left = max(until - loop.time(), 0.0)
-            worker = self._idle.pop() if self._idle else await self._started()
+            worker = self._waiting() or await self._started()
             try:
                 async with asyncio.timeout(left):
                     said, resources = await worker.ask(Asked(format_, origin, map_, left), body)
@@ -87,6 +87,15 @@ class Workers:
         finally:
             self._turns.release()
             share.release()
+
+    def _waiting(self) -> _Worker | None:
+        """A process that has nothing to do; one that ended meanwhile is buried."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.process.poll() is None:
+                return worker
+            self._end(worker)
+        return None
 
     async def _started(self) -> _Worker:
         worker = await _Worker.begun(self._guidelines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -98,9 +99,17 @@ def test_a_process_that_dies_costs_its_document_only() -> None:
     async def check() -> None:
         async with opened() as workers:
             await workers.translate(MEASURED, "cda", origin(), "", AMPLE)
-            os.kill(pid_of(workers), 9)
+            idle = workers._idle[-1].process
+            idle.kill()
+            await asyncio.to_thread(idle.wait)
+            assert (await workers.translate(MEASURED, "cda", origin(), "", AMPLE)).resources, "nobody noticed"
+            busy = workers._idle[-1].process
+            os.kill(busy.pid, signal.SIGSTOP)  # so that it cannot have answered before it dies
+            task = asyncio.ensure_future(workers.translate(MEASURED, "cda", origin(), "", AMPLE))
+            await asyncio.sleep(0)
+            busy.kill()
             with pytest.raises(WorkerEnded):
-                await workers.translate(MEASURED, "cda", origin(), "", AMPLE)
+                await task
             assert (await workers.translate(MEASURED, "cda", origin(), "", AMPLE)).resources
 
     asyncio.run(check())

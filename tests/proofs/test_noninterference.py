@@ -185,7 +185,7 @@ QUESTIONS = [
     "&_revinclude:iterate=Observation:focus&_include=Observation:focus", "&patient.gender=female", "&patient:Patient._id:not=x",
     "&_has:Observation:focus:code=8867-4", "&_has:Observation:focus:status:not=final", "&encounter.class=IMP", "&performer.name=x",
     "&code:missing=true", "&code:not=764146007", "&_content=let", "&_source:below=urn:roaz:hospital", "&_tag=90000002", "&_total=none&_count=1",
-    "&_security:missing=true", "&_security=V", "&_sort=code,-_id&_count=1", "&focus:Condition.code=44054006",
+    "&date=ge2020", "&clinical-status:not-in=http://hl7.org/fhir/ValueSet/condition-clinical", "&_security:missing=true", "&_security=V", "&_sort=code,-_id&_count=1", "&focus:Condition.code=44054006",
 ]  # fmt: skip
 
 
@@ -194,9 +194,22 @@ def _search(chance: random.Random, world: World, caller: Caller) -> Reply:
     return world.search(chance.choice(TYPES), caller, more, prefer="handling=lenient")
 
 
+def _search_several(chance: random.Random, world: World, caller: Caller) -> Reply:
+    types = chance.choice(
+        ["", "&_type=Condition,Observation", "&_type=Patient,AllergyIntolerance", "&_type=Observation,Encounter"]
+    )
+    more = chance.choice(
+        ["", "&_summary=count", "&_sort=-_lastUpdated&_count=2", "&_revinclude=Provenance:target", "&_tag=90000002"]
+    )
+    return world.get(f"?patient={world.patient}{types}{more}", caller)
+
+
 def _summary(chance: random.Random, world: World, caller: Caller) -> Reply:
     accept = chance.choice(["application/fhir+json", "text/html"])
-    return world.summary(caller, accept=accept, x_request_id="r1")
+    named = {"accept": accept, "x_request_id": "r1"}
+    return world.get(
+        f"Patient/{world.patient}/$summary{chance.choice(['', '', '?profile=GP', '?profile=BgZ'])}", caller, **named
+    )
 
 
 def _read(chance: random.Random, world: World, caller: Caller) -> Reply:
@@ -232,6 +245,7 @@ ASKS: dict[str, Ask] = {
     "figures": _counted,
     "search": _search,
     "search again": _search,
+    "search of several types": _search_several,
     "summary": _summary,
     "read": _read,
     "preflight": lambda _, world, caller: world.get(f"Patient/{world.patient}/$can-access", caller),

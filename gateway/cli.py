@@ -13,6 +13,7 @@ from typing import Final
 from gateway.adapters.guidelines import use_before
 from gateway.errors import StartError, Unavailable
 from gateway.version import __version__
+from profiles.layers import layered
 
 # One module a command group in gateway.commands; each is imported when its command runs.
 COMMANDS: Final[Mapping[str, str]] = {
@@ -53,13 +54,13 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     wanted = next((word for word in given if not word.startswith("-")), "")
     try:
         use_before(given, said)
+        for name, summary in COMMANDS.items():
+            added = commands.add_parser(name, help=summary, description=summary)
+            if name == wanted:
+                _declare(name, added)
     except StartError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return error.exit_code
-    for name, summary in COMMANDS.items():
-        added = commands.add_parser(name, help=summary, description=summary)
-        if name == wanted:
-            importlib.import_module(f"gateway.commands.{name.replace('-', '_')}").arguments(added)
     options = parser.parse_args(given)
     options.environment = said
     run: Callable[[argparse.Namespace], int] = options.run
@@ -78,6 +79,21 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _declare(name: str, parser: argparse.ArgumentParser) -> None:
+    """Load a command, and with it the tables it decides by.
+
+    Raises:
+        StartError: a guideline of the region left a table in pieces.
+    """
+    try:
+        importlib.import_module(f"gateway.commands.{name.replace('-', '_')}").arguments(parser)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if not layered():
+            raise
+        message = f"a table that guidelines lay over is not well formed ({error!r}): see `gateway guideline test`"
+        raise StartError(message, 1) from None
 
 
 def _configured(options: argparse.Namespace) -> bool:

@@ -38,6 +38,11 @@ def lift() -> None:
     _LAYERS.clear()
 
 
+def layered() -> bool:
+    """Claim that anything was laid."""
+    return bool(_LAYERS)
+
+
 def texts(path: str) -> tuple[str, ...]:
     """Give what was laid over one file, in the order of the layers."""
     return tuple(files[path] for files in _LAYERS.values() if path in files)

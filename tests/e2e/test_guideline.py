@@ -90,3 +90,9 @@ def test_a_rule_that_nobody_allowed_keeps_the_gateway_from_starting(region: Path
     ended = command("maps", "check", temporary=tmp_path, cwd=tmp_path)
     assert ended.returncode == 1
     assert f"changes {RULE}, which nobody allowed" in ended.stderr
+    broken = tmp_path / "guidelines" / "breathing" / "sections.toml"
+    broken.write_text('[[sections]]\nkey = "breathing"\n')
+    (tmp_path / "guidelines" / "breathing" / "allowed.txt").write_text(f"{RULE}\n")
+    ended = command("serve", "--config", "region.toml", temporary=tmp_path, cwd=tmp_path)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert "a table that guidelines lay over is not well formed (KeyError('code'))" in ended.stderr

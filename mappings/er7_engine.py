@@ -42,7 +42,7 @@ class Er7Map:
 
     definition: Definition
     claims: tuple[Claim, ...]
-    key: tuple[tuple[Path, Select], ...]
+    key: tuple[Select | None, ...]  # none: the key of the patient
     rules: Rules
     needed: tuple[tuple[str, ...], ...]  # what FHIR asks of the target: of each the names that satisfy it
 
@@ -104,7 +104,10 @@ class Er7Compiler:
         """
         try:
             claims = tuple(claim_of(one, on_segment=True) for one in definition.when)
-            key = tuple((place, selector(place, on_segment=True)) for place in definition.key)
+            key = tuple(
+                None if _is_the_patient(definition, place) else selector(place, on_segment=True)
+                for place in definition.key
+            )
             rules = self._rules(definition.lines, definition.target, on_segment=True)
             asked = tuple(tuple(one.split("|")) for one in definition.requires)
             return Er7Map(definition, claims, key, rules, (*asked, *_required(definition.target)))
@@ -236,6 +239,11 @@ class Er7Compiler:
             return out if len(out) > 1 or (out and "url" not in out) else None
 
         return convert
+
+
+def _is_the_patient(definition: Definition, place: Path) -> bool:
+    """Claim that a part of a key says who the patient is, which is said once for a message."""
+    return definition.target == "Patient" or (place.rooted and place.steps[0].name == "PID")
 
 
 def _lacking(needed: tuple[tuple[str, ...], ...], made: Json) -> bool:

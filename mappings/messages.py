@@ -169,6 +169,7 @@ class _Made:
         self._origin = origin
         self._script = script
         self._counts: dict[str, int] = {}
+        self._foreseen: dict[tuple[int, str], str] = {}  # segment and map → the name its resource will have
         self.resources: list[Json] = []
         self.keys: list[str] = []
         self.places: dict[str, Segment] = {}  # the segment each was made of
@@ -201,7 +202,9 @@ class _Made:
             if compiled.definition.target == "Encounter" and not compiled.definition.requires:
                 for segment in by_name.get(compiled.definition.source, ()):
                     if compiled.holds(reading, segment):
-                        reading.links["Encounter"] = f"Encounter/{self._identity(compiled, reading, segment, patient)}"
+                        identity = self._identity(compiled, reading, segment, patient)
+                        self._foreseen[id(segment), compiled.definition.name] = identity
+                        reading.links["Encounter"] = f"Encounter/{identity}"
                         return
 
     def _add(self, compiled: Er7Map, reading: Er7Reading, segment: Segment, patient: str) -> None:
@@ -217,7 +220,8 @@ class _Made:
             return
         if definition.profile and "meta" not in made:
             made["meta"] = {"profile": [_base() + definition.profile]}
-        identity = self._identity(compiled, reading, segment, patient)
+        foreseen = self._foreseen.get((id(segment), definition.name))
+        identity = foreseen or self._identity(compiled, reading, segment, patient)
         count = self._counts[identity] = self._counts.get(identity, 0) + 1
         made["id"] = identity if count == 1 else f"{identity}-{count}"
         key = f"{definition.target}/{made['id']}"
@@ -229,10 +233,9 @@ class _Made:
 
     def _identity(self, compiled: Er7Map, reading: Er7Reading, segment: Segment, patient: str) -> str:
         """Name a resource by what its sender calls it; where it has no name, by its content."""
-        person = compiled.definition.target == "Patient"
-        values, own = [self._origin.source, compiled.definition.name], person
-        for place, select in compiled.key:
-            if person or (place.rooted and place.steps[0].name == "PID"):
+        values, own = [self._origin.source, compiled.definition.name], compiled.definition.target == "Patient"
+        for select in compiled.key:
+            if select is None:
                 values.append(patient)
                 continue
             found = select(reading, segment)

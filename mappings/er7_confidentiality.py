@@ -29,6 +29,10 @@ def protect(
     every = any(one.name in _PROTECTED and _is_protected(one) for one in segments)
     if not orders and not every:
         return
+    said = [*([dict(_RESTRICTED)] if every else []), *(one for labels in orders.values() for one in labels)]
+    for reference, one in list(reading.supporting.items()):  # of which order it is, is not known: each protects it
+        if one["resourceType"] not in _OPEN:
+            reading.supporting[reference] = {**one, "meta": {**one.get("meta", {}), "security": said}}
     for resource in resources:
         if resource["resourceType"] in _OPEN:
             continue

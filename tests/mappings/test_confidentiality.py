@@ -46,6 +46,16 @@ def test_a_protected_order_protects_everything_made_of_it(code: str, label: str)
     assert any(loss.kind == "unknown-code" for loss in made.losses) == (code == "geheim")
 
 
+def test_a_product_of_a_protected_order_is_protected_with_it() -> None:
+    made = read(
+        "ORM^O01", "ORC|NW|P1" + "|" * 26 + "V\r", f"RXO|J05AF05^lamivudine^ATC|150||mg|TAB^tablet^L{'|' * 13}150|mg\r"
+    )
+    found = {one["resourceType"]: one for one in made.resources}
+    assert labels_of(found["MedicationRequest"]) == labels_of(found["Medication"]) == {"very-restricted"}
+    strength = found["Medication"]["ingredient"][0]["strength"]
+    assert (strength["numerator"]["code"], strength["denominator"]) == ("mg", {"value": 1})
+
+
 def test_the_usual_control_hides_nothing() -> None:
     assert all(not labels for _, labels in labelled(read("ORU^R01", order("U"), result(1))))
 

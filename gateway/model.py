@@ -168,9 +168,7 @@ class Item(msgspec.Struct, eq=False):
 
     def again(self) -> Item:
         """The same item for another request: what one request does with its parsed form another never sees."""
-        other: Item = self.__copy__()  # type: ignore[attr-defined]  # `copy` comes here by a longer way
-        other._resource = None
-        return other
+        return msgspec.structs.replace(self, _resource=None)
 
     @property
     def digest(self) -> str:

@@ -184,6 +184,8 @@ def refuse_silence(answers: Sequence[Answer], overrides: Mapping[str, Visibility
     Raises:
         Unavailable: `decision-unavailable` when nothing could be decided, `sources-unavailable` when every source failed.
     """
+    if any(told.state == "answered" for answer in answers for told in answer.told.values()):
+        return
     refuse_undecided(answers, overrides)
     told = _countable(answers, overrides)
     if told and all(one.state == "failed" and one.failure != "not-asked" for one in told):

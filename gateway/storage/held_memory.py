@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.model import Item
 from gateway.storage.inbox_rows import Touched
 from gateway.storage.index_store import Registered
@@ -37,11 +39,11 @@ class HeldMemory:
 
 
 def in_time(kept: Sequence[Kept], now: int) -> list[Item]:
-    """The items that may stay at this moment, for one request.
+    """The items that may stay at this moment, for one request; nobody parsed those that are kept.
 
     Units: `now` in microseconds.
     """
-    return [item.again() for expires, item in kept if not expires or expires > now]
+    return [replace(item) for expires, item in kept if not expires or expires > now]
 
 
 def _weight(kept: Sequence[Kept]) -> int:

@@ -22,9 +22,10 @@ def ordered(items: Sequence[Item], sort: Sequence[tuple[str, bool]], type_: str)
 
     Spec: FHIR R4 3.1.1.5.1 'Sorting'.
     """
-    found = sorted(items, key=lambda item: item.id)
     if not sort:
-        return sorted(found, key=lambda item: _moment(item.date), reverse=True)
+        newest = {text: -_moment(text) for text in {item.date for item in items}}
+        return sorted(items, key=lambda item: (newest[item.date], item.id))
+    found = sorted(items, key=lambda item: item.id)
     for name, descending in reversed(sort):
         key = _key(name, type_, descending=descending)
         with_value = [(key_, item) for item in found if (key_ := key(item)) is not None]

@@ -12,12 +12,12 @@ from typing import Final
 from urllib.parse import quote_plus, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from gateway.adapters import searchset, source_auth
-from gateway.adapters.address import is_protected, same_origin
+from gateway.adapters.address import same_origin
 from gateway.adapters.breaker import Breaker
-from gateway.adapters.dialects import Parameters, Query, dialect
+from gateway.adapters.dialects import Parameters, Query
 from gateway.adapters.http import HttpAnswer, HttpClient, HttpError, tls_context
+from gateway.adapters.kinds import spoken
 from gateway.adapters.source_auth import Asking, Signer
-from gateway.errors import StartError
 from gateway.model import Failure, Payload, SourceQuestion
 from gateway.ports import Clock
 from gateway.settings import SourceTable
@@ -68,13 +68,7 @@ class FhirSource:
         Raises:
             StartError: dialect, kind, URL, TLS files or authorization cannot work. Exit code 1.
         """
-        self._dialect = dialect(table.dialect)
-        if table.kind != self._dialect.format:
-            message = f"source '{table.id}': dialect '{table.dialect}' is for kind '{self._dialect.format}'"
-            raise StartError(message, 1)
-        if not is_protected(table.url):
-            message = f"source '{table.id}': url must be https (plain http only on this machine itself)"
-            raise StartError(message, 1)
+        self._dialect = spoken(table)
         # The same few questions come all day: what they make of the dialect is worked out once.
         self._asked = lru_cache(maxsize=256)(self._dialect.asking)
         self._table = table

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
+from gateway.adapters.address import is_protected
+from gateway.adapters.dialects import Dialect, dialect
 from gateway.errors import StartError
 from gateway.model import HELD_KINDS
 
@@ -36,3 +38,19 @@ def source_of(table: SourceTable, http: HttpClient, keys: Signer, base: str, clo
         raise StartError(message, 1)
     module, name = ASKED[table.kind]
     return cast("Source", getattr(import_module(module), name)(table, http, keys, base, clock))
+
+
+def spoken(table: SourceTable) -> Dialect:
+    """The dialect a source is asked in.
+
+    Raises:
+        StartError: there is no such dialect, it is for another kind, or the address is not protected. Exit code 1.
+    """
+    found = dialect(table.dialect)
+    if table.kind != found.format:
+        message = f"source '{table.id}': dialect '{table.dialect}' is for kind '{found.format}'"
+        raise StartError(message, 1)
+    if not is_protected(table.url):
+        message = f"source '{table.id}': url must be https (plain http only on this machine itself)"
+        raise StartError(message, 1)
+    return found

@@ -9,12 +9,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.adapters import searchset, source_auth, v3_answer, v3_query
-from gateway.adapters.address import is_protected
 from gateway.adapters.breaker import Breaker
-from gateway.adapters.dialects import Query, dialect
+from gateway.adapters.dialects import Query
 from gateway.adapters.http import HttpAnswer, HttpClient, HttpError, tls_context
+from gateway.adapters.kinds import spoken
 from gateway.adapters.source_auth import Asking, Signer
-from gateway.errors import StartError
 from gateway.model import Context, Failure, Payload, SourceQuestion
 from gateway.ports import Clock
 from gateway.settings import SourceTable
@@ -37,13 +36,7 @@ class V3Source:
         Raises:
             StartError: dialect, kind, URL, TLS files or authorization cannot work. Exit code 1.
         """
-        self._dialect = dialect(table.dialect)
-        if table.kind != self._dialect.format:
-            message = f"source '{table.id}': dialect '{table.dialect}' is for kind '{self._dialect.format}'"
-            raise StartError(message, 1)
-        if not is_protected(table.url):
-            message = f"source '{table.id}': url must be https (plain http only on this machine itself)"
-            raise StartError(message, 1)
+        self._dialect = spoken(table)
         self._table, self._http, self._clock = table, http, clock
         tls = tls_context(table.ca_file, table.client_certificate, table.client_key)
         self._asking = Asking(table, http, keys, base, clock, tls)

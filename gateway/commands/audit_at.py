@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,7 +18,7 @@ from gateway.audit.record import Record
 from gateway.audit.view import Viewer, viewer
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
-from gateway.errors import GatewayError, StartError
+from gateway.errors import StartError
 from gateway.logged import AuditQueries, AuditQuery
 from gateway.policy import ZONE, Policy, build
 from gateway.storage.audit_lookup import AuditLookup
@@ -43,9 +42,6 @@ class At:
     def recorder(self) -> Recorder:
         """The gateway as it names itself in events."""
         return Recorder(self.read.gateway.base, self.read.gateway.name, self.read.gateway.ura, self.policy)
-
-
-Run = Callable[[argparse.Namespace, At], Awaitable[int]]
 
 
 def bounds(parser: argparse.ArgumentParser, usual: str) -> None:
@@ -132,22 +128,6 @@ def patients_of(options: argparse.Namespace, at: At) -> tuple[str, ...]:
         raise StartError("this identifier system is not declared in [[identifier_systems]]", 1) from None
     options.patient_id = ids[0]
     return ids
-
-
-def runner(run: Run) -> Callable[[argparse.Namespace], int]:
-    """The synchronous command around an asynchronous one that gets the log opened."""
-
-    async def opened(options: argparse.Namespace) -> int:
-        async with opened_at(options) as at:
-            return await run(options, at)
-
-    def synchronous(options: argparse.Namespace) -> int:
-        try:
-            return asyncio.run(opened(options))
-        except GatewayError as error:
-            raise StartError(error.text(), 3 if error.row.status >= 500 else 1) from None
-
-    return synchronous
 
 
 @asynccontextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,9 @@ from gateway.audit.checkpoints import log_of, name_of
 from gateway.audit.record import Record, encode
 from gateway.audit.retention import Hold, Retention
 from gateway.clock import SystemClock
+from gateway.commands.opening import runner
 from gateway.crypto.ring import KeyRing
-from gateway.errors import GatewayError, StartError
+from gateway.errors import StartError
 from gateway.model import instant
 from gateway.policy import build
 from gateway.storage.acknowledgement import acknowledge as end_epoch
@@ -46,7 +48,7 @@ def hold_arguments(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("list", help="holds in force: id, organization, patient, since, until")
     for command, run in ((place, _place), (lift, _lift), (listing, _list)):
         command.add_argument("--config", type=Path, default=Path("region.toml"))
-        command.set_defaults(run=_runner(run))
+        command.set_defaults(run=runner(_retention, run))
 
 
 def acknowledge_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,23 +79,11 @@ def acknowledge(options: argparse.Namespace) -> int:
     return 0
 
 
-_Run = Callable[[argparse.Namespace, AuditRetention], Awaitable[int]]
-
-
-def _runner(run: _Run) -> Callable[[argparse.Namespace], int]:
-    async def opened(options: argparse.Namespace) -> int:
-        read = settings.load(options.config, options.environment)
-        async with beside(database_url(read, options.config.parent)) as (database, log):
-            audit = AuditStore(database, SystemClock(), log)
-            return await run(options, AuditRetention(AuditTrees(database), audit, Retention(read)))
-
-    def synchronous(options: argparse.Namespace) -> int:
-        try:
-            return asyncio.run(opened(options))
-        except GatewayError as error:
-            raise StartError(error.text(), 1) from None
-
-    return synchronous
+@asynccontextmanager
+async def _retention(options: argparse.Namespace) -> AsyncIterator[AuditRetention]:
+    read = settings.load(options.config, options.environment)
+    async with beside(database_url(read, options.config.parent)) as (database, log):
+        yield AuditRetention(AuditTrees(database), AuditStore(database, SystemClock(), log), Retention(read))
 
 
 async def _place(options: argparse.Namespace, retention: AuditRetention) -> int:

@@ -16,7 +16,8 @@ from gateway.audit.reading import Line, lines
 from gateway.audit.record import BEGUN
 from gateway.audit.rendering import events
 from gateway.audit.view import Viewer, fate
-from gateway.commands.audit_at import At, bounds, patients_of, query_of, runner, viewer_of, within
+from gateway.commands.audit_at import At, bounds, opened_at, patients_of, query_of, viewer_of, within
+from gateway.commands.opening import runner
 from gateway.errors import StartError
 from gateway.logged import AuditQuery
 from gateway.model import Json, instant
@@ -33,7 +34,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agent", default="", help="a person, or the id of a client")
     parser.add_argument("--limit", type=int, default=500, help="at most this many records, newest first (default 500)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: AuditEvents, one a line")
-    parser.set_defaults(run=runner(_list))
+    parser.set_defaults(run=runner(opened_at, _list))
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient-file", metavar="FILE", required=True, help="holds the BSN; '-' reads it from stdin")
     parser.add_argument("--format", choices=("json", "html"), default="json")
     parser.add_argument("--without-locations", action="store_true", help="name no organization: for who lives hidden")
-    parser.set_defaults(run=runner(_report))
+    parser.set_defaults(run=runner(opened_at, _report))
 
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,7 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, help="is made, with FILE.manifest.jws beside it; default: stdout, manifest on stderr"
     )
-    parser.set_defaults(run=runner(_export))
+    parser.set_defaults(run=runner(opened_at, _export))
 
 
 def _whose(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from gateway.audit.sampling import DRAWN, DUE, OUTCOMES, REVIEWED, draw, newest
 from gateway.audit.view import Viewer
-from gateway.commands.audit_at import At, bounds, opened_at, query_of, runner, viewer_of
+from gateway.commands.audit_at import At, bounds, opened_at, query_of, viewer_of
 from gateway.commands.audit_reports import as_text
+from gateway.commands.opening import runner
 from gateway.errors import StartError
 
 
@@ -20,7 +21,7 @@ def sample_arguments(parser: argparse.ArgumentParser) -> None:
     bounds(parser, "default: the last 31 days")
     parser.add_argument("--organization", default="", metavar="URA", help="whose accesses; default: gateway.ura")
     parser.add_argument("--size", type=int, default=20, help="how many accesses, drawn by chance (default 20)")
-    parser.set_defaults(run=runner(_sample))
+    parser.set_defaults(run=runner(opened_at, _sample))
 
 
 def review_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def review_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--findings", type=int, default=0, help="how many accesses need an answer")
     parser.add_argument("--config", type=Path, default=Path("region.toml"))
     parser.add_argument("--organization", default="", metavar="URA", help="whose accesses; default: gateway.ura")
-    parser.set_defaults(run=runner(_review))
+    parser.set_defaults(run=runner(opened_at, _review))
 
 
 async def last_review(at: At, organization: str) -> datetime | None:

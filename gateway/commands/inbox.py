@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,6 +13,7 @@ from pathlib import Path
 from gateway import settings
 from gateway.app import database_url
 from gateway.clock import SystemClock
+from gateway.commands.opening import runner
 from gateway.commands.side_by_side import side_by_side
 from gateway.crypto.ring import KeyRing
 from gateway.errors import GatewayError, StartError
@@ -81,7 +81,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         (erase, _erase),
     ):
         command.add_argument("--config", type=Path, default=Path("region.toml"))
-        command.set_defaults(run=_runner(run))
+        command.set_defaults(run=runner(_inbox, run))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +93,6 @@ class _At:
     erasures: Erasures
     keys: KeyRing
     directory: Path
-
-
-_Run = Callable[[argparse.Namespace, _At], Awaitable[int]]
-
-
-def _runner(run: _Run) -> Callable[[argparse.Namespace], int]:
-    async def opened(options: argparse.Namespace) -> int:
-        async with _inbox(options) as at:
-            return await run(options, at)
-
-    def synchronous(options: argparse.Namespace) -> int:
-        try:
-            return asyncio.run(opened(options))
-        except GatewayError as error:
-            raise StartError(error.text(), 3 if error.row.status >= 500 else 1) from None
-
-    return synchronous
 
 
 @asynccontextmanager

@@ -23,8 +23,8 @@ from profiles.validation import accepts, validate
 
 log: Final = logging.getLogger("gateway.arrival")
 
-_DOCUMENTS: Final = frozenset({"cda", "hl7v3"})
-_LARGE_BYTES: Final = 131_072  # of other formats; R4 is hardly translated at all
+# From how many bytes a translation is not done in the event loop; R4 is hardly translated at all.
+_HEAVY_BYTES: Final = {"cda": 0, "hl7v3": 0, "hl7v2": 32_768, "fhir-stu3": 131_072, "csv": 131_072, "json": 131_072}
 _LEAST_SECONDS: Final = 0.25  # what came at the last moment is still read
 FETCHED_AT: Final = f"{CANONICAL}/StructureDefinition/fetched-at"
 _RELATIVE: Final = re.compile(r"([A-Z][A-Za-z]{2,40})/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
@@ -94,8 +94,7 @@ async def translated(body: bytes, format_: str, origin: Origin, map_: str, secon
         NotMappable: the bytes cannot be read as the format.
         TimeoutError: it took longer than `seconds`.
     """
-    is_heavy = format_ in _DOCUMENTS or (format_ != "fhir-r4" and len(body) > _LARGE_BYTES)
-    if ports.translators is None or not is_heavy:
+    if ports.translators is None or len(body) < _HEAVY_BYTES.get(format_, len(body) + 1):
         return translate(body, format_, origin, map_)
     return await ports.translators.translate(body, format_, origin, map_, seconds)
 

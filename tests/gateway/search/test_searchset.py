@@ -174,7 +174,16 @@ def test_what_several_types_do_not_share_is_refused_before_anybody_is_asked() ->
         ("&_type=AuditEvent", "invalid-parameter"),
     ):
         assert world.get(f"?patient={world.patient}{more}").code == code, more
-    assert world.get("?_type=Condition").code == "patient-required"
+    other = world.patient_id(OTHER_BSN)
+    for query, code in (
+        ("?_type=Condition", "patient-required"),
+        ("", "patient-required"),
+        (f"?patient={world.patient}&patient={other}", "patient-conflict"),
+        (f"?patient={world.patient},{other}&_type=Condition", "patient-conflict"),
+        (f"?patient.identifier={BSN_SYSTEM}|{BSN}&_type=Condition", "bsn-in-url"),
+        (f"?patient={world.patient}&_type=Condition&_cursor=x", "invalid-parameter"),
+    ):
+        assert world.get(query).code == code, query
     narrow = scoped("system/Condition.rs")
     assert world.get(f"?patient={world.patient}&_type=Condition,Observation", narrow).status == 403
     assert world.asked() == []

@@ -35,7 +35,7 @@ async def retrieve(
     Raises:
         GatewayError: everything the outside may see, see `gateway.errors`.
     """
-    async with recorded(incoming, ports, interaction, "E" if interaction.startswith("search") else "R", type_) as record:
+    async with recorded(incoming, ports, interaction, "E" if "search" in interaction else "R", type_) as record:
         record.caller = caller = await authenticate(incoming, ports)
         question = read(incoming, ports)
         record.query, record.patient = question.names, question.patient  # a refusal is about a patient too

@@ -50,7 +50,7 @@ class GatewayTable(Table, frozen=True):
     listen: str = "127.0.0.1:8080"
     metrics_listen: str = ""  # "host:port"; empty = no metrics port
     keys: str = "keys"  # directory of the key ring, outside the database
-    guidelines: str = "guidelines"  # directory with a folder of maps per guideline; need not exist
+    guidelines: str = "guidelines"  # directory with a folder per guideline; need not exist
     language: str = "nl"
     deadline: Duration = Duration(seconds=4)  # for all sources of one request together
     share_answers: Duration = Duration(

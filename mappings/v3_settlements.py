@@ -194,8 +194,30 @@ def agreement(reading: Reading, source: Json, made: Json) -> None:
         _doses(reading, source, made, name)
     if made["resourceType"] == "MedicationRequest" and made["status"] == "unknown" and concepts:
         made["status"] = _state(reading, made)
-    for empty in [key for key in ("extension", "modifierExtension", name) if not made.get(key)]:
+    _reasons(made)
+    for empty in [key for key in ("extension", "modifierExtension", "reasonCode", name) if not made.get(key)]:
         made.pop(empty, None)
+
+
+def _reasons(made: Json) -> None:
+    """Refer to the problem a medicine is prescribed for; the reason of the agreement itself stays a code.
+
+    Spec: mp-MedicationAgreement, reasonCode 0..1 and reasonReference.
+    """
+    problems = [one for one in made.pop("contained", ()) if "code" in one]
+    if not problems:
+        return
+    made["contained"] = [{**one, "id": f"reason{number}"} for number, one in enumerate(problems, 1)]
+    made["reasonCode"] = [one for one in made.get("reasonCode", ()) if all(one != other["code"] for other in problems)]
+    made["reasonReference"] = [
+        {"reference": f"#{one['id']}", **({"display": words} if (words := _told(one["code"])) else {})}
+        for one in made["contained"]
+    ]
+
+
+def _told(concept: Json) -> str:
+    named = (one["display"] for one in concept.get("coding", []) if "display" in one)
+    return str(concept.get("text") or next(named, ""))
 
 
 def _state(reading: Reading, made: Json) -> str:

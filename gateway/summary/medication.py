@@ -77,5 +77,6 @@ def in_use(resource: Json, words: Words) -> str:
     found = extension(resource, _PERIOD_OF_USE)
     told = (found or {}).get("valuePeriod") or resource.get("effectivePeriod") or {}
     condition = str((extension(told, _CONDITION) or {}).get("valueString") or "")
-    reason = concept(resource.get("reasonCode"))
+    problems = [str(one["display"]) for one in resource.get("reasonReference") or () if one.get("display")]
+    reason = ", ".join(filter(None, [concept(resource.get("reasonCode")), *problems]))
     return "; ".join(filter(None, (period(told), condition, words.say("reason", text=reason) if reason else "")))

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from lxml import etree
 
+from gateway.summary.medication import in_use
+from gateway.summary.texts import words_of
 from mappings.downgrade import downgrade
 from mappings.formats import fhir_xml
 from mappings.model import NotMappable, Origin
@@ -167,6 +169,25 @@ def test_an_agreement_on_a_condition_is_not_as_needed_and_a_reason_to_take_it_is
     inner = within(f"<substanceAdministration>{DOSE}{when.format(coded)}</substanceAdministration>")
     (request,) = of(read(batch(message(medicine("33633005", "a", inner))), "hl7v3"), "MedicationRequest")
     assert request["dosageInstruction"][0]["asNeededCodeableConcept"]["coding"][0]["code"] == "1137"
+
+
+def test_why_a_medicine_is_prescribed_is_a_problem_inside_the_agreement_and_no_second_reason() -> None:
+    def reason(template: str, code: str, system: str) -> str:
+        value = f'<value xsi:type="CE" code="{code}" codeSystem="{system}" displayName="{code} in woorden"/>'
+        return within(
+            f'<observation><templateId root="{MP9}.{template}"/><code code="1"/>{value}</observation>', "RSON"
+        )
+
+    inside = reason("9438", "58848006", SCT) + reason("9160", "R95", ICPC) + reason("9160", "K74", ICPC)
+    result = read(batch(message(medicine("16076005", "a", inside))), "hl7v3")
+    (request,) = of(result, "MedicationRequest")
+    assert [one["coding"][0]["code"] for one in request["reasonCode"]] == ["58848006"]
+    assert [one["code"]["coding"][0]["code"] for one in request["contained"]] == ["R95", "K74"]
+    told = [(one["reference"].removeprefix("#"), one["display"]) for one in request["reasonReference"]]
+    assert told == [("reason1", "R95 in woorden"), ("reason2", "K74 in woorden")]
+    assert [one["id"] for one in request["contained"]] == ["reason1", "reason2"]
+    assert not of(result, "Condition")
+    assert in_use(request, words_of("nl")) == "reden: 58848006 in woorden, R95 in woorden, K74 in woorden"
 
 
 @pytest.mark.parametrize(("times", "repeats"), [("6", 5), ("1", 0), ("0", None), ("1.5", None)])

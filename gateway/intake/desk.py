@@ -10,7 +10,7 @@ from gateway.audit.record import Asked, Record, encode
 from gateway.errors import Invalid
 from gateway.intake.files import format_of
 from gateway.intake.letters import NO_PATIENT, Posting, entries_of, letters_of
-from gateway.intake.messages import Taken, keep
+from gateway.intake.messages import Taken, join, keep
 from gateway.model import instant
 from gateway.ports import Ports
 from gateway.pushed import Desk, Letter, Message, Slip
@@ -61,6 +61,9 @@ async def release(receipt: str, ports: Ports) -> Message:
     await note("release", "U", ports, kept.message, reasons=(kept.message.reason,))
     if not await _desk(ports).release(receipt, entries_of(kept.items, kept.message)):
         raise Invalid("conflict", why="the message was released or erased in the meantime")
+    source = ports.policy.sources.get(kept.message.source)
+    if source is not None:
+        await join(replace(kept, message=replace(kept.message, state="accepted")), source, "inbox", ports)
     return kept.message
 
 

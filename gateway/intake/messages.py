@@ -47,9 +47,18 @@ async def take(posting: Posting, peer: str, ports: Ports) -> list[Taken]:
     letters, snapshot = await letters_of(posting, ports)
     taken = await keep(letters, snapshot, peer, ports)
     for letter in letters:
-        async for joined, receipt in joining(letter, posting.source, ports):
-            await keep([joined], None, peer, ports, instead=receipt)
+        await join(letter, posting.source, peer, ports)
     return taken
+
+
+async def join(letter: Letter, source: SourceTable, peer: str, ports: Ports) -> None:
+    """Bring to its patient what came under the numbers that an accepted message says are gone.
+
+    Raises:
+        Unavailable: not all of it was; the same message sent again does the rest.
+    """
+    async for joined, receipt in joining(letter, source, ports):
+        await keep([joined], None, peer, ports, instead=receipt)
 
 
 async def keep(

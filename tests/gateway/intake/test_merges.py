@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.intake.letters import NO_PATIENT
+from gateway.intake.desk import release
+from gateway.intake.letters import NO_CONTACT, NO_PATIENT
 from gateway.intake.merges import MERGED
 from tests.gateway.charts import BSN, OTHER_BSN
 from tests.gateway.intake.desk import DeskWorld
@@ -110,3 +111,14 @@ def test_what_stood_under_a_number_this_region_knows_moves_with_it(world: DeskWo
     assert world.codes("Observation") == ["8867-4"]
     assert states(world)["R2"] == ("accepted", MERGED)
     assert run(world.desk.items(world.keys.patient_id(NUMBER_SYSTEM, "L2"), "ambulance")) == []
+
+
+def test_a_merge_a_human_released_joins_as_well(world: DeskWorld) -> None:
+    sent(world, measured("R2", number("P2")))
+    sent(world, merged("M1", number("P2"), national(), number("P1")))
+    assert states(world)["M1"] == ("quarantined", NO_CONTACT)
+    assert states(world)["R2"] == ("quarantined", NO_PATIENT)
+    (waiting,) = [slip.receipt for slip in world.slips() if slip.key == "M1"]
+    run(release(waiting, world.ports))
+    assert states(world)["R2"] == ("accepted", MERGED)
+    assert world.codes("Observation") == ["8867-4"]

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from gateway.app import database_url
 from gateway.clock import SystemClock
 from gateway.crypto.ring import KeyRing
 from gateway.model import Item, instant
-from gateway.pushed import Message
+from gateway.pushed import Letter, Message
 from gateway.storage import open_stores
 from gateway.storage.beside import beside
 from profiles import exact
@@ -30,6 +31,8 @@ from profiles.identifiers import BSN_SYSTEM
 
 FEED: Final = "90000901"
 ITEMS: Final = 20
+LETTERS: Final = 100  # of others, kept in one commit
+PADDING: Final = 300  # bytes of an item of others: a million of them fit on a small disk
 _SCT, _LOINC = "http://snomed.info/sct|", "http://loinc.org|"
 # The queries of the BgZ (MSZ 2.0) in the words of R4; the patient stands before each.
 BGZ: Final = (
@@ -146,18 +149,14 @@ async def _fill(region: Region, name: str, count: int) -> None:
     keys = KeyRing.open(region.directory / read.gateway.keys, frozenset())
     async with beside(database_url(read, region.directory)) as (database, log):
         inbox = open_stores(database, keys.seal, keys.unseal, SystemClock(), log).inbox
-        waiting: list[Any] = []
-        for message, items in _others(name, count):
-            waiting.append(inbox.accept(message, items, ()))
-            if len(waiting) == 200:
-                await asyncio.gather(*waiting)
-                waiting.clear()
-        await asyncio.gather(*waiting)
+        letters = _others(name, count)
+        while some := list(islice(letters, LETTERS)):
+            await inbox.deliver(some)
 
 
-def _others(name: str, count: int) -> Iterator[tuple[Message, list[Item]]]:
+def _others(name: str, count: int) -> Iterator[Letter]:
     now = datetime.now(UTC)
-    padding = "x" * 1500
+    padding = "x" * PADDING
     for number in range(count // ITEMS):
         patient = f"p1-{name}{number}"
         items = []
@@ -179,7 +178,7 @@ def _others(name: str, count: int) -> Iterator[tuple[Message, list[Item]]]:
                 )
             )
         digest = hashlib.sha256(patient.encode()).hexdigest()
-        yield Message("ambulance", FEED, patient, digest, b"{}", now, "accepted"), items
+        yield Letter(Message("ambulance", FEED, patient, digest, b"{}", now, "accepted"), tuple(items))
 
 
 def _pulled(directory: Path, size: Size) -> dict[str, list[dict[str, Any]]]:

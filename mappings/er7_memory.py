@@ -10,11 +10,12 @@ from mappings.er7_reading import Er7Reading, is_read
 from mappings.formats.er7_tree import NULL, Node, Segment
 from mappings.model import Json
 
-_MOST: Final = 512  # values of one line of a map; then the oldest gives way
+_MOST: Final = 512  # values of one line of a map; then it is forgotten and learned anew
 _LONGEST: Final = 160  # what is longer is a text somebody wrote, not a code or a name of a list
 # What stands in lists of an organization. Nothing of a patient: no names, addresses, numbers, dates or results.
 _LISTED: Final = frozenset({"XCN", "PL"})
 _TRANSFORMS: Final = frozenset({"er7-concept", "er7-coded", "er7-location"})
+_UNREAD: Final[Any] = object()
 _COMPOUND: Final = (dict, list)
 Rule = Callable[[Er7Reading, Any, Json], None]
 Known = tuple[
@@ -64,11 +65,12 @@ def remembered(rule: Rule, target: str, field: int, *, many: bool) -> Rule:
             rule(reading, source, out)
             return
         key = (raw, reading.scope, reading.origin.custodian)
-        if key not in known:
-            if len(known) >= _MOST:
-                del known[next(iter(known))]
-            known[key] = _learned(rule, reading, source, target, field)
-        found = known[key]
+        found = known.get(key, _UNREAD)
+        if found is _UNREAD:
+            found = _learned(rule, reading, source, target, field)
+            if len(known) >= _MOST:  # by one step: another thread may look at the same time
+                known.clear()
+            known[key] = found
         if found is None:
             rule(reading, source, out)
         elif many or target not in out:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from consent.categories import category_of, labels_of
-from gateway.membership import owners, supports
+from gateway.membership import SUPPORTING, owners, supports
 from gateway.model import CANONICAL, Arrival, Failure, Incident, Item, Json, Patient, Payload, Place
 from gateway.ports import Keys, Ports
 from mappings.attribution import losses_of
@@ -249,7 +249,10 @@ class _Stamp:
     def _id(self, native: str) -> str:
         known = self.ids.get(native)
         if known is None:
-            known = self.ids[native] = self.keys.item_id(self.place.custodian.organization, native)
+            # What only supports others, such as an author, is kept once for each patient it stands with: it goes with them.
+            shared = self.place.held and native.partition("/")[0] in SUPPORTING
+            named = f"{self.patient.id}|{native}" if shared else native
+            known = self.ids[native] = self.keys.item_id(self.place.custodian.organization, named)
         return known
 
     def _reference(self, text: str) -> str | None:

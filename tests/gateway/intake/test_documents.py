@@ -89,6 +89,23 @@ def test_a_document_is_kept_shown_and_known_the_second_time(world: DeskWorld) ->
     assert item["meta"]["tag"][-1]["code"] == AMBULANCE, "D1: the token says whose it is, not the document"
 
 
+def test_the_author_two_patients_share_stands_with_each_of_them(world: DeskWorld) -> None:
+    author = (
+        b'<author><time value="20260302101500+0100"/><assignedAuthor><id root="2.16.840.1.113883.2.4.6.1" extension="01234567"/>'
+        b"<assignedPerson><name><given>Bo</given><family>Bakker</family></name></assignedPerson></assignedAuthor></author><value xsi"
+    )
+    for bsn, document, hour in ((BSN, "D1", "11"), (OTHER_BSN, "D2", "12")):
+        body = transfer(entry(), document=document, trip=document, bsn=bsn, written=f"20260302{hour}0000+0100")
+        body = body.replace(b"<value xsi", author).replace(b"101500", hour.encode() + b"1500")
+        reply = posted(world, body)
+        assert (reply.status, told(reply)) == (201, ["accepted"])
+    found = world.search("Observation", more="&_include=Observation:performer").json["entry"]
+    assert [one["resource"]["resourceType"] for one in found if one["search"]["mode"] != "outcome"] == [
+        "Observation",
+        "Practitioner",
+    ], "another patient of the same author takes nothing away"
+
+
 def test_the_answer_names_a_receipt_also_of_what_cannot_be_read(world: DeskWorld) -> None:
     reply = posted(world, b"<ClinicalDocument xmlns='urn:hl7-org:v3'/>")
     assert (reply.status, told(reply)) == (422, ["dead"])

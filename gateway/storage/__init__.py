@@ -1,6 +1,7 @@
 """The only SQL of the gateway: one database, one schema, one store a subject.
 
  - `database`: reads in the event loop, writes through a writer; `writer`: group commit in one thread;
+ - `asking`: one statement about many keys;
  - `engines`: which engine a URL names: `sqlite`, or `postgresql` with `postgresql_connection`, `readers` and `lease`;
  - `migrate` and `migrations/`: the schema, and what a version of it needs;
  - `backup`, `archive` and `replay`: what survives the loss of the database;
@@ -13,7 +14,7 @@
  - `miss_store`, `usage_store`: what callers did at all processes together;
  - `job_store`: which process does a background job;
  - `index_store`, `consent_store`, `case_store`, `inbox_store`: what is kept about patients, sealed (`sealing`);
- - `inbox_desk` with `inbox_rows` and `settlement`: what was pushed, until its time is over; `erasures`, `scrubbing`: after that;
+ - `inbox_desk` with `inbox_keeping`, `inbox_rows` and `settlement`: what was pushed, until its time is over; `erasures`, `scrubbing`: after that;
  - `beside`: for commands, while a gateway serves.
 
 A store awaits `database.row`, `database.rows` and `database.write`, and speaks SQL that SQLite and PostgreSQL

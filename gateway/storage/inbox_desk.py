@@ -9,10 +9,10 @@ from typing import Any, Final
 from gateway.model import IndexEntry, Item
 from gateway.ports import Clock
 from gateway.pushed import CaseEnd, Delivery, Letter, Message, Slip, Snapshot
-from gateway.storage import inbox_cases, inbox_rows
+from gateway.storage import inbox_cases, inbox_keeping, inbox_rows
 from gateway.storage.database import Database
 from gateway.storage.held_memory import HeldMemory, Kept, in_time
-from gateway.storage.inbox_rows import Prepared
+from gateway.storage.inbox_keeping import Prepared
 from gateway.storage.inbox_store import InboxStore
 from gateway.storage.index_store import Registered
 from gateway.storage.instants import from_micros, to_micros
@@ -97,7 +97,7 @@ class InboxDesk(InboxStore):
 
         def keep(cursor: Cursor) -> list[str]:
             counted = inbox_rows.take_out(cursor, instead, touched) if instead else True
-            outcomes = [inbox_rows.keep(cursor, one, touched) for one in prepared]
+            outcomes = inbox_keeping.keep(cursor, prepared, touched)
             for letter in () if counted else letters:
                 inbox_rows.retire(cursor, letter.message.receipt, touched)
             # A replayed file says nothing new: what came after it stays.
@@ -257,8 +257,7 @@ class InboxDesk(InboxStore):
 def _conclude(cursor: Cursor, touched: inbox_rows.Touched, now: int) -> None:
     for item in sorted(touched.items):
         settle(cursor, item)
-    for entry in sorted(touched.entries):
-        reckon(cursor, entry, now)
+    reckon(cursor, sorted(touched.entries), now)
     touched.everywhere(cursor)
 
 

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from gateway.model import IndexEntry, Item, instant
-from gateway.pushed import Delivery, Message, Snapshot
+from gateway.model import IndexEntry
+from gateway.pushed import Snapshot
 from gateway.storage import index_store
 from gateway.storage.instants import to_micros
-from gateway.storage.settlement import follow
 from gateway.storage.writer import Cursor
 
-_HEARD: Final = (
-    "INSERT INTO feed (source, heard) VALUES (?, ?) "
-    "ON CONFLICT (source) DO UPDATE SET heard = excluded.heard WHERE excluded.heard > feed.heard"
-)
-_KNOWN: Final = "SELECT digest FROM message WHERE source = ? AND key = ?"
-_NEXT_NUMBER: Final = "SELECT COALESCE(MAX(number), 0) + 1 FROM message"
-_MESSAGE: Final = (
-    "INSERT INTO message (number, source, custodian, key, digest, received, state, reason, raw) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_DELIVERY: Final = (
-    "INSERT INTO delivery (message, receipt, source, batch, coverage, patient, contact, thread, format, map, basis, "
-    "addressees, moment, expires, ended, cancels, counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_LAST_VERSION: Final = "SELECT COALESCE(MAX(version), 0) FROM held_item WHERE id = ?"
-_HOLD: Final = (
-    "INSERT INTO held_item (id, version, message, patient, custodian, source, content_date, shown, sealed) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)"
-)
 _ENTRY: Final = "INSERT INTO delivery_entry (message, entry) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _LIVE: Final = (
     "SELECT delivery.message FROM delivery JOIN message ON message.number = delivery.message "
@@ -48,17 +28,9 @@ _OLDER_PARTS: Final = (
     "WHERE delivery.source = ? AND delivery.counts = 1 AND message.state = 'accepted' AND delivery.batch <> ? "
     "AND delivery.moment <= ?"
 )
-_NEWER_VERSION: Final = "SELECT 1 FROM delivery WHERE source = ? AND thread = ? AND moment > ? AND cancels = 0"
-_CANCELLED: Final = (
-    f"SELECT 1 FROM delivery WHERE source = ? AND contact = ? {_OF_PATIENT} AND cancels = 1 AND moment >= ?"  # noqa: S608 - fixed words
-)
 _NEWER_FILE: Final = (
     "SELECT 1 FROM delivery JOIN message ON message.number = delivery.message WHERE delivery.source = ? "
     "AND delivery.coverage = 'full' AND delivery.batch <> ? AND delivery.moment > ? AND message.state <> 'dead'"
-)
-_ENDED: Final = (
-    f"SELECT moment, expires FROM delivery WHERE source = ? AND contact = ? {_OF_PATIENT} AND ended = 1 "  # noqa: S608 - fixed words
-    "ORDER BY moment DESC LIMIT 1"
 )
 _EXPIRE: Final = f"UPDATE delivery SET expires = ? WHERE source = ? AND contact = ? {_OF_PATIENT} AND expires > 0"  # noqa: S608 - fixed words
 _CONTACT_ENTRIES: Final = (
@@ -120,60 +92,9 @@ class Touched:
 
     def everywhere(self, cursor: Cursor) -> None:
         """Find the places of all of it that is still kept, the last step of a change."""
-        for entry in self.entries:
-            self.registered |= index_store.patient_of(cursor, entry)
+        self.registered.update(index_store.patients_of(cursor, self.entries).values())
         for item in self.items | self.settled:
             self.places.update(cursor.execute(_PLACES, (item,)).fetchall())
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A letter whose content is sealed."""
-
-    message: Message
-    raw: bytes
-    items: list[tuple[Item, bytes]]
-    entries: Sequence[IndexEntry]
-
-
-def keep(cursor: Cursor, letter: Prepared, touched: Touched) -> str:
-    """Keep one letter; give "new", "again" or "changed"."""
-    message = letter.message
-    # A file that lay there while nobody looked is as old as it is: its feed did not speak just now (rule E7).
-    heard = min(message.received, message.delivery.heard or message.received)
-    cursor.execute(_HEARD, (message.source, to_micros(heard)))
-    digests = {row[0] for row in cursor.execute(_KNOWN, (message.source, message.key)).fetchall()}
-    if message.digest in digests:
-        return "again"
-    number = int(cursor.execute(_NEXT_NUMBER).fetchone()[0])
-    row = (number, message.source, message.custodian, message.key, message.digest)
-    cursor.execute(_MESSAGE, (*row, to_micros(message.received), message.state, message.reason, letter.raw))
-    delivery = _delivery(cursor, number, message)
-    cursor.execute(_DELIVERY, delivery)
-    held: list[tuple[Any, ...]] = []
-    last: dict[str, int] = {}
-    for item, sealed in letter.items:
-        known = last[item.id] if item.id in last else cursor.execute(_LAST_VERSION, (item.id,)).fetchone()[0]
-        version = last[item.id] = known + 1
-        dated = _content_date(message.delivery, item)
-        held.append((item.id, version, number, item.patient, item.custodian, item.source, dated, sealed))
-    if held:
-        cursor.executemany(_HOLD, held)
-    if delivery[-1] and message.state == "accepted":
-        _follow(cursor, held, _moment(message), touched)
-    if message.state == "accepted":
-        _register(cursor, number, letter.entries, touched)
-        touched.entries.update(entry.id for entry in letter.entries)
-        _supersede(cursor, number, touched)
-    return "changed" if digests else "new"
-
-
-def _follow(cursor: Cursor, held: Sequence[tuple[Any, ...]], moment: int, touched: Touched) -> None:
-    """Weigh the versions of an accepted message against those that are shown."""
-    for item, version, _, patient, custodian, source, dated, _ in held:
-        left = follow(cursor, item, version, dated, custodian, moment)
-        (touched.items if left is None else touched.followed).add(item)
-        touched.places.update(left or (), ((patient, source),))
 
 
 def replace_older(cursor: Cursor, snapshot: Snapshot, touched: Touched) -> None:
@@ -219,7 +140,7 @@ def accept(cursor: Cursor, receipt: str, touched: Touched) -> bool:
     if found is None or found[1] != "quarantined":
         return False
     cursor.execute(_ACCEPT, (found[0],))
-    _supersede(cursor, found[0], touched)
+    supersede(cursor, found[0], touched)
     touched.by(cursor, found[0])
     return True
 
@@ -227,8 +148,15 @@ def accept(cursor: Cursor, receipt: str, touched: Touched) -> bool:
 def register(cursor: Cursor, receipt: str, entries: Sequence[IndexEntry], touched: Touched) -> None:
     """Keep the registrations of a message."""
     number = cursor.execute(_FIND, (receipt,)).fetchone()[0]
-    _register(cursor, number, entries, touched)
-    touched.entries.update(entry.id for entry in entries)
+    register_all(cursor, [(number, entry) for entry in entries], touched)
+
+
+def register_all(cursor: Cursor, brought: Sequence[tuple[int, IndexEntry]], touched: Touched) -> None:
+    """Keep the registrations that messages brought."""
+    if brought:
+        touched.registered |= index_store.register(cursor, [entry for _, entry in brought])
+        touched.entries.update(entry.id for _, entry in brought)
+        cursor.executemany(_ENTRY, [(number, entry.id) for number, entry in brought])
 
 
 def erase(cursor: Cursor, receipt: str, touched: Touched) -> int:
@@ -252,31 +180,7 @@ def erase(cursor: Cursor, receipt: str, touched: Touched) -> int:
     return 1
 
 
-def _delivery(cursor: Cursor, number: int, message: Message) -> tuple[Any, ...]:
-    delivery, moment = message.delivery, _moment(message)
-    expires = to_micros(delivery.expires) if delivery.expires else 0
-    if delivery.contact:  # what comes after the end of its contact does not open it again
-        known = cursor.execute(_ENDED, (message.source, *_contact(delivery.contact, delivery.patient))).fetchone()
-        if known and (not delivery.ended or known[0] > moment):
-            expires = known[1]
-    row = (delivery.batch, delivery.coverage, delivery.patient, delivery.contact, delivery.thread, delivery.format)
-    rest = (delivery.map, delivery.basis, " ".join(sorted(delivery.addressees)), moment, expires)
-    facts = (int(delivery.ended), int(delivery.cancels), int(not _is_outdated(cursor, message)))
-    return (number, message.receipt, message.source, *row, *rest, *facts)
-
-
-def _is_outdated(cursor: Cursor, message: Message) -> bool:
-    """Claim that something newer already said that this no longer counts."""
-    delivery, moment = message.delivery, _moment(message)
-    if delivery.cancels:
-        return True
-    if delivery.thread and cursor.execute(_NEWER_VERSION, (message.source, delivery.thread, moment)).fetchone():
-        return True
-    asked = (message.source, *_contact(delivery.contact, delivery.patient), moment)
-    return bool(delivery.contact) and cursor.execute(_CANCELLED, asked).fetchone() is not None
-
-
-def _supersede(cursor: Cursor, number: int, touched: Touched) -> None:
+def supersede(cursor: Cursor, number: int, touched: Touched) -> None:
     """End what an accepted message replaces or cancels, and let its contact expire as it says."""
     source, contact, patient, thread, moment, expires, ended, cancels = cursor.execute(_STANDING, (number,)).fetchone()
     asked = (source, *_contact(contact, patient))
@@ -301,19 +205,3 @@ def _end(cursor: Cursor, message: int, touched: Touched) -> None:
     if cursor.execute(_COUNTS, (message,)).fetchone()[0]:
         cursor.execute(_COUNTS_NOT, (message,))
         touched.by(cursor, message)
-
-
-def _register(cursor: Cursor, number: int, entries: Sequence[IndexEntry], touched: Touched) -> None:
-    for entry in entries:
-        touched.registered |= index_store.register(cursor, entry)
-    if entries:
-        cursor.executemany(_ENTRY, [(number, entry.id) for entry in entries])
-
-
-def _moment(message: Message) -> int:
-    return to_micros(message.delivery.dated or message.received)
-
-
-def _content_date(delivery: Delivery, item: Item) -> str:
-    """The date of the whole document where it has one: an item may change while the dates in it do not."""
-    return instant(delivery.dated) if delivery.dated else item.recorded or item.date

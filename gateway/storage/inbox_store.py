@@ -99,8 +99,7 @@ class InboxStore:
             for item, content in sealed:
                 _hold(cursor, item, content, number, visible=message.state == "accepted")
             if message.state == "accepted":
-                for entry in entries:
-                    index_store.register(cursor, entry)
+                index_store.register(cursor, entries)
             return "changed" if digests else "new"
 
         return await self._database.write(keep)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from gateway.errors import Invalid
 from gateway.model import IndexEntry
 from gateway.ports import Clock
+from gateway.storage.asking import about
 from gateway.storage.database import Database
 from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.recent import Recent
@@ -19,13 +21,12 @@ Registered = Recent[
     str, tuple[IndexEntry, ...]
 ]  # the registrations of a patient that were in force when they were read
 
-# An id that another custodian registered is left alone: else one could end the registration of the other.
 _REGISTER: Final = (
-    "INSERT INTO index_entry (id, patient, custodian, categories, basis, registered, client, ends, withdrawn) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL) "
+    "INSERT INTO index_entry (id, patient, custodian, categories, basis, registered, client, ends) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET patient = excluded.patient, categories = excluded.categories, "
     "basis = excluded.basis, registered = excluded.registered, client = excluded.client, ends = excluded.ends, "
-    "withdrawn = NULL WHERE index_entry.custodian = excluded.custodian"
+    "withdrawn = NULL"
 )
 _WITHDRAW: Final = "UPDATE index_entry SET withdrawn = ? WHERE id = ? AND custodian = ? AND withdrawn IS NULL AND (ends IS NULL OR ends > ?)"
 _IN_FORCE: Final = (
@@ -33,7 +34,10 @@ _IN_FORCE: Final = (
     "WHERE patient = ? AND withdrawn IS NULL AND (ends IS NULL OR ends > ?) ORDER BY registered, id"
 )
 
-_PATIENT: Final = "SELECT patient FROM index_entry WHERE id = ?"
+_HOLDERS: Final = (
+    "SELECT index_entry.id, index_entry.patient, index_entry.custodian FROM (VALUES (?)) AS asked CROSS JOIN index_entry "
+    "WHERE index_entry.id = asked.column1"
+)
 
 
 def registrations(database: Database) -> Registered:
@@ -41,32 +45,23 @@ def registrations(database: Database) -> Registered:
     return Recent(_REMEMBERED_PATIENTS, database.era)
 
 
-def patient_of(cursor: Cursor, entry_id: str) -> set[str]:
-    """Whom a registration is about; nobody when there is none."""
-    return {row[0] for row in cursor.execute(_PATIENT, (entry_id,)).fetchall()}
+def patients_of(cursor: Cursor, entries: Iterable[str]) -> dict[str, str]:
+    """Whom registrations are about, as far as there are any."""
+    return {id_: patient for id_, patient, _ in about(cursor, _HOLDERS, entries)}
 
 
-def register(cursor: Cursor, entry: IndexEntry) -> set[str]:
-    """Keep a registration inside a transaction; give the patients of whom something changed.
+def register(cursor: Cursor, entries: Sequence[IndexEntry]) -> set[str]:
+    """Keep registrations inside a transaction, the last of an id; give the patients of whom something changed.
 
     Raises:
         Invalid: `conflict` when another custodian has this id.
     """
-    before = patient_of(cursor, entry.id)
-    ends = None if entry.ends is None else to_micros(entry.ends)
-    row = (
-        entry.id,
-        entry.patient,
-        entry.custodian,
-        " ".join(sorted(entry.categories)),
-        entry.basis,
-        to_micros(entry.registered),
-        entry.client,
-        ends,
-    )
-    if cursor.execute(_REGISTER, row).rowcount == 0:
+    found = about(cursor, _HOLDERS, [entry.id for entry in entries])
+    holders = {id_: custodian for id_, _, custodian in found}
+    if any(holders.setdefault(entry.id, entry.custodian) != entry.custodian for entry in entries):
         raise Invalid("conflict", why="a registration with this id belongs to another custodian")
-    return {entry.patient, *before}
+    cursor.executemany(_REGISTER, [_row(entry) for _, entry in sorted({entry.id: entry for entry in entries}.items())])
+    return {patient for _, patient, _ in found} | {entry.patient for entry in entries}
 
 
 class IndexStore:
@@ -88,7 +83,7 @@ class IndexStore:
         """
         changed: set[str] = set()
         await self._database.write(
-            lambda cursor: changed.update(register(cursor, entry)), lambda: self._registered.forget(*changed)
+            lambda cursor: changed.update(register(cursor, [entry])), lambda: self._registered.forget(*changed)
         )
 
     async def withdraw(self, entry_id: str, custodian: str) -> bool:
@@ -98,7 +93,7 @@ class IndexStore:
         changed: set[str] = set()
 
         def withdraw(cursor: Cursor) -> bool:
-            changed.update(patient_of(cursor, entry_id))
+            changed.update(patients_of(cursor, [entry_id]).values())
             return cursor.execute(_WITHDRAW, row).rowcount == 1
 
         return await self._database.write(withdraw, lambda: self._registered.forget(*changed))
@@ -111,6 +106,13 @@ class IndexStore:
             found = tuple([_entry(row) for row in await self._database.rows(_IN_FORCE, (patient, to_micros(now)))])
             self._registered.keep(patient, found, before)
         return tuple([entry for entry in found if entry.ends is None or entry.ends > now])
+
+
+def _row(entry: IndexEntry) -> tuple[Any, ...]:
+    ends = None if entry.ends is None else to_micros(entry.ends)
+    categories = " ".join(sorted(entry.categories))
+    registered = to_micros(entry.registered)
+    return (entry.id, entry.patient, entry.custodian, categories, entry.basis, registered, entry.client, ends)
 
 
 def _entry(row: tuple[Any, ...]) -> IndexEntry:

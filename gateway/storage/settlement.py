@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
+from gateway.storage.asking import about
 from gateway.storage.content_date import older
 from gateway.storage.writer import Cursor
 
@@ -16,15 +18,13 @@ _VERSIONS: Final = (
 _SHOWN: Final = "SELECT version FROM held_item WHERE id = ? AND shown = 1"
 _HIDE: Final = "UPDATE held_item SET shown = 0 WHERE id = ? AND shown = 1"
 _SHOW: Final = "UPDATE held_item SET shown = 1 WHERE id = ? AND version = ?"
-_STANDS: Final = (
-    "SELECT held_item.content_date, held_item.custodian, delivery.moment, held_item.patient, held_item.source FROM held_item "
-    "JOIN delivery ON delivery.message = held_item.message WHERE held_item.id = ? AND held_item.shown = 1"
-)
 # In this order: SQLite would rather go through every message that was accepted.
 _SUPPORT: Final = (
-    "SELECT COUNT(*), MIN(delivery.expires), MAX(delivery.expires) FROM delivery_entry CROSS JOIN delivery CROSS JOIN message "
-    "WHERE delivery_entry.entry = ? AND delivery.message = delivery_entry.message AND message.number = delivery.message "
-    "AND delivery.counts = 1 AND message.state = 'accepted'"
+    "SELECT asked.column1, MIN(delivery.expires), MAX(delivery.expires), "
+    "(SELECT ends FROM index_entry WHERE index_entry.id = asked.column1) "
+    "FROM (VALUES (?)) AS asked CROSS JOIN delivery_entry CROSS JOIN delivery CROSS JOIN message "
+    "WHERE delivery_entry.entry = asked.column1 AND delivery.message = delivery_entry.message "
+    "AND message.number = delivery.message AND delivery.counts = 1 AND message.state = 'accepted' GROUP BY asked.column1"
 )
 _WITHDRAW: Final = "UPDATE index_entry SET withdrawn = ? WHERE id = ? AND withdrawn IS NULL"
 _UNTIL: Final = "UPDATE index_entry SET ends = ? WHERE id = ?"
@@ -48,38 +48,47 @@ def settle(cursor: Cursor, item: str) -> None:
         cursor.execute(_SHOW, (item, wanted))
 
 
-def follow(
-    cursor: Cursor, item: str, version: int, content_date: str, custodian: str, moment: int
-) -> set[tuple[str, str]] | None:
-    """Weigh a version that just came, and counts, against the one that is shown; None where all must be weighed.
+class Standing(NamedTuple):
+    """What is known of a version that is shown, or may be."""
 
-    Gives the patient and source of what is no longer shown.
+    dated: str
+    custodian: str
+    moment: int  # microseconds since 1970
+    patient: str
+    source: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it is read."""
+        return self.patient, self.source
+
+
+def follows(came: Standing, shown: Standing | None) -> bool | None:
+    """Claim that a version that just came, and counts, is shown from now on; None where all must be weighed.
+
     INVARIANT: what is shown then is what `settle` would show, however many versions came before.
-    Units: `moment` in microseconds.
     """
-    left: set[tuple[str, str]] = set()
-    shown = cursor.execute(_STANDS, (item,)).fetchone()
-    if shown is not None:
-        dated, holder, since, *place = shown
-        if moment < since:
-            return None
-        if custodian != holder or older(content_date, dated):
-            return left
-        if content_date != dated and not older(dated, content_date):  # dates that cannot be told apart
-            return None
-        cursor.execute(_HIDE, (item,))
-        left.add((place[0], place[1]))
-    cursor.execute(_SHOW, (item, version))
-    return left
+    if shown is None:
+        return True
+    if came.moment < shown.moment:
+        return None
+    if came.custodian != shown.custodian or older(came.dated, shown.dated):
+        return False
+    # Dates that cannot be told apart leave it open.
+    return True if came.dated == shown.dated or older(shown.dated, came.dated) else None
 
 
-def reckon(cursor: Cursor, entry: str, now: int) -> None:
-    """Let a registration last as long as the messages it rests on (rule C3).
+def reckon(cursor: Cursor, entries: Collection[str], now: int) -> None:
+    """Let registrations last as long as the messages they rest on (rule C3).
 
     Units: `now` in microseconds.
     """
-    count, first, last = cursor.execute(_SUPPORT, (entry,)).fetchone()
-    if not count:
-        cursor.execute(_WITHDRAW, (now, entry))
-    else:
-        cursor.execute(_UNTIL, (last if first else None, entry))
+    supported = about(cursor, _SUPPORT, entries)
+    until = [
+        (last if first else None, entry) for entry, first, last, ends in supported if ends != (last if first else None)
+    ]
+    alone = [(now, entry) for entry in sorted(set(entries) - {row[0] for row in supported})]
+    if until:
+        cursor.executemany(_UNTIL, until)
+    if alone:
+        cursor.executemany(_WITHDRAW, alone)

@@ -1,6 +1,6 @@
 """The only SQL of the gateway: one database, one schema, one store a subject.
 
- - `database`: reads in the event loop, writes through a writer; `writer`: group commit in one thread;
+ - `database`: reads in the event loop, writes through a writer; `writer` with `waiting` and `telling`: group commit in one thread;
  - `asking`: one statement about many keys;
  - `engines`: which engine a URL names: `sqlite`, or `postgresql` with `postgresql_connection`, `readers` and `lease`;
  - `migrate` and `migrations/`: the schema, and what a version of it needs;

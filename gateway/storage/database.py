@@ -6,12 +6,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from gateway.storage import engines
-from gateway.storage.writer import Append, Extra, Follow, Log, Operation, Write, Writer
+from gateway.storage.waiting import A, Joint, Operation, Operations, T, Write
+from gateway.storage.writer import Append, Extra, Follow, Log, Writer
 
-T = TypeVar("T")
 Row = tuple[Any, ...]
 
 GROUP_COMMIT: Final = timedelta(milliseconds=2)
@@ -76,6 +76,18 @@ class Database(ABC):
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._writes.submit(Write(future, operation, after))
+        return await future
+
+    async def write_joint(self, operation: Operations[A, T], argument: A, after: Callable[[], None] | None = None) -> T:
+        """As `write`, of an operation that gives the results of several arguments; those that wait together are one call.
+
+        When it raises, everything is undone and each argument tried by itself.
+
+        Raises:
+            Unavailable: `store-unavailable`: not known to be written.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writes.submit(Joint(future, operation, argument, after))
         return await future
 
     async def append(self, log: Log, at: int, body: bytes, extras: Sequence[Extra] = ()) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from gateway.model import IndexEntry, Item
@@ -66,6 +68,15 @@ _MARKED: Final = "SELECT 1 FROM erasure WHERE id = ?"
 _MARK: Final = "INSERT INTO erasure (id, done) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """What one caller wants kept."""
+
+    letters: list[Prepared]
+    now: int
+    touched: inbox_rows.Touched
+
+
 class InboxDesk(InboxStore):
     """Messages with how they came and until when they stay, sealed under the key of their custodian.
 
@@ -91,22 +102,24 @@ class InboxDesk(InboxStore):
             Invalid: `conflict` when an index entry belongs to another custodian; nothing is kept.
             Unavailable: `store-unavailable`; the sender must send again.
         """
-        prepared = [self._prepared(letter) for letter in letters]
-        now = to_micros(self._clock.now())
         touched = inbox_rows.Touched()
+        posted = _Posted([self._prepared(one) for one in letters], to_micros(self._clock.now()), touched)
+        after = lambda: self._memory.forget(touched)  # noqa: E731 - the same for both
+        if snapshot is None and not instead:
+            return await self._database.write_joint(_keep_together, posted, after)
 
         def keep(cursor: Cursor) -> list[str]:
             counted = inbox_rows.take_out(cursor, instead, touched) if instead else True
-            outcomes = inbox_keeping.keep(cursor, prepared, touched)
+            outcomes = inbox_keeping.keep(cursor, posted.letters, touched)
             for letter in () if counted else letters:
                 inbox_rows.retire(cursor, letter.message.receipt, touched)
             # A replayed file says nothing new: what came after it stays.
             if snapshot is not None and any(outcome != "again" for outcome in outcomes or ("",)):
                 inbox_rows.replace_older(cursor, snapshot, touched)
-            _conclude(cursor, touched, now)
+            _conclude(cursor, touched, posted.now)
             return outcomes
 
-        return await self._database.write(keep, after=lambda: self._memory.forget(touched))
+        return await self._database.write(keep, after)
 
     async def item(self, item_id: str) -> Item | None:
         """One held item, as long as it may stay."""
@@ -252,6 +265,14 @@ class InboxDesk(InboxStore):
         item = self._opened(*row[:-2])
         item.addressees = frozenset(row[-2].split())
         return item
+
+
+def _keep_together(cursor: Cursor, posted: Sequence[_Posted]) -> list[list[str]]:
+    """Keep what several callers posted, in its order; the first forgets for all, before any of them goes on."""
+    touched = posted[0].touched
+    outcomes = iter(inbox_keeping.keep(cursor, [letter for one in posted for letter in one.letters], touched))
+    _conclude(cursor, touched, posted[-1].now)
+    return [list(islice(outcomes, len(one.letters))) for one in posted]
 
 
 def _conclude(cursor: Cursor, touched: inbox_rows.Touched, now: int) -> None:

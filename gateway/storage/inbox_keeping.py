@@ -49,7 +49,7 @@ _NEWER_VERSION: Final = "SELECT 1 FROM delivery WHERE source = ? AND thread = ? 
 _OVER: Final = (
     "SELECT delivery.contact, delivery.patient, delivery.moment, delivery.expires, delivery.ended, delivery.cancels "
     "FROM (VALUES (?)) AS asked CROSS JOIN delivery WHERE delivery.source = ? AND delivery.contact = asked.column1 "
-    "AND (delivery.ended = 1 OR delivery.cancels = 1) ORDER BY delivery.moment"
+    "AND (delivery.ended = 1 OR delivery.cancels = 1) ORDER BY delivery.moment DESC, delivery.message"
 )
 
 _Over = tuple[str, int, int, int, int]  # patient, moment, expires, ended, cancels
@@ -177,7 +177,7 @@ def _deliveries(cursor: Cursor, numbered: Sequence[tuple[int, Prepared]]) -> lis
 def _delivery(cursor: Cursor, number: int, message: Message, over: Sequence[_Over]) -> tuple[Any, ...]:
     delivery, moment = message.delivery, moment_of(message)
     expires = to_micros(delivery.expires) if delivery.expires else 0
-    for _, since, until, ended, _ in over[::-1]:  # what comes after the end of its contact does not open it again
+    for _, since, until, ended, _ in over:  # what comes after the end of its contact does not open it again
         if ended:
             expires = until if not delivery.ended or since > moment else expires
             break

@@ -9,14 +9,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from gateway.errors import Unavailable
+from gateway.storage.telling import tell
+from gateway.storage.waiting import Joint, Operations, Write
 
-T = TypeVar("T")
-Operation = Callable[["Cursor"], T]
 Log = tuple[int, int]  # slot and epoch
 Extra = tuple[str, Sequence[Any]]  # a statement and its parameters
 
@@ -98,24 +100,6 @@ class StaleError(Exception):
     """Another process has taken over what this one wrote to."""
 
 
-class Write:
-    """One operation that waits for its commit."""
-
-    __slots__ = ("after", "future", "operation")
-    code: Final = "store-unavailable"
-
-    def __init__(
-        self, future: asyncio.Future[Any], operation: Operation[Any], after: Callable[[], None] | None
-    ) -> None:
-        self.future = future
-        self.operation = operation
-        self.after = after
-
-    def apply(self, cursor: Cursor, heads: dict[Log, int]) -> object:  # noqa: ARG002 - same shape as Append
-        """Run the operation."""
-        return self.operation(cursor)
-
-
 class Append:
     """One audit record that waits for its sequence number and its commit."""
 
@@ -140,8 +124,10 @@ class Append:
         return seq
 
 
-Waiting = Write | Append
+Waiting = Write | Joint | Append
+E = TypeVar("E", bound=Waiting)
 Outcome = tuple[Waiting, Any, BaseException | None]
+Together = Callable[["Cursor", dict[Log, int], Sequence[E]], list[Outcome]]
 Follow = Callable[[Log, int, Sequence[tuple[int, bytes]]], None]  # log, number of the first record, moments and bodies
 
 
@@ -214,7 +200,7 @@ class Writer:
         self._thread.join()
         while self._waiting:  # submitted by another thread in the instant of closing
             entry = self._waiting.popleft()
-            _tell([(entry, None, Unavailable(entry.code))])
+            tell([(entry, None, Unavailable(entry.code))])
 
     def _run(self, opened: Future[None]) -> None:
         try:
@@ -229,7 +215,7 @@ class Writer:
                 self._bell.put(None)
             self._began = monotonic()
             outcomes = self._commit(batch)
-            _tell(outcomes)
+            tell(outcomes)
             self._began = None
             if self.follow is not None:
                 _hand_on(self.follow, outcomes)
@@ -288,20 +274,25 @@ class Writer:
         return outcomes
 
     def _apply(self, cursor: Cursor, batch: list[Waiting]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for operation, run in groupby((entry for entry in batch if not isinstance(entry, Append)), _operation):
+            outcomes += self._apply_together(cursor, list(run), partial(_run_together, operation))
         appends = [entry for entry in batch if isinstance(entry, Append)]
-        outcomes = [self._apply_alone(cursor, entry) for entry in batch if isinstance(entry, Write)]
-        if len(appends) < 2:
-            return outcomes + [self._apply_alone(cursor, entry) for entry in appends]
+        return outcomes + self._apply_together(cursor, appends, _append_together)
+
+    def _apply_together(self, cursor: Cursor, entries: Sequence[E], together: Together[E]) -> list[Outcome]:
+        if len(entries) < 2:
+            return [self._apply_alone(cursor, entry) for entry in entries]
         try:
             heads = dict(self._heads)
             cursor.execute("SAVEPOINT together")
-            together = _append_together(cursor, heads, appends)
+            outcomes = together(cursor, heads, entries)
             cursor.execute("RELEASE together")
         except Exception:  # noqa: BLE001 - one of them is at fault; each alone shows which
             self._undo(cursor, "together")
-            return outcomes + [self._apply_alone(cursor, entry) for entry in appends]
+            return [self._apply_alone(cursor, entry) for entry in entries]
         self._heads = heads
-        return outcomes + together
+        return outcomes
 
     def _apply_alone(self, cursor: Cursor, entry: Waiting) -> Outcome:
         try:
@@ -336,7 +327,19 @@ class Writer:
                 _log.warning("connection did not close")
 
 
-def _append_together(cursor: Cursor, heads: dict[Log, int], appends: list[Append]) -> list[Outcome]:
+def _operation(entry: Write | Joint) -> Any:  # noqa: ANN401 - an operation, or an entry of its own kind
+    """What entries that can be done in one go have in common."""
+    return entry.operation if isinstance(entry, Joint) else entry
+
+
+def _run_together(
+    operation: Operations[Any, Any], cursor: Cursor, _: dict[Log, int], entries: Sequence[Joint]
+) -> list[Outcome]:
+    results = operation(cursor, [entry.argument for entry in entries])
+    return [(entry, result, None) for entry, result in zip(entries, results, strict=True)]
+
+
+def _append_together(cursor: Cursor, heads: dict[Log, int], appends: Sequence[Append]) -> list[Outcome]:
     """Write many records with one statement; the numbers are dense."""
     rows = []
     outcomes: list[Outcome] = []
@@ -362,18 +365,6 @@ def _head(cursor: Cursor, heads: dict[Log, int], log: Log) -> int:
     return head
 
 
-def _tell(outcomes: list[Outcome]) -> None:
-    """Hand the outcomes to the loops that wait for them, one call a loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
-    for outcome in outcomes:
-        by_loop.setdefault(outcome[0].future.get_loop(), []).append(outcome)
-    for loop, own in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle, own)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            _log.warning("outcome without a caller", extra={"waiting": len(own)})
-
-
 def _hand_on(follow: Follow, outcomes: list[Outcome]) -> None:
     """Hand on what was committed, log by log; the numbers are dense."""
     committed: dict[Log, tuple[int, list[tuple[int, bytes]]]] = {}
@@ -382,16 +373,3 @@ def _hand_on(follow: Follow, outcomes: list[Outcome]) -> None:
             committed.setdefault(entry.log, (number, []))[1].append((entry.at, entry.body))
     for log, (first, rows) in committed.items():
         follow(log, first, rows)
-
-
-def _settle(outcomes: list[Outcome]) -> None:
-    for entry, result, error in outcomes:
-        if entry.after is not None:
-            entry.after()
-        future = entry.future
-        if future.done():  # the caller was cancelled; what it wrote stays
-            continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from gateway.pushed import Delivery, Message
 from gateway.storage import inbox_rows
 from gateway.storage.asking import about
 from gateway.storage.inbox_rows import Touched
-from gateway.storage.instants import to_micros
+from gateway.storage.instants import from_micros, to_micros
 from gateway.storage.settlement import Standing, follows
 from gateway.storage.writer import Cursor
 
@@ -44,6 +44,10 @@ _HIDE: Final = "UPDATE held_item SET shown = 0 WHERE shown = 1 AND id IN (VALUES
 _HOLD: Final = (
     "INSERT INTO held_item (id, version, message, patient, custodian, source, content_date, shown, sealed) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_IN_FORCE: Final = (
+    "SELECT index_entry.id, index_entry.client, index_entry.ends FROM (VALUES (?)) AS asked CROSS JOIN index_entry "
+    "WHERE index_entry.id = asked.column1 AND index_entry.withdrawn IS NULL"
 )
 _NEWER_VERSION: Final = "SELECT 1 FROM delivery WHERE source = ? AND thread = ? AND moment > ? AND cancels = 0"
 _OVER: Final = (
@@ -108,12 +112,10 @@ def _write(cursor: Cursor, letters: Sequence[Prepared], touched: Touched) -> Non
     deliveries = _deliveries(cursor, numbered)
     cursor.executemany(_MESSAGE, [_row(number, letter) for number, letter in numbered])
     cursor.executemany(_DELIVERY, deliveries)
-    counting = frozenset(row[0] for row in deliveries if row[-1])
+    counting = {row[0]: row[-4] for row in deliveries if row[-1]}
     _hold(cursor, numbered, counting, touched)
     accepted = [(number, letter) for number, letter in numbered if letter.message.state == "accepted"]
-    inbox_rows.register_all(
-        cursor, [(number, entry) for number, letter in accepted for entry in letter.entries], touched
-    )
+    _register(cursor, accepted, counting, touched)
     for number, letter in accepted:
         if _changes_others(letter):
             inbox_rows.supersede(cursor, number, touched)
@@ -125,7 +127,9 @@ def _row(number: int, letter: Prepared) -> tuple[Any, ...]:
     return (*row, to_micros(message.received), message.state, message.reason, letter.raw)
 
 
-def _hold(cursor: Cursor, numbered: Sequence[tuple[int, Prepared]], counting: frozenset[int], touched: Touched) -> None:
+def _hold(
+    cursor: Cursor, numbered: Sequence[tuple[int, Prepared]], counting: Mapping[int, int], touched: Touched
+) -> None:
     """Keep the items, those of an accepted message weighed against what is shown."""
     last: dict[str, int] = {}
     shown: dict[str, Standing] = {}
@@ -155,6 +159,26 @@ def _hold(cursor: Cursor, numbered: Sequence[tuple[int, Prepared]], counting: fr
     about(cursor, _HIDE, hidden)
     if rows:
         cursor.executemany(_HOLD, [(*row[:-1], int(top.get(row[0]) == row[1]), row[-1]) for row in rows])
+
+
+def _register(
+    cursor: Cursor, accepted: Sequence[tuple[int, Prepared]], counting: Mapping[int, int], touched: Touched
+) -> None:
+    """Keep the registrations; one more message makes one that is in force longer, never shorter, the rest is reckoned."""
+    brought: list[tuple[int, IndexEntry]] = []
+    rows = about(cursor, _IN_FORCE, [entry.id for _, letter in accepted for entry in letter.entries])
+    until = {(id_, client): ends for id_, client, ends in rows}
+    for number, letter in accepted:
+        for entry in letter.entries:
+            named = entry.id, entry.client
+            if number in counting and named in until:
+                ends, expires = until[named], counting[number]
+                until[named] = ends = max(ends, expires) if ends and expires else None
+                brought.append((number, replace(entry, ends=from_micros(ends) if ends else None)))
+            else:
+                touched.entries.add(entry.id)
+                brought.append((number, entry))
+    inbox_rows.register_all(cursor, brought, touched)
 
 
 def _deliveries(cursor: Cursor, numbered: Sequence[tuple[int, Prepared]]) -> list[tuple[Any, ...]]:

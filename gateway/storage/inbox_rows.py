@@ -148,6 +148,7 @@ def accept(cursor: Cursor, receipt: str, touched: Touched) -> bool:
 def register(cursor: Cursor, receipt: str, entries: Sequence[IndexEntry], touched: Touched) -> None:
     """Keep the registrations of a message."""
     number = cursor.execute(_FIND, (receipt,)).fetchone()[0]
+    touched.entries.update(entry.id for entry in entries)
     register_all(cursor, [(number, entry) for entry in entries], touched)
 
 
@@ -155,7 +156,6 @@ def register_all(cursor: Cursor, brought: Sequence[tuple[int, IndexEntry]], touc
     """Keep the registrations that messages brought."""
     if brought:
         touched.registered |= index_store.register(cursor, [entry for _, entry in brought])
-        touched.entries.update(entry.id for _, entry in brought)
         cursor.executemany(_ENTRY, [(number, entry.id) for number, entry in brought])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Generator
 from typing import Final
@@ -55,10 +54,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "[" in item.name and "postgresql" in item.name.partition("[")[2]:
             item.add_marker(pytest.mark.slow)
-
-
-def pytest_collection_finish() -> None:
-    """Thousands of tests stay as long as the run: the collector passes over them, and looks seldom for what is new."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)

@@ -17,6 +17,7 @@ from consent.model import ANY, Case, Custodian, Decision, Effect, Facts, Relatio
 from gateway.audit.emergency import suspended
 from gateway.errors import TABLE, Refused, Unavailable
 from gateway.fhir.searchset import check_cursor
+from gateway.membership import SUPPORTING
 from gateway.model import Answer, Caller, Patient, Place, Question
 from gateway.ports import National, NationalQuestion, Ports
 from gateway.standing import Standing
@@ -225,10 +226,20 @@ def _asked(question: Question) -> list[_Door]:
     if question.interaction == "summary":
         return [[("Patient", ("Patient",))]]
     if question.interaction == "search-system":
-        return [_door(question.types), *(_door((type_,)) for type_ in question.named)]
+        return [_personal(question), *(_door((type_,)) for type_ in question.named)]
     if question.searches or question.item:
-        return [_door((type_,)) for type_ in question.named or question.types[:1]]
+        doors = [_door((type_,)) for type_ in question.named or question.types[:1]]
+        return [*doors, _personal(question)] if question.searches and question.types[0] in SUPPORTING else doors
     return [[(question.types[0], _in_order(question.categories))]]
+
+
+def _personal(question: Question) -> _Door:
+    """Something of the person: a directory is open to all, which organizations and doctors one patient has is not (B1)."""
+    doors = [
+        (type_, tuple(one for one in categories if one not in IMPERSONAL))
+        for type_, categories in _door(question.types)
+    ]
+    return [(type_, categories) for type_, categories in doors if categories]
 
 
 def _door(types: Sequence[str]) -> _Door:

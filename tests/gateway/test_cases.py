@@ -53,6 +53,18 @@ def test_a_coordinator_opens_a_case_looks_and_closes_it() -> None:
     assert refused(world.search(caller=COORDINATOR), "case-required")
 
 
+def test_no_case_tells_not_even_where_somebody_is_known() -> None:
+    world = World()
+    for path in (
+        "?patient={0}",
+        "Practitioner?patient={0}",
+        "Organization?patient={0}",
+        "?patient={0}&_type=Practitioner",
+    ):
+        assert refused(world.get(path.format(world.patient), COORDINATOR), "case-required"), path
+    assert world.asked() == []
+
+
 @pytest.mark.parametrize(
     ("deviation", "code"),
     [
